@@ -1,0 +1,221 @@
+"""Accuracy of a map from pairs of reference and predicted classes.
+
+Confusion matrices have the reference in rows and the prediction in columns, everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+Z95 = 1.959963984540054
+REPLICATES = 1000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure in per cent with its 95 % confidence interval; NaN where it is not defined."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ClassAccuracy:
+    """Figures of one class: precision is the user's, recall the producer's accuracy."""
+
+    name: str
+    reference: int
+    predicted: int
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Figures of a map.
+
+    Attributes:
+        matrix: (C, C) int64 confusion matrix, rows reference, columns prediction.
+        overall, average, kappa: OA, mean recall of the classes that occur, Cohen's kappa; per cent.
+        classes: figures of each class.
+        samples: number of pairs.
+        groups: number of polygons or points they come from.
+    """
+
+    matrix: np.ndarray
+    overall: Estimate
+    average: Estimate
+    kappa: Estimate
+    classes: tuple[ClassAccuracy, ...]
+    samples: int
+    groups: int
+
+
+@dataclass(frozen=True)
+class AreaEstimate:
+    """One class after correcting for the map's errors: share of the area and accuracies, per cent."""
+
+    name: str
+    mapped_share: float
+    share: Estimate
+    precision: Estimate
+    recall: Estimate
+
+
+@dataclass(frozen=True)
+class AreaAdjusted:
+    """Area-adjusted estimates: overall accuracy and one entry a class."""
+
+    overall: Estimate
+    classes: tuple[AreaEstimate, ...]
+
+
+def confusion_matrix(reference: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Counts (C, C) of class ids 1..C: rows reference, columns prediction."""
+    flat = (np.asarray(reference, np.int64) - 1) * classes + (np.asarray(predicted, np.int64) - 1)
+    return np.bincount(flat, minlength=classes * classes).reshape(classes, classes)
+
+
+def overall_accuracy(matrix: np.ndarray) -> np.ndarray:
+    """Share (0..1) of agreement of matrices (..., C, C)."""
+    return _divide(np.trace(matrix, axis1=-2, axis2=-1), matrix.sum((-2, -1)))
+
+
+def average_accuracy(matrix: np.ndarray) -> np.ndarray:
+    """Mean recall (0..1) over the classes that occur in the reference, of matrices (..., C, C)."""
+    recall = _divide(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-1))
+    occurs = matrix.sum(-1) > 0
+    return _divide(np.where(occurs, recall, 0.0).sum(-1), occurs.sum(-1))
+
+
+def cohen_kappa(matrix: np.ndarray) -> np.ndarray:
+    """Agreement beyond chance (-1..1) of matrices (..., C, C); NaN where chance agreement is 1."""
+    total = matrix.sum((-2, -1))
+    chance = _divide((matrix.sum(-1) * matrix.sum(-2)).sum(-1), total.astype(float) ** 2)
+    return _divide(overall_accuracy(matrix) - chance, 1.0 - chance)
+
+
+def assess(
+    reference: np.ndarray, predicted: np.ndarray, names: Sequence[str], groups: np.ndarray, seed: int = 0
+) -> Accuracy:
+    """All figures with 95 % confidence intervals.
+
+    Intervals of OA, AA and kappa come from resampling whole polygons (percentile bootstrap), since
+    pixels of one polygon resemble each other. Precision and recall have Wilson intervals; F1 has the
+    Wilson interval of the Jaccard index J = TP / (TP + FP + FN), carried over by F1 = 2 J / (1 + J).
+    These treat pixels as independent and are too narrow where polygons are large.
+
+    Args:
+        reference, predicted: (n,) class ids, counted from 1.
+        names: of the classes 1..C.
+        groups: (n,) the polygon or point of each pair.
+    """
+    count = len(names)
+    matrix = confusion_matrix(reference, predicted, count)
+    replicates = _bootstrap(reference, predicted, groups, count, seed)
+    correct, per_reference, per_prediction = np.diag(matrix), matrix.sum(1), matrix.sum(0)
+    classes = []
+    for i, name in enumerate(names):
+        jaccard = _wilson(correct[i], per_reference[i] + per_prediction[i] - correct[i])
+        classes.append(ClassAccuracy(
+            name, int(per_reference[i]), int(per_prediction[i]),
+            _wilson(correct[i], per_prediction[i]), _wilson(correct[i], per_reference[i]),
+            Estimate(*(200 * j / (100 + j) for j in (jaccard.value, jaccard.low, jaccard.high))),
+        ))  # fmt: skip
+    return Accuracy(
+        matrix,
+        *(_percentile(f(matrix), f(replicates)) for f in (overall_accuracy, average_accuracy, cohen_kappa)),
+        tuple(classes), len(reference), len(np.unique(groups)),
+    )  # fmt: skip
+
+
+def adjust_for_area(matrix: np.ndarray, mapped: np.ndarray, names: Sequence[str]) -> AreaAdjusted | None:
+    """Stratified estimates from a reference sample and the mapped area of every class.
+
+    Source: Olofsson et al. (2014), Good practices for estimating area and assessing accuracy of land
+    change, equations 1-11; strata are the map classes. Standard errors become intervals of +-1.96.
+
+    Args:
+        matrix: (C, C) counts, rows reference, columns prediction.
+        mapped: (C,) pixels of each class in the map.
+
+    Returns:
+        None where a mapped class has no sample, for which no estimate exists.
+    """
+    counts = matrix.T.astype(float)  # the source has the map in rows
+    per_stratum = counts.sum(1)
+    weight = mapped / mapped.sum()
+    if np.any((weight > 0) & (per_stratum == 0)):
+        return None
+    row_share = np.divide(counts, per_stratum[:, None], out=np.zeros_like(counts), where=per_stratum[:, None] > 0)
+    share = weight[:, None] * row_share
+    degrees = np.maximum(per_stratum - 1, 1)[:, None]
+    variance = weight[:, None] ** 2 * row_share * (1 - row_share) / degrees  # of each entry of `share`
+    users = np.diag(row_share)
+    area = share.sum(0)
+    recall = _divide(np.diag(share), area)
+    own = np.diag(variance)
+    others = variance.sum(0) - own
+    recall_variance = _divide((1 - recall) ** 2 * own + recall**2 * others, area**2)
+    users_variance = users * (1 - users) / degrees[:, 0]
+    classes = tuple(
+        AreaEstimate(
+            name,
+            100 * float(weight[j]),
+            _normal(area[j], variance[:, j].sum()),
+            _normal(users[j] if per_stratum[j] else np.nan, users_variance[j]),
+            _normal(recall[j], recall_variance[j]),
+        )
+        for j, name in enumerate(names)
+    )
+    return AreaAdjusted(_normal(np.trace(share), own.sum()), classes)
+
+
+def _bootstrap(
+    reference: np.ndarray, predicted: np.ndarray, groups: np.ndarray, classes: int, seed: int
+) -> np.ndarray:
+    """Confusion matrices (REPLICATES, C, C) of resampled polygons."""
+    _, group = np.unique(groups, return_inverse=True)
+    cell = (reference - 1) * classes + (predicted - 1)
+    # Only the cells and polygons that occur, so that many polygons and classes stay small.
+    present, cell = np.unique(cell, return_inverse=True)
+    per_group = np.zeros((group.max(initial=0) + 1, len(present)), np.float32)
+    np.add.at(per_group, (group, cell), 1)
+    rng = np.random.default_rng(seed)
+    size = len(per_group)
+    replicates = np.zeros((REPLICATES, classes * classes))
+    for i in range(REPLICATES):
+        drawn = np.bincount(rng.integers(size, size=size), minlength=size)
+        replicates[i, present] = drawn @ per_group
+    return replicates.reshape(-1, classes, classes)
+
+
+def _percentile(value: np.ndarray, replicates: np.ndarray) -> Estimate:
+    finite = replicates[np.isfinite(replicates)]
+    low, high = np.percentile(finite, (2.5, 97.5)) if len(finite) else (np.nan, np.nan)
+    return Estimate(100 * float(value), 100 * float(low), 100 * float(high))
+
+
+def _wilson(successes: float, trials: float) -> Estimate:
+    """A proportion in per cent with its Wilson score interval."""
+    if trials == 0:
+        return Estimate(np.nan, np.nan, np.nan)
+    share = successes / trials
+    centre = (share + Z95**2 / (2 * trials)) / (1 + Z95**2 / trials)
+    half = Z95 / (1 + Z95**2 / trials) * np.sqrt(share * (1 - share) / trials + Z95**2 / (4 * trials**2))
+    return Estimate(100 * float(share), 100 * float(max(centre - half, 0)), 100 * float(min(centre + half, 1)))
+
+
+def _normal(share: float, variance: float) -> Estimate:
+    half = Z95 * np.sqrt(variance)
+    return Estimate(100 * float(share), 100 * float(max(share - half, 0)), 100 * float(min(share + half, 1)))
+
+
+def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(np.asarray(denominator) != 0, np.asarray(numerator, float) / denominator, np.nan)

@@ -1,0 +1,201 @@
+"""A frozen diffusion U-Net whose decoder layers give spatial features.
+
+A backbone is a folder in diffusers format: `config.json` of a `UNet2DModel`, its weights as
+safetensors, and `scheduler_config.json`; the sub-folders `unet` and `scheduler` of a pipeline will do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DDPMScheduler, UNet2DModel
+from diffusers.utils import logging as diffusers_logging
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from .device import Device
+from .errors import EngineError
+
+# Its warnings speak to people who write pipelines, not to those who map scenes.
+diffusers_logging.set_verbosity_error()
+
+BUNDLED = Path(__file__).resolve().parent.parent / "resources" / "backbones" / "natural64"
+
+
+@dataclass(frozen=True)
+class DecoderLayer:
+    """One decoder layer: channels of its activation and patch pixels per activation pixel."""
+
+    channels: int
+    stride: int
+
+
+class _Reached(Exception):
+    """The deepest layer asked for has run; the rest of the U-Net is not needed."""
+
+
+class Backbone:
+    """A loaded U-Net.
+
+    Attributes:
+        name: name of its folder.
+        path: the folder.
+        sha256: digest of configuration and weights, which models remember.
+        patch: side of the images it was trained on, in pixels.
+        timesteps: number of timesteps of its noise schedule.
+        layers: its decoder layers; layer 0 is the deepest, as in the paper.
+    """
+
+    def __init__(self, path: Path, unet: UNet2DModel, scheduler: DDPMScheduler, sha256: str, device: Device) -> None:
+        self.path = path
+        self.name = path.name
+        self.sha256 = sha256
+        self.device = device
+        self.patch = int(unet.config["sample_size"])
+        self.timesteps = int(scheduler.config["num_train_timesteps"])
+        # sqrt(abar_t) and sqrt(1 - abar_t) of the one-step noising x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps.
+        self.signal = scheduler.alphas_cumprod.sqrt()
+        self.noise = (1 - scheduler.alphas_cumprod).sqrt()
+        self._unet = unet.eval().requires_grad_(False)
+        self._unet.to(device.torch, device.dtype, memory_format=torch.channels_last)
+        # A class-conditional U-Net is run without a class: no embedding is added.
+        self._unet.class_embedding = None
+        self._modules = list(_decoder_modules(unet))
+        self.layers = self._probe()
+
+    @classmethod
+    def load(cls, path: str, device: Device) -> Backbone:
+        """Load a backbone from its folder; an empty path stands for the bundled one.
+
+        Raises:
+            EngineError: something is missing, damaged, or does not fit together.
+        """
+        folder = Path(path) if path else BUNDLED
+        if folder.is_file():
+            folder = folder.parent
+        nested = (folder / "unet").is_dir()
+        weights_folder = folder / "unet" if nested else folder
+        config_path = weights_folder / "config.json"
+        if not config_path.is_file():
+            raise EngineError(f"{folder} holds no backbone (no config.json); choose a folder in diffusers format.")
+        weights_path = _weights_file(weights_folder)
+        try:
+            config = json.loads(config_path.read_text(encoding="utf-8"))
+            unet = UNet2DModel.from_config(config)
+            weights = load_file(weights_path)
+        except SafetensorError as error:
+            raise EngineError(f"The weights {weights_path} are damaged ({error}); copy them again.") from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise EngineError(f"{config_path} does not describe a UNet2DModel ({error}).") from error
+        _check_weights(unet, weights, weights_path)
+        unet.load_state_dict(weights)
+        if unet.config["in_channels"] != 3 or not isinstance(unet.config["sample_size"], int):
+            raise EngineError(f"The backbone {folder} does not take square three-channel images; choose another.")
+        digest = hashlib.sha256(config_path.read_bytes())
+        digest.update(weights_path.read_bytes())
+        scheduler = _load_scheduler(folder / "scheduler" if nested else folder)
+        return cls(folder, unet, scheduler, digest.hexdigest(), device)
+
+    def check_layers(self, layers: Sequence[int]) -> None:
+        """Raise EngineError unless every layer exists."""
+        for layer in layers:
+            if not 0 <= layer < len(self.layers):
+                raise EngineError(
+                    f"The backbone {self.name} has no decoder layer {layer}; it has the layers 0 (deepest) to "
+                    f"{len(self.layers) - 1}."
+                )
+
+    def check_timesteps(self, timesteps: Sequence[int]) -> None:
+        """Raise EngineError unless every timestep lies within the noise schedule."""
+        for timestep in timesteps:
+            if not 0 <= timestep < self.timesteps:
+                raise EngineError(
+                    f"The backbone {self.name} has no timestep {timestep}; choose from 0 to {self.timesteps - 1}."
+                )
+
+    @torch.inference_mode()
+    def activations(self, images: torch.Tensor, timestep: int, layers: Sequence[int]) -> list[torch.Tensor]:
+        """Activations of some decoder layers in one pass that ends with the last of them.
+
+        Args:
+            images: (n, 3, patch, patch) on the backbone's device, noised to `timestep`.
+            timestep: what the U-Net is told.
+            layers: decoder layers, 0 is the deepest.
+
+        Returns:
+            For each layer (n, channels, patch / stride, patch / stride), in the backbone's number type.
+        """
+        seen: dict[int, torch.Tensor] = {}
+        last = max(layers)
+
+        def keep(layer: int) -> Any:
+            def hook(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
+                seen[layer] = output
+                if layer == last:
+                    raise _Reached
+
+            return hook
+
+        handles = [self._modules[layer].register_forward_hook(keep(layer)) for layer in set(layers)]
+        try:
+            images = images.to(self.device.dtype).contiguous(memory_format=torch.channels_last)
+            self._unet(images, timestep)
+        except _Reached:
+            pass
+        finally:
+            for handle in handles:
+                handle.remove()
+        return [seen[layer] for layer in layers]
+
+    def _probe(self) -> tuple[DecoderLayer, ...]:
+        image = torch.zeros(1, 3, self.patch, self.patch, device=self.device.torch)
+        outputs = self.activations(image, 0, range(len(self._modules)))
+        return tuple(DecoderLayer(o.shape[1], self.patch // o.shape[2]) for o in outputs)
+
+
+def _decoder_modules(unet: UNet2DModel) -> Iterator[nn.Module]:
+    """The module whose output is decoder layer 0, 1, ...: residual block, its attention, or the upsampler."""
+    for block in unet.up_blocks:
+        attentions = getattr(block, "attentions", None) or [None] * len(block.resnets)
+        for index, (resnet, attention) in enumerate(zip(block.resnets, attentions, strict=True)):
+            upsamplers = block.upsamplers if getattr(block, "upsamplers", None) else None
+            is_last = index == len(block.resnets) - 1
+            yield upsamplers[-1] if is_last and upsamplers else attention if attention is not None else resnet
+
+
+def _weights_file(folder: Path) -> Path:
+    for name in ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"):
+        if (folder / name).is_file():
+            return folder / name
+    raise EngineError(f"The backbone {folder} has no weights (diffusion_pytorch_model.safetensors).")
+
+
+def _check_weights(unet: UNet2DModel, weights: dict[str, torch.Tensor], path: Path) -> None:
+    expected = {name: tensor.shape for name, tensor in unet.state_dict().items()}
+    found = {name: tensor.shape for name, tensor in weights.items()}
+    wrong = sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))
+    if wrong:
+        raise EngineError(
+            f"The weights {path} do not fit their config.json ({len(wrong)} tensors differ, the first is "
+            f"{wrong[0]}); the files belong to different backbones."
+        )
+    broken = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise EngineError(f"The weights {path} hold numbers that are not finite ({broken[0]}); copy them again.")
+
+
+def _load_scheduler(folder: Path) -> DDPMScheduler:
+    path = folder / "scheduler_config.json"
+    if not path.is_file():
+        raise EngineError(f"The backbone {folder} has no scheduler_config.json, so its noise schedule is unknown.")
+    try:
+        return DDPMScheduler.from_config(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise EngineError(f"{path} does not describe a noise schedule ({error}).") from error

@@ -1,0 +1,232 @@
+"""Three-channel images of the bands, which is all a backbone pretrained on photographs can see.
+
+A set of composites is linear: each channel is a weighted sum of bands, stretched to [-1, 1]. One
+description therefore serves true colour, hand-picked bands and principal components; it travels in
+the tags of rasters and in models, and is applied to another scene by matching wavelengths.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from .errors import EngineError
+from .scene import Band
+from .survey import Survey
+from .wavelengths import match_bands
+
+TRUE_COLOUR = (655.0, 555.0, 475.0)
+COLOUR_INFRARED = (840.0, 655.0, 555.0)
+TOLERANCE = 60.0
+KINDS = ("principal components", "one principal-component triplet", "true colour", "colour infrared",
+         "true colour and principal components", "most informative bands")
+TRIPLETS = 3
+
+
+@dataclass(frozen=True)
+class Composites:
+    """K three-channel images as linear functions of B bands.
+
+    Attributes:
+        kind: what they show, for people.
+        numbers: (B,) band numbers, counted from 1.
+        wavelengths: (B,) nm, or empty where the scene has none.
+        weights: (K, 3, B) float32.
+        low, high: (K, 3) float32; the sums that become -1 and 1.
+        gamma: exponent of the stretch, applied between 0 and 1.
+    """
+
+    kind: str
+    numbers: tuple[int, ...]
+    wavelengths: tuple[float, ...]
+    weights: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    gamma: float = 1.0
+
+    @property
+    def count(self) -> int:
+        """Number of images K."""
+        return len(self.weights)
+
+    def apply(self, spectra: np.ndarray) -> np.ndarray:
+        """Images of spectra (B, height, width): (K, 3, height, width) float32 in [-1, 1]."""
+        bands, height, width = spectra.shape
+        sums = self.weights.reshape(-1, bands) @ spectra.reshape(bands, -1)
+        low, high = (x.reshape(-1, 1) for x in (self.low, self.high))
+        unit = np.clip((sums - low) / np.maximum(high - low, 1e-12), 0.0, 1.0)
+        if self.gamma != 1.0:
+            unit **= self.gamma
+        return (2.0 * unit - 1.0).astype(np.float32).reshape(self.count, 3, height, width)
+
+    def on(self, bands: Sequence[Band]) -> Composites:
+        """The same images as functions of other bands, matched by wavelength, or number where none is known.
+
+        Raises:
+            EngineError: a band that has weight is not among them.
+        """
+        used = [i for i in range(len(self.numbers)) if np.any(self.weights[:, :, i])]
+        by_wavelength = bool(self.wavelengths) and all(b.wavelength is not None for b in bands)
+        if by_wavelength:
+            available = {i: b.wavelength for i, b in enumerate(bands) if b.wavelength is not None}
+            targets = match_bands([self.wavelengths[i] for i in used], available, 5.0)
+        else:
+            position = {b.number: i for i, b in enumerate(bands)}
+            missing = [self.numbers[i] for i in used if self.numbers[i] not in position]
+            if missing:
+                raise EngineError(f"The composites need the bands {missing}, which are not usable in this scene.")
+            targets = [position[self.numbers[i]] for i in used]
+        weights = np.zeros((self.count, 3, len(bands)), np.float32)
+        weights[:, :, targets] = self.weights[:, :, used]
+        return replace(self, numbers=tuple(b.number for b in bands), wavelengths=band_wavelengths(bands),
+                       weights=weights)
+
+    def to_json(self) -> str:
+        """A text for tags and model files; bands without weight are left out."""
+        used = [i for i in range(len(self.numbers)) if np.any(self.weights[:, :, i])]
+        return json.dumps({
+            "kind": self.kind,
+            "numbers": [self.numbers[i] for i in used],
+            "wavelengths": [self.wavelengths[i] for i in used] if self.wavelengths else [],
+            "weights": [[[float(f"{w:.7g}") for w in row] for row in k] for k in self.weights[:, :, used]],
+            "low": self.low.tolist(), "high": self.high.tolist(), "gamma": self.gamma,
+        })  # fmt: skip
+
+    @classmethod
+    def from_json(cls, text: str) -> Composites:
+        """The inverse of `to_json`.
+
+        Raises:
+            EngineError: the text does not describe composites.
+        """
+        try:
+            data: dict[str, Any] = json.loads(text)
+            arrays = {key: np.asarray(data[key], np.float32) for key in ("weights", "low", "high")}
+            shape = arrays["weights"].shape
+            if shape[1:] != (3, len(data["numbers"])) or arrays["low"].shape != shape[:2]:
+                raise ValueError("shapes disagree")
+            return cls(data["kind"], tuple(data["numbers"]), tuple(data["wavelengths"]),
+                       gamma=float(data["gamma"]), **arrays)  # fmt: skip
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise EngineError(f"The description of the composites is damaged ({error}).") from error
+
+
+def band_wavelengths(bands: Sequence[Band]) -> tuple[float, ...]:
+    """Wavelengths of the bands in nm, or nothing where one of them has none."""
+    known = tuple(b.wavelength for b in bands if b.wavelength is not None)
+    return known if len(known) == len(bands) else ()
+
+
+def make_composites(
+    kind: str,
+    survey: Survey,
+    numbers: Sequence[int] = (),
+    stretch: tuple[float, float] = (2.0, 98.0),
+) -> Composites:
+    """Composites of a surveyed scene.
+
+    Args:
+        kind: one of `KINDS`, or "band numbers".
+        survey: usable bands and sample pixels.
+        numbers: three band numbers (red, green, blue), for "band numbers".
+        stretch: lower and upper percentile of each channel that become -1 and 1.
+
+    Raises:
+        EngineError: the bands or wavelengths asked for are not there.
+    """
+    low, high = stretch
+    if not 0 <= low < high <= 100:
+        raise EngineError(f"The stretch from {low} to {high} per cent is empty; choose 0 <= low < high <= 100.")
+    if kind == "band numbers":
+        weights = _pick(_by_number(numbers, survey), survey)
+    elif kind == "most informative bands":
+        weights = _pick(_most_informative(survey), survey)
+    elif kind == "true colour":
+        weights = _pick(_by_wavelength(TRUE_COLOUR, survey), survey)
+    elif kind == "colour infrared":
+        weights = _pick(_by_wavelength(COLOUR_INFRARED, survey), survey)
+    elif kind == "one principal-component triplet":
+        weights = _principal_components(survey, 1)
+    elif kind == "principal components":
+        weights = _principal_components(survey, TRIPLETS)
+    elif kind == "true colour and principal components":
+        colour = _pick(_by_wavelength(TRUE_COLOUR, survey), survey)
+        weights = np.concatenate([colour, _principal_components(survey, TRIPLETS)])
+    else:
+        raise EngineError(f"There are no composites called '{kind}'; choose one of: {', '.join(KINDS)}.")
+    sums = np.einsum("kcb,nb->kcn", weights, survey.pixels)
+    return Composites(
+        kind,
+        tuple(b.number for b in survey.bands),
+        band_wavelengths(survey.bands),
+        weights.astype(np.float32),
+        np.percentile(sums, low, axis=2).astype(np.float32),
+        np.percentile(sums, high, axis=2).astype(np.float32),
+    )
+
+
+def published_composite(survey: Survey) -> Composites:
+    """One true-colour image as in the authors' code: a common minimum and maximum, gamma 0.4.
+
+    Source: GeoDiffNet, the code published before the FiLM version.
+    """
+    plain = make_composites("true colour", survey, stretch=(0.0, 100.0))
+    common = np.ones_like(plain.low)
+    return replace(plain, kind="true colour (as published)", low=common * plain.low.min(),
+                   high=common * plain.high.max(), gamma=0.4)  # fmt: skip
+
+
+def _pick(positions: Sequence[int], survey: Survey) -> np.ndarray:
+    weights = np.zeros((1, 3, len(survey.bands)))
+    weights[0, np.arange(3), list(positions)] = 1.0
+    return weights
+
+
+def _by_number(numbers: Sequence[int], survey: Survey) -> list[int]:
+    position = {b.number: i for i, b in enumerate(survey.bands)}
+    if len(numbers) != 3:
+        raise EngineError(f"Three band numbers are needed (red, green, blue), as in 40,30,15; {len(numbers)} given.")
+    for number in numbers:
+        if number not in position:
+            raise EngineError(
+                f"Band {number} does not exist or holds no usable data; the usable bands lie between "
+                f"{min(position)} and {max(position)}."
+            )
+    return [position[n] for n in numbers]
+
+
+def _by_wavelength(wanted: tuple[float, ...], survey: Survey) -> list[int]:
+    available = {i: b.wavelength for i, b in enumerate(survey.bands) if b.wavelength is not None}
+    if not available:
+        raise EngineError("The scene does not say the wavelengths of its bands; choose the bands by number instead.")
+    return match_bands(wanted, available, TOLERANCE)
+
+
+def _most_informative(survey: Survey) -> list[int]:
+    """The triplet whose covariance matrix has the largest determinant, longest wavelength first.
+
+    Source: Sheffield (1985), Selecting band combinations from multispectral data.
+    """
+    covariance = np.cov(survey.pixels, rowvar=False)
+    # At most 120 candidates keep the search under 300 000 triplets; neighbouring bands are alike.
+    step = -(-len(covariance) // 120)
+    triplets = np.array(list(combinations(range(0, len(covariance), step), 3)))
+    best = triplets[np.linalg.det(covariance[triplets[:, :, None], triplets[:, None, :]]).argmax()]
+    order = [survey.bands[i].wavelength or survey.bands[i].number for i in best]
+    return [int(i) for i in best[np.argsort(order)[::-1]]]
+
+
+def _principal_components(survey: Survey, triplets: int) -> np.ndarray:
+    """Weights (K, 3, B) of principal components 1-3, 4-6, ...; the last triplet overlaps where bands run out."""
+    covariance = np.cov(survey.pixels, rowvar=False)
+    _, axes = np.linalg.eigh(covariance)
+    axes = axes.T[::-1]
+    # A component's sign is arbitrary; its largest weight is made positive.
+    axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]
+    starts = sorted({min(3 * k, len(axes) - 3) for k in range(triplets)})
+    return np.stack([axes[s : s + 3] for s in starts])

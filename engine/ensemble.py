@@ -1,0 +1,92 @@
+"""SpectraFiLM's own classifier: ensembles of FiLM experts and spectral experts, trained all at once.
+
+Each member is tiny, so the members of the ensemble, and those of every fold of a cross-validation,
+are trained side by side in one batched network whose parameters have a leading replica axis.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+HIDDEN = 64
+DROPOUT = 0.3
+
+
+class ReplicaLinear(nn.Module):
+    """R independent linear layers: (R or 1, n, inputs) -> (R, n, outputs)."""
+
+    def __init__(self, replicas: int, inputs: int, outputs: int, gain: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(replicas, inputs, outputs) * gain / math.sqrt(inputs))
+        self.bias = nn.Parameter(torch.zeros(replicas, 1, outputs))
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return torch.matmul(values, self.weight) + self.bias
+
+
+class FilmEnsemble(nn.Module):
+    """R members, each a pair of experts whose log-probabilities are averaged.
+
+    - The FiLM expert: an embedding of the spectrum regresses scale and shift of the spatial
+      features, f' = gamma(s) * f + beta(s), and a two-layer classifier of f' adds its logits to
+      those of the embedding itself. Scale and shift start at 1 and 0.
+    - The spectral expert sees the spectrum alone. Where spatial features mislead it outvotes them;
+      on four scenes the pair was better than either expert by 1 to 3 points of overall accuracy.
+
+    With `channels` = 0 only the spectral expert is built.
+
+    Args:
+        replicas: number of members R.
+        bands: length of a (projected) spectrum.
+        channels: number of (projected) spatial features.
+        classes: number of classes.
+    """
+
+    def __init__(self, replicas: int, bands: int, channels: int, classes: int) -> None:
+        super().__init__()
+        self.replicas = replicas
+        self.spectral_embed = ReplicaLinear(replicas, bands, HIDDEN, 1.0)
+        self.spectral_out = ReplicaLinear(replicas, HIDDEN, classes, 1.0)
+        self.channels = channels
+        if channels:
+            self.film_embed = ReplicaLinear(replicas, bands, HIDDEN, 1.0)
+            self.embed_out = ReplicaLinear(replicas, HIDDEN, classes, 0.3)
+            self.scale = ReplicaLinear(replicas, HIDDEN, channels, 0.0)
+            self.shift = ReplicaLinear(replicas, HIDDEN, channels, 0.0)
+            self.hidden = ReplicaLinear(replicas, channels, HIDDEN, 1.0)
+            self.out = ReplicaLinear(replicas, HIDDEN, classes, 0.3)
+
+    def experts(self, spectra: torch.Tensor, features: torch.Tensor) -> list[torch.Tensor]:
+        """Log-probabilities of each expert: (R, n, classes).
+
+        Args:
+            spectra: (R or 1, n, bands).
+            features: (R or 1, n, channels).
+        """
+        embedding = self._drop(F.gelu(self.spectral_embed(spectra)))
+        experts = [self.spectral_out(embedding)]
+        if self.channels:
+            embedding = self._drop(F.gelu(self.film_embed(spectra)))
+            modulated = (1 + self.scale(embedding)) * features + self.shift(embedding)
+            hidden = self._drop(F.gelu(self.hidden(modulated)))
+            experts.append(self.embed_out(embedding) + self.out(hidden))
+        return [F.log_softmax(logits, -1) for logits in experts]
+
+    def forward(self, spectra: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """Logits (R, n, classes) of spectra (n, bands) and features (n, channels)."""
+        return torch.stack(self.experts(spectra[None], features[None])).mean(0)
+
+    def _drop(self, values: torch.Tensor) -> torch.Tensor:
+        return F.dropout(values, DROPOUT, self.training)
+
+    def select(self, members: Sequence[int]) -> FilmEnsemble:
+        """An ensemble of some of the members."""
+        bands, classes = self.spectral_embed.weight.shape[1], self.spectral_out.weight.shape[2]
+        chosen = FilmEnsemble(len(members), bands, self.channels, classes)
+        chosen.load_state_dict({name: value[list(members)] for name, value in self.state_dict().items()})
+        return chosen

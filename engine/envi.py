@@ -1,0 +1,56 @@
+"""ENVI peculiarities: choosing the header instead of the body, and gzip-compressed bodies."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import shutil
+import tempfile
+import zlib
+from contextlib import ExitStack
+from pathlib import Path
+
+import rasterio
+
+from .errors import EngineError
+
+BODY_SUFFIXES = ("", ".bsq", ".bil", ".bip", ".img", ".dat", ".raw", ".bin")
+
+
+def resolve_envi_header(path: str) -> str:
+    """The body that belongs to an ENVI header; any other path is returned as it is."""
+    header = Path(path)
+    if header.suffix.lower() != ".hdr":
+        return path
+    for suffix in BODY_SUFFIXES:
+        for body in (header.with_suffix(suffix), header.with_suffix(suffix.upper())):
+            if body.is_file():
+                return str(body)
+    raise EngineError(f"No ENVI body was found beside the header {path}; choose the data file instead.")
+
+
+def open_compressed_envi(dataset: rasterio.DatasetReader, resources: ExitStack) -> rasterio.DatasetReader:
+    """Reopen a gzip-compressed ENVI file from a decompressed temporary copy.
+
+    GDAL reads such a body as one stream: every step back to an earlier band decompresses it from
+    the start, which windows of a band-sequential file would do for each band. `resources` deletes
+    the copy. Other datasets are returned as they are.
+    """
+    if dataset.driver != "ENVI" or dataset.tags(ns="ENVI").get("file_compression", "0").strip() != "1":
+        return dataset
+    body = Path(dataset.name)
+    header = next((Path(f) for f in dataset.files if f.lower().endswith(".hdr")), None)
+    if header is None or not body.is_file():
+        return dataset
+    folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="spectrafilm-")))
+    try:
+        with gzip.open(body) as packed, open(folder / "body.bsq", "wb") as plain:
+            shutil.copyfileobj(packed, plain, 1 << 20)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise EngineError(f"The compressed ENVI file {body} is damaged ({error}); copy it again.") from error
+    except OSError as error:
+        raise EngineError(f"There is no room to decompress {body} into {folder.parent} ({error}).") from error
+    text = header.read_text(encoding="latin-1")
+    text = re.sub(r"(?im)^(\s*file compression\s*=).*$", r"\1 0", text)
+    (folder / "body.hdr").write_text(text, encoding="latin-1")
+    return resources.enter_context(rasterio.open(folder / "body.bsq"))

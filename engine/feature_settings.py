@@ -1,0 +1,78 @@
+"""How spatial features were made: kept in feature rasters and models, and compared between them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from .composites import Composites
+from .errors import EngineError
+
+TAG = "SPECTRAFILM_FEATURES"
+COMPOSITES_TAG = "SPECTRAFILM_COMPOSITES"
+
+
+@dataclass(frozen=True)
+class FeatureSettings:
+    """Everything that decides what a pixel's features are.
+
+    Attributes:
+        backbone, backbone_path, backbone_sha256: which U-Net, where it was, and its digest.
+        layers, timesteps: of the U-Net, in the order of the channels.
+        patch, stride: side of the patches and their distance, in pixels.
+        seed: of the noise shared by all patches.
+        composites: JSON of the `Composites`, or empty for a three-band image of unknown origin.
+    """
+
+    backbone: str
+    backbone_path: str
+    backbone_sha256: str
+    layers: tuple[int, ...]
+    timesteps: tuple[int, ...]
+    patch: int
+    stride: int
+    seed: int
+    composites: str
+
+    def to_json(self) -> str:
+        """A text for tags and model files."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str, source: str) -> FeatureSettings:
+        """The inverse of `to_json`; `source` is named in the error.
+
+        Raises:
+            EngineError: the text does not describe features.
+        """
+        try:
+            data = json.loads(text)
+            data["layers"], data["timesteps"] = tuple(data["layers"]), tuple(data["timesteps"])
+            return cls(**data)
+        except (ValueError, KeyError, TypeError) as error:
+            raise EngineError(f"The description of the features in {source} is damaged ({error}).") from error
+
+    def differences(self, other: FeatureSettings) -> list[str]:
+        """What distinguishes two settings, in words; empty where features of both are comparable."""
+        pairs = {
+            "backbone": (self.backbone_sha256, other.backbone_sha256),
+            "decoder layers": (self.layers, other.layers),
+            "timesteps": (self.timesteps, other.timesteps),
+            "stride": (self.stride, other.stride),
+            "seed": (self.seed, other.seed),
+            "composites": (self.composites, other.composites),
+        }
+        return [name for name, (ours, theirs) in pairs.items() if ours != theirs]
+
+    def load_composites(self) -> Composites:
+        """The composites.
+
+        Raises:
+            EngineError: they are not known, because the features come from an image of unknown origin.
+        """
+        if not self.composites:
+            raise EngineError(
+                "The model's features come from a three-band image that does not say how it was made from the "
+                "scene; give a features raster made in the same way."
+            )
+        return Composites.from_json(self.composites)

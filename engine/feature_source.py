@@ -1,0 +1,137 @@
+"""Where a method's spatial features come from: computed from the scene, or read from a raster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+from rasterio.windows import Window
+
+from .backbone import Backbone
+from .composites import Composites
+from .errors import EngineError
+from .feature_settings import TAG, FeatureSettings
+from .features import FeatureExtractor, PatchGrid, gather_features, iterate_features
+from .progress import Progress
+from .projection import Projection
+from .scene import Band, Scene
+
+CHUNK_VALUES = 30_000_000
+CHUNK_ROWS = 16
+
+# Window, spectra (bands, height, width), valid (height, width), features (channels, height, width).
+Piece = tuple[Window, np.ndarray, np.ndarray, np.ndarray]
+
+
+class FeatureSource(Protocol):
+    """Features of a scene.
+
+    Attributes:
+        settings: how the features are made.
+        channels: how many there are.
+    """
+
+    settings: FeatureSettings
+    channels: int
+
+    def at(self, rows: np.ndarray, columns: np.ndarray, progress: Progress) -> np.ndarray:
+        """Features (n, channels) float32 of valid pixels."""
+
+    def stream(self, projection: Projection | None, progress: Progress) -> Iterator[Piece]:
+        """Spectra and projected features of the whole scene, piece by piece."""
+
+
+class ComputedFeatures:
+    """Features computed where they are needed."""
+
+    def __init__(
+        self, scene: Scene, bands: Sequence[Band], composites: Composites, backbone: Backbone,
+        settings: FeatureSettings,
+    ) -> None:  # fmt: skip
+        self.settings = settings
+        self._scene, self._bands, self._composites, self._backbone = scene, bands, composites, backbone
+        self._extractor = self._make_extractor(None)
+        self.channels = self._extractor.raw_channels
+
+    def at(self, rows: np.ndarray, columns: np.ndarray, progress: Progress) -> np.ndarray:
+        return gather_features(
+            self._scene, self._bands, self._composites, self._extractor, self.settings.stride, rows, columns,
+            progress,
+        )  # fmt: skip
+
+    def stream(self, projection: Projection | None, progress: Progress) -> Iterator[Piece]:
+        return iterate_features(
+            self._scene, self._bands, self._composites, self._make_extractor(projection), self.settings.stride,
+            progress,
+        )  # fmt: skip
+
+    def _make_extractor(self, projection: Projection | None) -> FeatureExtractor:
+        return FeatureExtractor(
+            self._backbone, self.settings.layers, self.settings.timesteps, self._composites.count,
+            self.settings.seed, projection,
+        )  # fmt: skip
+
+
+class RasterFeatures:
+    """Features read from a raster that `extractfeatures` wrote for the same grid.
+
+    Raises:
+        EngineError: the raster is no features raster, or lies on another grid than the scene.
+    """
+
+    def __init__(self, path: str, scene: Scene, bands: Sequence[Band]) -> None:
+        self._raster = Scene.open(path)
+        text = self._raster.tag(TAG)
+        if text is None:
+            raise EngineError(f"{path} is not a features raster; choose one written by 'Extract features'.")
+        self.settings = FeatureSettings.from_json(text, path)
+        self.channels = len(self._raster.bands)
+        ours = (scene.width, scene.height, scene.transform)
+        theirs = (self._raster.width, self._raster.height, self._raster.transform)
+        if ours[:2] != theirs[:2] or not ours[2].almost_equals(theirs[2], 1e-6):
+            raise EngineError(
+                f"The features raster {path} ({theirs[0]} x {theirs[1]} pixels) does not lie on the grid of the "
+                f"scene {scene.path} ({ours[0]} x {ours[1]}); extract the features of this scene."
+            )
+        self._scene, self._bands = scene, bands
+
+    def at(self, rows: np.ndarray, columns: np.ndarray, progress: Progress) -> np.ndarray:
+        from .sampling import read_pixels
+
+        features, valid = read_pixels(self._raster, self._raster.bands, rows, columns, progress)
+        if not valid.all():
+            raise EngineError(
+                f"The features raster {self._raster.path} has no data in {(~valid).sum()} valid pixels of the "
+                "scene; extract the features of this scene again."
+            )
+        return features
+
+    def stream(self, projection: Projection | None, progress: Progress) -> Iterator[Piece]:
+        per_row = self._scene.width * (2 * self.channels + len(self._bands))
+        for window in row_windows(self._scene, per_row, progress):
+            spectra, valid = self._scene.read(window, self._bands)
+            features, has_features = self._raster.read(window, self._raster.bands)
+            if projection is not None:
+                flat = projection.apply(features.reshape(self.channels, -1).T)
+                features = flat.T.reshape(-1, int(window.height), int(window.width))
+            yield window, spectra, valid & has_features, features
+
+
+def stream_spectra(scene: Scene, bands: Sequence[Band], progress: Progress) -> Iterator[Piece]:
+    """The same pieces without features, for spectral methods."""
+    for window in row_windows(scene, scene.width * len(bands), progress):
+        spectra, valid = scene.read(window, bands)
+        yield window, spectra, valid, np.zeros((0, *valid.shape), np.float32)
+
+
+def row_windows(scene: Scene, values_per_row: int, progress: Progress) -> Iterator[Window]:
+    """Windows as wide as the scene that hold a bounded number of values."""
+    rows = max(CHUNK_VALUES // values_per_row // CHUNK_ROWS, 1) * CHUNK_ROWS
+    for row in progress.track(range(0, scene.height, rows)):
+        yield Window(0, row, scene.width, min(rows, scene.height - row))
+
+
+def patch_grid(settings: FeatureSettings, scene: Scene) -> PatchGrid:
+    """The grid of the patches from which features of a scene are made."""
+    return PatchGrid(scene.height, scene.width, settings.patch, settings.stride)

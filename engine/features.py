@@ -1,0 +1,295 @@
+"""Spatial features: composites in overlapping patches, noised in one step, seen by a frozen U-Net.
+
+Source: GeoDiffNet, sections on patches, one-step noising and decoder features. Overlaps are blended
+with a smooth window instead of the published majority vote of patch-wise predictions.
+
+Patches stand on a fixed grid. With stride S the central S x S pixels of the patches tile the scene,
+so that no pixel sits at the very edge of the only patch that sees it; beyond the scene's edges the
+scene is mirrored. What a pixel's features are therefore does not depend on which other patches are
+computed: training on a few patches and mapping the whole scene see the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from rasterio.windows import Window
+from scipy.ndimage import distance_transform_edt
+from torch.nn import functional as F
+
+from .backbone import Backbone
+from .composites import Composites
+from .errors import EngineError
+from .progress import Progress
+from .projection import Projection
+from .scene import Band, Scene
+
+BATCH = 24
+STRIP_VALUES = 60_000_000
+
+
+@dataclass(frozen=True)
+class PatchGrid:
+    """Where patches stand: patch (i, j) covers rows from i * stride - margin, columns likewise."""
+
+    height: int
+    width: int
+    patch: int
+    stride: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.stride <= self.patch or (self.patch - self.stride) % 2:
+            raise EngineError(
+                f"The stride {self.stride} does not fit patches of {self.patch} pixels; choose an even number "
+                f"up to {self.patch}, such as {self.patch // 2}."
+            )
+
+    @property
+    def margin(self) -> int:
+        """Pixels of a patch on each side of its central part."""
+        return (self.patch - self.stride) // 2
+
+    @property
+    def rows(self) -> int:
+        """Number of rows of patches."""
+        return -(-self.height // self.stride)
+
+    @property
+    def columns(self) -> int:
+        """Number of columns of patches."""
+        return -(-self.width // self.stride)
+
+    def around(self, position: int, count: int) -> range:
+        """Indices, along one axis with `count` patches, of the patches that contain a pixel position."""
+        first = (position + self.margin - self.patch) // self.stride + 1
+        return range(max(first, 0), min((position + self.margin) // self.stride, count - 1) + 1)
+
+    def containing(self, rows: np.ndarray, columns: np.ndarray) -> list[tuple[int, int]]:
+        """The patches that contain any of the pixels, in row-major order."""
+        found = {
+            (i, j)
+            for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
+            for i in self.around(row, self.rows)
+            for j in self.around(column, self.columns)
+        }
+        return sorted(found)
+
+
+class FeatureExtractor:
+    """Features of patches from chosen decoder layers and timesteps of one backbone.
+
+    Channels are ordered composite by composite, within it timestep by timestep, within it layer by
+    layer. Activations are resized bilinearly to the patch. One noise image is shared by all patches.
+
+    Args:
+        backbone: the frozen U-Net.
+        layers: decoder layers, 0 is the deepest.
+        timesteps: noise levels, 0 is the cleanest.
+        composites: number of three-channel images.
+        seed: of the shared noise.
+        projection: applied before the activations are enlarged, with which it commutes.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        layers: Sequence[int],
+        timesteps: Sequence[int],
+        composites: int,
+        seed: int = 0,
+        projection: Projection | None = None,
+    ) -> None:
+        backbone.check_layers(layers)
+        backbone.check_timesteps(timesteps)
+        self.backbone = backbone
+        self.layers = tuple(layers)
+        self.timesteps = tuple(timesteps)
+        self.composites = composites
+        generator = torch.Generator().manual_seed(seed)
+        patch = backbone.patch
+        self._noise = torch.randn((1, 3, patch, patch), generator=generator).to(backbone.device.torch)
+        per_pass = [backbone.layers[layer].channels for layer in self.layers]
+        self.raw_channels = composites * len(self.timesteps) * sum(per_pass)
+        self._slices = self._projection_slices(projection, per_pass) if projection else None
+        self._shift = torch.from_numpy(projection.components @ projection.mean).float() if projection else None
+        self.channels = len(projection.components) if projection else self.raw_channels
+
+    def __call__(self, patches: np.ndarray) -> np.ndarray:
+        """Features of patches.
+
+        Args:
+            patches: (n, composites, 3, patch, patch) float32 in [-1, 1].
+
+        Returns:
+            (n, channels, patch, patch) float32.
+        """
+        images = torch.from_numpy(patches).to(self.backbone.device.torch)
+        return self._features(images).float().cpu().numpy()
+
+    @torch.inference_mode()
+    def _features(self, images: torch.Tensor) -> torch.Tensor:
+        backbone, count = self.backbone, len(images)
+        flat = images.flatten(0, 1)
+        per_timestep = []
+        for timestep in self.timesteps:
+            noised = backbone.signal[timestep] * flat + backbone.noise[timestep] * self._noise
+            per_timestep.append(backbone.activations(noised, timestep, self.layers))
+        by_composite = [[a.unflatten(0, (count, -1)) for a in activations] for activations in per_timestep]
+        if self._slices is None:
+            parts = [
+                self._enlarge(activation[:, k])
+                for k in range(self.composites)
+                for activations in by_composite
+                for activation in activations
+            ]
+            return torch.cat(parts, 1)
+        total = -self._shift.to(images.device)[:, None, None].expand(count, -1, backbone.patch, backbone.patch)  # type: ignore[union-attr]
+        for layer in range(len(self.layers)):
+            # Layers of one resolution are summed before they are enlarged.
+            mapped = sum(
+                torch.einsum("kc,nchw->nkhw", self._slices[k][t][layer], by_composite[t][layer][:, k].float())
+                for k in range(self.composites)
+                for t in range(len(self.timesteps))
+            )
+            total = total + self._enlarge(mapped)
+        return total
+
+    def _enlarge(self, activation: torch.Tensor) -> torch.Tensor:
+        if activation.shape[-1] == self.backbone.patch:
+            return activation.float()
+        size = (self.backbone.patch, self.backbone.patch)
+        return F.interpolate(activation.float(), size=size, mode="bilinear", align_corners=False)
+
+    def _projection_slices(self, projection: Projection, per_pass: list[int]) -> list[list[list[torch.Tensor]]]:
+        weights = torch.from_numpy(projection.components).float().to(self.backbone.device.torch)
+        parts = iter(weights.split(per_pass * (self.composites * len(self.timesteps)), dim=1))
+        return [[[next(parts) for _ in per_pass] for _ in self.timesteps] for _ in range(self.composites)]
+
+
+def blend_window(patch: int) -> np.ndarray:
+    """Weights (patch, patch) of a patch in overlaps: highest in its centre, above 0 at its edge."""
+    profile = np.sin(np.pi * (np.arange(patch) + 0.5) / patch) ** 2
+    return np.outer(profile, profile).astype(np.float32)
+
+
+def fill_invalid(images: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Replace invalid pixels of images (..., height, width) by the nearest valid ones."""
+    if valid.all() or not valid.any():
+        return images
+    rows, columns = distance_transform_edt(~valid, return_distances=False, return_indices=True)
+    return images[..., rows, columns]
+
+
+def iterate_features(
+    scene: Scene,
+    bands: Sequence[Band],
+    composites: Composites,
+    extractor: FeatureExtractor,
+    stride: int,
+    progress: Progress,
+) -> Iterator[tuple[Window, np.ndarray, np.ndarray, np.ndarray]]:
+    """Stream spectra and blended features of the whole scene in windows.
+
+    Memory grows with the width of the scene, not with its height, and wide scenes are cut into
+    vertical strips that repeat a margin of patches.
+
+    Yields:
+        window, spectra (bands, height, width) float32, valid (height, width) bool and features
+        (channels, height, width) float32, which are 0 where no patch holds a valid pixel.
+    """
+    grid = PatchGrid(scene.height, scene.width, extractor.backbone.patch, stride)
+    per_column = grid.patch * (3 * extractor.channels + 2 * len(bands) + 3 * composites.count)
+    strip = max(STRIP_VALUES // per_column // stride, 1) * stride
+    for left in range(0, scene.width, strip):
+        width = min(strip, scene.width - left)
+        with progress.stage(left / scene.width, (left + width) / scene.width):
+            yield from _iterate_strip(scene, bands, composites, extractor, grid, left, width, progress)
+
+
+def _iterate_strip(
+    scene: Scene,
+    bands: Sequence[Band],
+    composites: Composites,
+    extractor: FeatureExtractor,
+    grid: PatchGrid,
+    left: int,
+    width: int,
+    progress: Progress,
+) -> Iterator[tuple[Window, np.ndarray, np.ndarray, np.ndarray]]:
+    size, stride, margin = grid.patch, grid.stride, grid.margin
+    first, last = grid.around(left, grid.columns)[0], grid.around(left + width - 1, grid.columns)[-1]
+    origin = first * stride - margin
+    span = (last - first) * stride + size
+    inner = slice(left - origin, left - origin + width)
+    weight = blend_window(size)
+    total = np.zeros((extractor.channels, size, span), np.float32)
+    weights = np.zeros((size, span), np.float32)
+    for i in range(grid.rows):
+        top = i * stride - margin
+        spectra, valid = scene.read_reflected(top, origin, size, span, bands)
+        images = composites.apply(spectra)
+        offsets = [j * stride for j in range(last - first + 1) if valid[:, j * stride : j * stride + size].any()]
+        batches = list(_batches(offsets, extractor.composites))
+        for done, batch in enumerate(batches):
+            progress.set((i + done / len(batches)) / grid.rows)
+            patches = [fill_invalid(images[..., o : o + size], valid[:, o : o + size]) for o in batch]
+            for offset, features in zip(batch, extractor(np.stack(patches)), strict=True):
+                total[:, :, offset : offset + size] += weight * features
+                weights[:, offset : offset + size] += weight
+        # Rows above the next row of patches are complete.
+        stop = min(stride, scene.height - top) if i < grid.rows - 1 else scene.height - top
+        start = max(0, -top)
+        if stop > start:
+            features = total[:, start:stop, inner] / np.maximum(weights[start:stop, inner], 1e-12)
+            window = Window(left, top + start, width, stop - start)
+            yield window, spectra[:, start:stop, inner], valid[start:stop, inner], features
+        total = np.concatenate([total[:, stride:], np.zeros_like(total[:, :stride])], 1)
+        weights = np.concatenate([weights[stride:], np.zeros_like(weights[:stride])])
+
+
+def gather_features(
+    scene: Scene,
+    bands: Sequence[Band],
+    composites: Composites,
+    extractor: FeatureExtractor,
+    stride: int,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    progress: Progress,
+) -> np.ndarray:
+    """Blended features of single valid pixels: (n, channels) float32.
+
+    Computes only the patches that contain one of them, so that the time does not depend on the size
+    of the scene.
+
+    Args:
+        rows, columns: (n,) pixel positions.
+    """
+    grid = PatchGrid(scene.height, scene.width, extractor.backbone.patch, stride)
+    size = grid.patch
+    total = np.zeros((len(rows), extractor.channels), np.float32)
+    weights = np.zeros((len(rows), 1), np.float32)
+    window = blend_window(size)
+    batches = list(_batches(grid.containing(rows, columns), extractor.composites))
+    for batch in progress.track(batches):
+        corners = [(i * grid.stride - grid.margin, j * grid.stride - grid.margin) for i, j in batch]
+        images = []
+        for top, left in corners:
+            spectra, valid = scene.read_reflected(top, left, size, size, bands)
+            images.append(fill_invalid(composites.apply(spectra), valid))
+        for (top, left), features in zip(corners, extractor(np.stack(images)), strict=True):
+            y, x = rows - top, columns - left
+            inside = (y >= 0) & (y < size) & (x >= 0) & (x < size)
+            y, x = y[inside], x[inside]
+            total[inside] += window[y, x, None] * features[:, y, x].T
+            weights[inside] += window[y, x, None]
+    return total / weights
+
+
+def _batches(items: list, composites: int) -> Iterator[list]:
+    size = max(BATCH // composites, 1)
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

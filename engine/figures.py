@@ -1,0 +1,136 @@
+"""Pictures for reports, each returned as PNG bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+from matplotlib.colors import ListedColormap, to_rgb
+from matplotlib.figure import Figure
+
+from .polygons import LandCoverClass
+
+INK = "#333333"
+plt.rcParams.update({
+    "font.size": 9, "axes.edgecolor": "#888888", "axes.labelcolor": INK, "text.color": INK,
+    "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False,
+    "figure.dpi": 110, "savefig.bbox": "tight",
+})  # fmt: skip
+
+
+def confusion_picture(matrix: np.ndarray, names: Sequence[str]) -> bytes:
+    """A confusion matrix with counts, coloured by the share of each reference class."""
+    count = len(names)
+    size = min(3.2 + 0.45 * count, 14)
+    figure, axes = plt.subplots(figsize=(size, size))
+    totals = matrix.sum(1, keepdims=True)
+    share = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), value in np.ndenumerate(matrix):
+        if value and count <= 25:
+            axes.text(column, row, f"{value}", ha="center", va="center", fontsize=8 if count <= 12 else 6,
+                      color="white" if share[row, column] > 0.55 else INK)  # fmt: skip
+    axes.set_xticks(range(count), names, rotation=60, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(count), names)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("reference class")
+    axes.spines[:].set_visible(False)
+    return _png(figure)
+
+
+def spectra_picture(
+    spectra: np.ndarray, class_ids: np.ndarray, classes: Sequence[LandCoverClass], wavelengths: Sequence[float],
+    band_numbers: Sequence[int],
+) -> bytes:
+    """Mean spectrum of every class with one standard deviation around it.
+
+    Args:
+        spectra: (n, bands).
+        class_ids: (n,) counted from 1.
+        wavelengths: nm of the bands; where it is empty band numbers are shown.
+    """
+    figure, axes = plt.subplots(figsize=(7.5, 4))
+    position = np.array(wavelengths or band_numbers, float)
+    order = np.argsort(position)
+    position = position[order]
+    steps = np.diff(position)
+    # A line across a gap (water vapour, dropped bands) would show data that are not there.
+    breaks = np.flatnonzero(steps > 4 * np.median(steps)) + 1 if wavelengths and len(steps) > 8 else np.array([], int)
+    for land_cover in classes:
+        own = spectra[class_ids == land_cover.id][:, order]
+        if not len(own):
+            continue
+        mean, spread = own.mean(0), own.std(0)
+        label: str | None = f"{land_cover.name} ({len(own)})"
+        for piece in np.split(np.arange(len(position)), breaks):
+            axes.plot(position[piece], mean[piece], color=land_cover.colour, lw=1.6, label=label)
+            axes.fill_between(position[piece], (mean - spread)[piece], (mean + spread)[piece],
+                              color=land_cover.colour, alpha=0.12, lw=0)  # fmt: skip
+            label = None
+    axes.set_xlabel("wavelength (nm)" if wavelengths else "band")
+    axes.set_ylabel("value of the scene")
+    axes.legend(frameon=False, fontsize=8, bbox_to_anchor=(1.01, 1), loc="upper left")
+    return _png(figure)
+
+
+def curve_picture(final: Sequence[tuple[int, float]], folds: Sequence[Sequence[tuple[int, float]]]) -> bytes:
+    """Training loss of the final network and, thinner, of those of the cross-validation."""
+    figure, axes = plt.subplots(figsize=(5.5, 3))
+    for number, curve in enumerate(folds):
+        axes.plot(*zip(*curve, strict=True), color="#9ecae1", lw=0.8, label="folds" if number == 0 else None)
+    axes.plot(*zip(*final, strict=True), color="#08519c", lw=1.6, label="final model")
+    axes.set_xlabel("training step")
+    axes.set_ylabel("training loss")
+    axes.legend(frameon=False)
+    return _png(figure)
+
+
+def labels_picture(
+    image: np.ndarray, rows: np.ndarray, columns: np.ndarray, class_ids: np.ndarray, classes: Sequence[LandCoverClass]
+) -> bytes:
+    """A pseudo-RGB image (height, width, 3) in 0..1 with the labelled pixels in their class colours."""
+    painted = 0.25 + 0.6 * image
+    for land_cover in classes:
+        ours = class_ids == land_cover.id
+        painted[rows[ours], columns[ours]] = to_rgb(land_cover.colour)
+    figure, axes = _map_axes(image.shape[0], image.shape[1])
+    axes.imshow(painted, interpolation="nearest")
+    _legend(axes, classes)
+    return _png(figure)
+
+
+def map_picture(classified: np.ndarray, classes: Sequence[LandCoverClass]) -> bytes:
+    """A land-cover map (height, width) of class ids, 0 is no data, in its class colours."""
+    figure, axes = _map_axes(*classified.shape)
+    top = max(c.id for c in classes)
+    colours = ["#ffffff"] + ["#cccccc"] * top
+    for land_cover in classes:
+        colours[land_cover.id] = land_cover.colour
+    axes.imshow(classified, cmap=ListedColormap(colours), vmin=-0.5, vmax=top + 0.5, interpolation="nearest")
+    _legend(axes, classes)
+    return _png(figure)
+
+
+def _map_axes(height: int, width: int) -> tuple[Figure, plt.Axes]:
+    longest = max(height, width)
+    figure, axes = plt.subplots(figsize=(max(6 * width / longest, 2), max(6 * height / longest, 2)))
+    axes.set_axis_off()
+    return figure, axes
+
+
+def _legend(axes: plt.Axes, classes: Sequence[LandCoverClass]) -> None:
+    handles = [plt.Rectangle((0, 0), 1, 1, facecolor=c.colour, edgecolor="#888888", lw=0.5) for c in classes]
+    axes.legend(handles, [c.name for c in classes], frameon=False, fontsize=8, bbox_to_anchor=(1.01, 1),
+                loc="upper left", borderaxespad=0)  # fmt: skip
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    plt.close(figure)
+    return buffer.getvalue()

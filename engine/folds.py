@@ -1,0 +1,71 @@
+"""Dividing labelled pixels for validation, so that pixels of one polygon never stand on both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
+from .labels import Labels
+from .polygons import LandCoverClass
+from .progress import Progress
+
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Folds:
+    """A cross-validation.
+
+    Attributes:
+        training: for each fold (n,) bool, the pixels it trains on.
+        testing: for each fold (n,) bool, the pixels it is tested on.
+        validated: (n,) bool; False for pixels of classes that have a single polygon.
+    """
+
+    training: tuple[np.ndarray, ...]
+    testing: tuple[np.ndarray, ...]
+    validated: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.training)
+
+
+def split_by_polygon(
+    labels: Labels, classes: Sequence[LandCoverClass], seed: int, progress: Progress
+) -> Folds:
+    """Up to five folds, stratified by class and grouped by polygon.
+
+    A class with a single polygon stays on the training side of every fold and is not validated; it
+    is named in a warning. There is no fold where no class has two polygons.
+    """
+    counts = {c.id: len(np.unique(labels.polygons[labels.class_ids == c.id])) for c in classes}
+    single = [c.name for c in classes if counts[c.id] == 1]
+    if single:
+        progress.warning(
+            f"Only one polygon was drawn for {', '.join(single)}; the accuracy of such classes cannot be "
+            "validated, draw at least two polygons a class in different places."
+        )
+    validated = np.isin(labels.class_ids, [i for i, n in counts.items() if n > 1])
+    if not validated.any():
+        return Folds((), (), validated)
+    count = min(FOLDS, max(counts.values()))
+    candidates = np.flatnonzero(validated)
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    training, testing = [], []
+    for _, test in splitter.split(candidates, labels.class_ids[candidates], labels.polygons[candidates]):
+        held_out = np.zeros(len(labels), bool)
+        held_out[candidates[test]] = True
+        # A fold that takes away every pixel of a class could only get that class wrong: its pixels
+        # are trained on there, and tested in the folds that keep another polygon of the class.
+        for c in classes:
+            ours = labels.class_ids == c.id
+            if held_out[ours].any() and held_out[ours].all():
+                held_out[ours] = False
+        if held_out.any():
+            training.append(~held_out)
+            testing.append(held_out)
+    tested = np.any(testing, axis=0) if testing else np.zeros(len(labels), bool)
+    return Folds(tuple(training), tuple(testing), tested)

@@ -1,0 +1,135 @@
+"""The jobs that cross the border between QGIS and the engine: plain dataclasses, sent as JSON.
+
+This module and `partial_outputs` need nothing but the standard library: they are the only parts of
+the engine that the QGIS half imports.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any, ClassVar, Union
+
+
+@dataclass(frozen=True)
+class SelectBands:
+    """Make a three-band pseudo-RGB raster. `bands` are numbers counted from 1, stretch is in per cent."""
+
+    name: ClassVar[str] = "selectbands"
+    scene: str
+    output: str
+    composite: str = "true colour"
+    bands: tuple[int, ...] = ()
+    stretch_low: float = 2.0
+    stretch_high: float = 98.0
+    scene_crs: str = ""
+
+
+@dataclass(frozen=True)
+class ExtractFeatures:
+    """Write spatial features of a scene, or of a three-band raster, as a raster."""
+
+    name: ClassVar[str] = "extractfeatures"
+    scene: str
+    output: str
+    backbone: str = ""
+    composites: str = ""
+    layers: tuple[int, ...] = ()
+    timesteps: tuple[int, ...] = ()
+    stride: int = 32
+    device: str = "auto"
+    seed: int = 0
+    scene_crs: str = ""
+
+
+@dataclass(frozen=True)
+class TrainFilm:
+    """Train a model from labelled polygons.
+
+    `polygons` is a GeoJSON file in `polygons_crs`. `class_names` and `class_colours` give the classes
+    in their order; left empty, they are the values of `class_field`, sorted.
+    """
+
+    name: ClassVar[str] = "trainfilm"
+    scene: str
+    polygons: str
+    model: str
+    report: str = ""
+    class_field: str = "class"
+    polygons_crs: str = "EPSG:4326"
+    class_names: tuple[str, ...] = ()
+    class_colours: tuple[str, ...] = ()
+    method: str = "spectrafilm"
+    features: str = ""
+    backbone: str = ""
+    composites: str = ""
+    layers: tuple[int, ...] = ()
+    timesteps: tuple[int, ...] = ()
+    device: str = "auto"
+    seed: int = 0
+    scene_crs: str = ""
+
+
+@dataclass(frozen=True)
+class PredictMap:
+    """Map a scene with a trained model."""
+
+    name: ClassVar[str] = "predictmap"
+    scene: str
+    model: str
+    output: str
+    confidence: str = ""
+    probabilities: str = ""
+    uncertainty: str = ""
+    features: str = ""
+    backbone: str = ""
+    device: str = "auto"
+    scene_crs: str = ""
+
+
+@dataclass(frozen=True)
+class AssessAccuracy:
+    """Compare a map with a reference: a GeoJSON file of polygons or points, or a label raster."""
+
+    name: ClassVar[str] = "assessaccuracy"
+    map: str
+    reference: str
+    report: str
+    class_field: str = "class"
+    reference_crs: str = "EPSG:4326"
+    map_crs: str = ""
+
+
+@dataclass(frozen=True)
+class CheckEnvironment:
+    """Prove that everything the engine needs is installed and computes."""
+
+    name: ClassVar[str] = "checkenvironment"
+    device: str = "auto"
+
+
+Job = Union[SelectBands, ExtractFeatures, TrainFilm, PredictMap, AssessAccuracy, CheckEnvironment]
+JOBS: dict[str, Any] = {
+    job.name: job for job in (SelectBands, ExtractFeatures, TrainFilm, PredictMap, AssessAccuracy, CheckEnvironment)
+}
+
+
+def to_json(job: Job, token: str = "") -> str:
+    """One line of JSON. `token` marks the temporary files of this run."""
+    return json.dumps({"job": job.name, "token": token, "parameters": dataclasses.asdict(job)})
+
+
+def from_json(text: str) -> tuple[Job, str]:
+    """The inverse of `to_json`: the job and its token.
+
+    Raises:
+        ValueError: the text does not describe a job.
+    """
+    data = json.loads(text)
+    try:
+        kind = JOBS[data["job"]]
+        parameters = {k: tuple(v) if isinstance(v, list) else v for k, v in data["parameters"].items()}
+        return kind(**parameters), str(data["token"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a job: {error}") from error

@@ -1,0 +1,181 @@
+"""A trained model: what it needs to know to map a scene, and its file.
+
+The file is one `.safetensors` with the numbers as tensors and everything else as JSON metadata.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from scipy.special import entr
+from torch import nn
+
+from .errors import EngineError
+from .feature_settings import FeatureSettings
+from .methods import METHODS, Method, find_method
+from .polygons import LandCoverClass
+from .projection import Projection
+from .training import build_network
+
+FORMAT = "spectrafilm-model"
+FORMAT_VERSION = 1
+PACKAGES = ("numpy", "rasterio", "torch", "diffusers", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Class probabilities (n, C) and the members' disagreement (n,), both 0..1."""
+
+    probabilities: np.ndarray
+    disagreement: np.ndarray
+
+    def entropy(self) -> np.ndarray:
+        """Entropy of the probabilities in units of log C: (n,), 0 where one class is certain."""
+        return (entr(self.probabilities).sum(1) / np.log(self.probabilities.shape[1])).astype(np.float32)
+
+
+@dataclass
+class Model:
+    """A trained model.
+
+    Attributes:
+        method: how it classifies.
+        classes: what it tells apart.
+        wavelengths: nm of its bands, empty where the scene had none.
+        band_numbers: of its bands in the training scene.
+        spectral, spatial: projections of spectra and features; None where the network takes them raw.
+        network: maps projected spectra and features to logits (members, n, C).
+        temperature: by which logits are divided to give calibrated probabilities.
+        features: how its spatial features are made; None for spectral methods.
+        channels: number of spatial features before projection.
+        scores: cross-validated accuracy in per cent, and how it was measured.
+    """
+
+    method: Method
+    classes: list[LandCoverClass]
+    wavelengths: tuple[float, ...]
+    band_numbers: tuple[int, ...]
+    spectral: Projection
+    spatial: Projection | None
+    network: nn.Module
+    temperature: float = 1.0
+    features: FeatureSettings | None = None
+    channels: int = 0
+    scores: dict[str, Any] = field(default_factory=dict)
+
+    @torch.inference_mode()
+    def classify(self, spectra: np.ndarray, features: np.ndarray, device: torch.device) -> Classification:
+        """Classify pixels.
+
+        Args:
+            spectra: (n, bands) as read from the scene.
+            features: (n, k) spatial features, projected already.
+            device: where the network is.
+        """
+        projected = torch.from_numpy(self.spectral.apply(spectra)).to(device)
+        logits = self.network(projected, torch.from_numpy(features).to(device)) / self.temperature
+        members = torch.softmax(logits, -1)
+        mixture = members.mean(0)
+        # Jensen-Shannon divergence of the members, in units of log C: 0 where all agree.
+        entropy = torch.special.entr(mixture).sum(-1) - torch.special.entr(members).sum(-1).mean(0)
+        disagreement = (entropy / np.log(len(self.classes))).clamp(0, 1)
+        return Classification(mixture.cpu().numpy(), disagreement.cpu().numpy())
+
+    def save(self, path: Path) -> None:
+        """Write the model to a file."""
+        tensors = {f"network.{k}": v.contiguous() for k, v in self.network.state_dict().items()}
+        for name, projection in (("spectral", self.spectral), ("spatial", self.spatial)):
+            if projection is not None:
+                tensors[f"{name}.mean"] = torch.from_numpy(projection.mean)
+                tensors[f"{name}.components"] = torch.from_numpy(np.ascontiguousarray(projection.components))
+        metadata = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "method": self.method.key,
+            "members": getattr(self.network, "replicas", 1),
+            "classes": [asdict(c) for c in self.classes],
+            "wavelengths": list(self.wavelengths),
+            "band_numbers": list(self.band_numbers),
+            "temperature": self.temperature,
+            "features": asdict(self.features) if self.features else None,
+            "channels": self.channels,
+            "scores": self.scores,
+            "software": {name: importlib.metadata.version(name) for name in PACKAGES},
+        }
+        save_file(tensors, path, {FORMAT: json.dumps(metadata)})
+
+    @classmethod
+    def load(cls, path: str) -> Model:
+        """Read a model from a file.
+
+        Raises:
+            EngineError: the file is missing, truncated, not ours, or of a newer format.
+        """
+        metadata, tensors = _read(path)
+        version = metadata.get("format_version")
+        if not isinstance(version, int) or version > FORMAT_VERSION:
+            raise EngineError(
+                f"The model {path} was written by a newer version of SpectraFiLM (format {version}, this one reads "
+                f"up to {FORMAT_VERSION}); update the plugin."
+            )
+        try:
+            features = metadata["features"]
+            projections = {name: _projection(tensors, name) for name in ("spectral", "spatial")}
+            spectral = projections["spectral"]
+            if spectral is None or metadata["method"] not in METHODS:
+                raise KeyError(metadata["method"])
+            method = find_method(metadata["method"])
+            spatial = projections["spatial"]
+            model = cls(
+                method,
+                [LandCoverClass(**c) for c in metadata["classes"]],
+                tuple(metadata["wavelengths"]),
+                tuple(metadata["band_numbers"]),
+                spectral,
+                spatial,
+                nn.Identity(),
+                float(metadata["temperature"]),
+                FeatureSettings.from_json(json.dumps(features), path) if features else None,
+                int(metadata["channels"]),
+                metadata["scores"],
+            )
+            channels = len(spatial.components) if spatial else model.channels
+            model.network = build_network(
+                method, int(metadata["members"]), len(spectral.components), channels, len(model.classes)
+            )
+            model.network.load_state_dict(
+                {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
+            )
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise EngineError(f"The model {path} is damaged ({error}); train it again.") from error
+        model.network.eval()
+        return model
+
+
+def _read(path: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    if not Path(path).is_file():
+        raise EngineError(f"The model file {path} does not exist; check the path.")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            if FORMAT not in metadata:
+                raise EngineError(f"{path} is not a SpectraFiLM model; choose a file written by 'Train model'.")
+            return json.loads(metadata[FORMAT]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError, OSError) as error:
+        raise EngineError(
+            f"{path} is not a SpectraFiLM model, or it is incomplete ({error}); copy it again or train a new one."
+        ) from error
+
+
+def _projection(tensors: dict[str, torch.Tensor], name: str) -> Projection | None:
+    if f"{name}.mean" not in tensors:
+        return None
+    return Projection(tensors[f"{name}.mean"].numpy(), tensors[f"{name}.components"].numpy())

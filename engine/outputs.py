@@ -1,0 +1,136 @@
+"""Writing results so that nothing partial is ever seen and nothing already there is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from .errors import EngineError
+from .partial_outputs import partial_path, remove_partial_outputs
+from .scene import Scene
+
+NODATA = -9999.0
+# Rows of a block divide the rows that feature streaming finishes at a time, so blocks are written whole.
+BLOCK_ROWS, BLOCK_COLUMNS = 16, 256
+
+
+class Outputs:
+    """The outputs of one job; a context manager that renames them all at its end, or deletes them.
+
+    Args:
+        inputs: files that the job reads, which no output may replace.
+        token: marks the temporary files.
+    """
+
+    def __init__(self, inputs: Sequence[str] = (), token: str = "") -> None:
+        self._inputs = {os.path.realpath(path) for path in inputs if path}
+        self._token = token or uuid.uuid4().hex
+        self._destinations: list[str] = []
+
+    def __enter__(self) -> Outputs:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._publish()
+        finally:
+            remove_partial_outputs(self._destinations, self._token)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise self._disk_full() from error
+
+    def check(self, *destinations: str) -> None:
+        """See whether outputs could be written, before the long work begins; empty names are passed over.
+
+        Raises:
+            EngineError: a folder is missing or read-only, or an output is one of the inputs.
+        """
+        for path in (Path(d) for d in destinations if d):
+            if os.path.realpath(path) in self._inputs:
+                raise EngineError(f"The output {path} is also an input of this run; choose another name for it.")
+            if path.is_dir():
+                raise EngineError(f"The output {path} is a folder; choose a file name in it.")
+            if not path.parent.is_dir():
+                raise EngineError(f"The output folder {path.parent} does not exist; create it or choose another.")
+            try:
+                with tempfile.TemporaryFile(dir=path.parent):
+                    pass
+            except OSError as error:
+                raise EngineError(
+                    f"The output folder {path.parent} cannot be written to ({error.strerror}); choose another."
+                ) from error
+
+    def reserve(self, destination: str) -> Path:
+        """Where to write what shall become `destination` when the job ends well."""
+        self.check(destination)
+        self._destinations.append(destination)
+        return partial_path(destination, self._token)
+
+    @contextlib.contextmanager
+    def raster(
+        self, destination: str, scene: Scene, count: int, dtype: str, nodata: float, **options: Any
+    ) -> Iterator[rasterio.io.DatasetWriter]:
+        """A tiled, compressed GeoTIFF on the grid of a scene, open for writing."""
+        path = self.reserve(destination)
+        try:
+            with rasterio.open(
+                path, "w", driver="GTiff", width=scene.width, height=scene.height, count=count, dtype=dtype,
+                nodata=nodata, crs=scene.crs, transform=scene.transform, tiled=True, blockxsize=BLOCK_COLUMNS,
+                blockysize=BLOCK_ROWS, bigtiff="IF_SAFER", **{"compress": "deflate", **options},
+            ) as dataset:  # fmt: skip
+                yield dataset
+            _verify(path)
+        except RasterioError as error:
+            raise self._disk_full(str(error)) from error
+
+    def _publish(self) -> None:
+        for destination in self._destinations:
+            part = partial_path(destination, self._token)
+            try:
+                # Some writers create files that nobody else may read.
+                os.chmod(part, 0o666 & ~_umask())
+                os.replace(part, destination)
+            except OSError as error:
+                raise EngineError(
+                    f"{destination} cannot be replaced ({error.strerror}); close what has it open, or choose "
+                    "another name."
+                ) from error
+
+    def _disk_full(self, detail: str = "") -> EngineError:
+        folder = Path(self._destinations[-1]).parent if self._destinations else Path()
+        return EngineError(
+            f"The output could not be written to {folder}: the disk is probably full"
+            f"{f' ({detail})' if detail else ''}; free some space or choose another folder."
+        )
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _verify(path: Path) -> None:
+    """Read a finished raster back block by block: GDAL does not report every failed write on closing."""
+    with rasterio.open(path) as dataset:
+        for _, window in dataset.block_windows(1):
+            dataset.read(1, window=window)
+
+
+def write_masked(dataset: rasterio.io.DatasetWriter, values: np.ndarray, valid: np.ndarray, window: Window) -> None:
+    """Write (bands, height, width) with nodata where a pixel is not valid."""
+    dataset.write(np.where(valid, values, dataset.nodata).astype(dataset.dtypes[0]), window=window)

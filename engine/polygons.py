@@ -1,0 +1,179 @@
+"""Digitized polygons and reference points, read from GeoJSON and brought onto a scene's pixel grid."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+from rasterio.warp import transform as transform_coordinates
+
+from .errors import EngineError
+from .progress import Progress
+
+# Twelve colours that are told apart on a map, used where the layer brings none of its own.
+PALETTE = (
+    "#1b9e77", "#d95f02", "#7570b3", "#e7298a", "#66a61e", "#e6ab02",
+    "#a6761d", "#1f78b4", "#b2df8a", "#fb9a99", "#666666", "#6a3d9a",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LandCoverClass:
+    """A class of the map. `id` counts from 1, `colour` is "#rrggbb"."""
+
+    id: int
+    name: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """One single-part polygon or point.
+
+    Attributes:
+        class_id: its class.
+        rings: (n, 2) float64 arrays of (column, row) in pixels of the scene, the outer ring first;
+            a point is one ring of one vertex.
+    """
+
+    class_id: int
+    rings: tuple[np.ndarray, ...]
+
+    @property
+    def is_point(self) -> bool:
+        """Whether it is a point."""
+        return len(self.rings[0]) == 1
+
+    def bounds(self) -> tuple[float, float, float, float]:
+        """First column, first row, last column, last row it reaches, in pixels."""
+        low, high = self.rings[0].min(0), self.rings[0].max(0)
+        return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def make_classes(names: Sequence[str], colours: Sequence[str] = ()) -> list[LandCoverClass]:
+    """Classes 1, 2, ... of the given names, with a default colour where none is given.
+
+    Raises:
+        EngineError: there are fewer than two classes, or more than 255.
+    """
+    if len(names) < 2:
+        found = f"only '{names[0]}'" if names else "none"
+        raise EngineError(f"At least two land-cover classes are needed, the labels have {found}; draw more classes.")
+    if len(names) > 255:
+        raise EngineError(f"The class field holds {len(names)} different values; at most 255 classes can be mapped.")
+    default = [PALETTE[i % len(PALETTE)] for i in range(len(names))]
+    return [
+        LandCoverClass(i + 1, name, colour or fallback)
+        for i, (name, colour, fallback) in enumerate(
+            zip(names, list(colours) + [""] * (len(names) - len(colours)), default, strict=True)
+        )
+    ]
+
+
+def read_features(path: str, class_field: str, progress: Progress) -> list[tuple[str, dict[str, Any]]]:
+    """Class name and geometry of every feature of a GeoJSON file that has a class.
+
+    Raises:
+        EngineError: the file is missing or no GeoJSON, the field is missing, or it is NULL everywhere.
+    """
+    try:
+        collection = json.loads(Path(path).read_text(encoding="utf-8"))
+        features = collection["features"]
+        properties = [feature.get("properties") or {} for feature in features]
+    except OSError as error:
+        raise EngineError(f"The polygons {path} cannot be read ({error.strerror}); check the path.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EngineError(f"{path} is not a GeoJSON feature collection; export the polygons as GeoJSON.") from error
+    if not features:
+        raise EngineError(f"The layer {path} holds no features; draw at least one polygon per class.")
+    if not any(class_field in p for p in properties):
+        raise EngineError(f"The polygons have no field '{class_field}'; choose the field that holds the class.")
+    named = [
+        (class_name(p.get(class_field)), f.get("geometry")) for f, p in zip(features, properties, strict=True)
+    ]
+    kept = [(name, geometry) for name, geometry in named if name and geometry]
+    if not kept:
+        raise EngineError(f"The class field '{class_field}' is empty (NULL) in every feature; fill it in.")
+    if len(kept) < len(features):
+        progress.warning(f"{len(features) - len(kept)} feature(s) without a class or geometry are left out.")
+    return kept
+
+
+def class_name(value: Any) -> str:
+    """The name that a field value gives a class; empty for no value. 3.0 and 3 are the same class."""
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip()
+
+
+def class_order(name: str) -> tuple[float, str]:
+    """Sort key: numbers by value, then texts by alphabet."""
+    try:
+        return float(name), ""
+    except ValueError:
+        return float("inf"), name.casefold()
+
+
+def to_parts(
+    features: Sequence[tuple[str, dict[str, Any]]],
+    classes: Sequence[LandCoverClass],
+    transform: Affine,
+    source_crs: str,
+    target_crs: CRS,
+) -> list[Part]:
+    """Single parts of the features, in pixel coordinates of the scene.
+
+    Args:
+        features: class name and GeoJSON geometry.
+        classes: which id a name has; features of other names are left out.
+        transform: pixel to map coordinates of the scene.
+        source_crs: WKT or authority code of the features.
+        target_crs: of the scene.
+    """
+    ids = {c.name: c.id for c in classes}
+    kept = [(ids[name], rings) for name, geometry in features if name in ids for rings in _single_parts(geometry)]
+    if not kept:
+        return []
+    lengths = [len(ring) for _, rings in kept for ring in rings]
+    vertices = np.concatenate([ring for _, rings in kept for ring in rings])
+    try:
+        source = CRS.from_user_input(source_crs)
+        if source != target_crs:
+            vertices = np.column_stack(transform_coordinates(source, target_crs, vertices[:, 0], vertices[:, 1]))
+    except CRSError as error:
+        raise EngineError(f"The polygons cannot be brought into the scene's coordinate system ({error}).") from error
+    inverse = ~transform
+    pixels = np.column_stack([
+        inverse.a * vertices[:, 0] + inverse.b * vertices[:, 1] + inverse.c,
+        inverse.d * vertices[:, 0] + inverse.e * vertices[:, 1] + inverse.f,
+    ])  # fmt: skip
+    pieces = iter(np.split(pixels, np.cumsum(lengths)[:-1]))
+    return [Part(class_id, tuple(next(pieces) for _ in rings)) for class_id, rings in kept]
+
+
+def _single_parts(geometry: dict[str, Any]) -> Iterator[list[np.ndarray]]:
+    kind, coordinates = geometry.get("type"), geometry.get("coordinates")
+    if kind == "GeometryCollection":
+        for member in geometry.get("geometries", []):
+            yield from _single_parts(member)
+    elif kind == "Polygon" and coordinates:
+        yield [np.asarray(ring, float)[:, :2] for ring in coordinates]
+    elif kind == "MultiPolygon":
+        for part in coordinates or []:
+            yield [np.asarray(ring, float)[:, :2] for ring in part]
+    elif kind == "Point" and coordinates:
+        yield [np.asarray([coordinates[:2]], float)]
+    elif kind == "MultiPoint":
+        for point in coordinates or []:
+            yield [np.asarray([point[:2]], float)]
+    elif kind in ("LineString", "MultiLineString"):
+        raise EngineError("Lines cannot serve as labels; draw polygons.")

@@ -1,0 +1,112 @@
+"""The engine's side of the border: one JSON message a line on standard output.
+
+Messages: {"type": "hello"}, {"type": "progress", "percent", "until"}, {"type": "info" | "warning" |
+"error", "text"}, {"type": "result", "values"}. `until` is where the current step ends, between which
+and `percent` the other side may let its progress bar creep.
+
+The job comes as one line on standard input, which then stays open: when it closes, the other side
+has cancelled or died, and the engine stops.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from typing import Any, TextIO
+
+from .errors import Cancelled, EngineError
+from .jobs import from_json
+from .progress import Progress
+
+GRACE_SECONDS = 1.0
+MINIMUM_STEP = 0.001
+EXIT_ERROR = 1
+EXIT_CANCELLED = 3
+
+
+class MessageStream(Progress):
+    """Progress and messages as lines of JSON."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._sent = -1.0
+        self._lock = threading.Lock()
+
+    def send(self, kind: str, **content: Any) -> None:
+        """Write one message."""
+        line = json.dumps({"type": kind, **content})
+        with self._lock:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+    def show(self, fraction: float, until: float) -> None:
+        if fraction >= self._sent + MINIMUM_STEP or (fraction == 1.0 and self._sent < 1.0):
+            self._sent = fraction
+            self.send("progress", percent=round(100 * fraction, 2), until=round(100 * until, 2))
+
+    def info(self, text: str) -> None:
+        self.send("info", text=text)
+
+    def warning(self, text: str) -> None:
+        super().warning(text)
+        self.send("warning", text=text)
+
+
+def serve() -> int:
+    """Read a job from standard input, run it, and report; the process's exit status."""
+    stream = _claim_stdout()
+    messages = MessageStream(stream)
+    messages.send("hello", pid=os.getpid())
+    try:
+        job, token = from_json(sys.stdin.readline())
+    except ValueError as error:
+        messages.send("error", text=f"The engine was given no job it understands ({error}).")
+        return EXIT_ERROR
+    _stop_when_stdin_closes()
+    try:
+        # Imported here, so that a broken environment is reported as a message and not as a traceback.
+        from .runner import run_job
+
+        values = run_job(job, messages, token)
+    except EngineError as error:
+        messages.send("error", text=str(error))
+        return EXIT_ERROR
+    except ImportError as error:
+        messages.send("error", text=f"The compute environment is broken ({error}).", environment=True)
+        return EXIT_ERROR
+    except (KeyboardInterrupt, Cancelled):
+        return EXIT_CANCELLED
+    except MemoryError:
+        messages.send("error", text="The engine ran out of memory; close other programs or use a smaller scene.")
+        return EXIT_ERROR
+    except Exception as error:  # a fault of ours: the user still gets one sentence, the log the trace
+        traceback.print_exc()
+        messages.send("error", text=f"The engine failed unexpectedly ({type(error).__name__}: {error}).")
+        return EXIT_ERROR
+    messages.send("result", values=values)
+    return 0
+
+
+def _claim_stdout() -> TextIO:
+    """Keep the real standard output for messages; whatever libraries print goes to standard error."""
+    stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return stream
+
+
+def _stop_when_stdin_closes() -> None:
+    import _thread
+
+    def watch() -> None:
+        sys.stdin.read()
+        _thread.interrupt_main()
+        # A long call in native code does not see the interrupt; the other side cleans up after us.
+        time.sleep(GRACE_SECONDS)
+        os._exit(EXIT_CANCELLED)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,222 @@
+"""Windowed reading of a hyperspectral scene: one open raster, its good bands, one validity rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import rasterio
+from rasterio.crs import CRS
+from rasterio.enums import MaskFlags
+from rasterio.errors import CRSError, RasterioError
+from rasterio.windows import Window
+
+from .envi import open_compressed_envi, resolve_envi_header
+from .errors import EngineError
+from .wavelengths import read_band_spectra
+
+# Every block of a 2048-pixel-wide, 200-band scene tiled by 256 rows fits, so no tile is read twice.
+GDAL_OPTIONS = {"GDAL_CACHEMAX": 512, "CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}
+
+
+@dataclass(frozen=True)
+class Band:
+    """One band of a scene. `number` counts from 1, `wavelength` and `fwhm` are in nm."""
+
+    number: int
+    wavelength: float | None
+    fwhm: float | None
+    good: bool
+    scale: float
+    offset: float
+    nodata: float | None
+
+    @property
+    def label(self) -> str:
+        """Its name in logs and messages: "12 (550 nm)"."""
+        return str(self.number) if self.wavelength is None else f"{self.number} ({self.wavelength:.0f} nm)"
+
+
+class Scene:
+    """A raster opened for reading in windows. Use it as a context manager.
+
+    Attributes:
+        path: what was opened.
+        width, height: size in pixels.
+        crs, transform: where it lies.
+        bands: every `Band`, in file order.
+    """
+
+    def __init__(self, path: str, dataset: rasterio.DatasetReader, crs: CRS, resources: ExitStack) -> None:
+        self.path = path
+        self.width: int = dataset.width
+        self.height: int = dataset.height
+        self.crs = crs
+        self.transform = dataset.transform
+        spectra = read_band_spectra(dataset)
+        factor = _reflectance_factor(dataset)
+        self.bands = tuple(
+            Band(number, s.wavelength, s.fwhm, s.good, scale / factor, offset, nodata)
+            for number, s, scale, offset, nodata in zip(
+                dataset.indexes, spectra, dataset.scales, dataset.offsets, dataset.nodatavals, strict=True
+            )
+        )
+        flags = dataset.mask_flag_enums
+        self._has_mask = any(MaskFlags.per_dataset in f or MaskFlags.alpha in f for f in flags)
+        self._dataset = dataset
+        self._resources = resources
+
+    @classmethod
+    def open(cls, path: str, crs: str = "") -> Scene:
+        """Open a raster file.
+
+        Args:
+            path: anything GDAL reads; the header of an ENVI file stands for its body.
+            crs: WKT or authority code that replaces the file's own coordinate reference system.
+
+        Raises:
+            EngineError: the file is missing, is no raster, or has no coordinate reference system.
+        """
+        source = resolve_envi_header(path)
+        if not Path(source).exists() and not source.startswith(("/vsi", "NETCDF:", "HDF5:", "HDF4_SDS:")):
+            raise EngineError(f"The raster {path} does not exist; check the path.")
+        resources = ExitStack()
+        try:
+            resources.enter_context(rasterio.Env(**GDAL_OPTIONS))
+            dataset = resources.enter_context(rasterio.open(source))
+            dataset = open_compressed_envi(dataset, resources)
+            if dataset.count == 0:
+                raise EngineError(f"{path} holds several datasets and no bands of its own; choose one of them.")
+            if dataset.dtypes[0].startswith("complex"):
+                raise EngineError(f"{path} holds complex numbers; use a scene of reflectance or radiance.")
+            system = CRS.from_user_input(crs) if crs else dataset.crs
+            if not system:
+                raise EngineError(
+                    f"The raster {path} has no coordinate reference system; assign one "
+                    "(in QGIS: Raster > Projections > Assign Projection)."
+                )
+            return cls(path, dataset, system, resources)
+        except CRSError as error:
+            resources.close()
+            raise EngineError(f"The coordinate reference system given for {path} is not known: {error}.") from error
+        except RasterioError as error:
+            resources.close()
+            raise EngineError(f"{path} is not a raster that can be read ({error}); check the file.") from error
+        except EngineError:
+            resources.close()
+            raise
+
+    def __enter__(self) -> Scene:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file and delete temporary copies of it."""
+        self._resources.close()
+
+    @property
+    def wavelengths(self) -> dict[int, float]:
+        """Wavelength in nm by band number, for the bands that have one."""
+        return {b.number: b.wavelength for b in self.bands if b.wavelength is not None}
+
+    def tag(self, name: str) -> str | None:
+        """A metadata tag of the file, or None."""
+        return self._dataset.tags().get(name)
+
+    def read(self, window: Window, bands: Sequence[Band]) -> tuple[np.ndarray, np.ndarray]:
+        """Read some bands of a window that lies inside the scene.
+
+        Returns:
+            spectra: (bands, height, width) float32, scale and offset applied; 0 where invalid.
+            valid: (height, width) bool; False where any of the bands is nodata or not finite.
+
+        Raises:
+            EngineError: the file is damaged there.
+        """
+        try:
+            raw = self._dataset.read([b.number for b in bands], window=window)
+            valid = np.ones(raw.shape[1:], bool)
+            if self._has_mask:
+                valid &= self._dataset.dataset_mask(window=window) > 0
+        except RasterioError as error:
+            raise EngineError(
+                f"{self.path} cannot be read at row {window.row_off}, column {window.col_off} ({error}); "
+                "the file is probably incomplete, copy it again."
+            ) from error
+        spectra = raw.astype(np.float32)
+        usable = self._usable(raw, spectra, bands)
+        valid &= usable.all(0)
+        _apply_scale(spectra, bands)
+        spectra[:, ~valid] = 0.0
+        return spectra, valid
+
+    def read_reflected(
+        self, row: int, column: int, height: int, width: int, bands: Sequence[Band]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Like `read`, for a window that may reach beyond the scene, whose edges then act as mirrors."""
+        rows = _mirror(np.arange(row, row + height), self.height)
+        columns = _mirror(np.arange(column, column + width), self.width)
+        top, left = int(rows.min()), int(columns.min())
+        inner = Window(left, top, int(columns.max()) - left + 1, int(rows.max()) - top + 1)
+        spectra, valid = self.read(inner, bands)
+        if (inner.height, inner.width) == (height, width):
+            return spectra, valid
+        rows, columns = rows - top, columns - left
+        return spectra[:, rows][:, :, columns], valid[rows][:, columns]
+
+    def read_pixels(self, window: Window, bands: Sequence[Band]) -> np.ndarray:
+        """Read a window as (bands, height, width) float32 with NaN where a single band has no data."""
+        raw = self._dataset.read([b.number for b in bands], window=window)
+        spectra = raw.astype(np.float32)
+        usable = self._usable(raw, spectra, bands)
+        if self._has_mask:
+            usable &= self._dataset.dataset_mask(window=window) > 0
+        _apply_scale(spectra, bands)
+        spectra[~usable] = np.nan
+        return spectra
+
+    def overview(self, band: Band, longest: int) -> np.ndarray:
+        """One band as it is stored, thinned out so that neither side exceeds `longest` pixels."""
+        shrink = max(self.width, self.height, longest) / longest
+        shape = (max(int(self.height / shrink), 1), max(int(self.width / shrink), 1))
+        return self._dataset.read(band.number, out_shape=shape)
+
+    def _usable(self, raw: np.ndarray, spectra: np.ndarray, bands: Sequence[Band]) -> np.ndarray:
+        usable = np.isfinite(spectra)
+        for i, band in enumerate(bands):
+            if band.nodata is not None and np.isfinite(band.nodata):
+                # Compared in the file's own type: a float32 nodata of -3.4e38 is not that float64.
+                usable[i] &= raw[i] != np.asarray(band.nodata).astype(raw.dtype)
+        return usable
+
+
+def _apply_scale(spectra: np.ndarray, bands: Sequence[Band]) -> None:
+    scale = np.array([b.scale for b in bands], np.float32)
+    offset = np.array([b.offset for b in bands], np.float32)
+    if np.any(scale != 1) or np.any(offset != 0):
+        with np.errstate(invalid="ignore", over="ignore"):
+            spectra *= scale[:, None, None]
+            spectra += offset[:, None, None]
+
+
+def _reflectance_factor(dataset: rasterio.DatasetReader) -> float:
+    """ENVI's `reflectance scale factor`, by which stored numbers are divided; 1 where there is none."""
+    try:
+        factor = float(dataset.tags(ns="ENVI").get("reflectance_scale_factor", "1"))
+    except ValueError:
+        return 1.0
+    return factor if factor > 0 else 1.0
+
+
+def _mirror(positions: np.ndarray, size: int) -> np.ndarray:
+    """Fold positions into 0..size-1 as if mirrors stood at both edges (edge pixels are repeated)."""
+    folded = np.mod(positions, 2 * size)
+    return np.where(folded < size, folded, 2 * size - 1 - folded)

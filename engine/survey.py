@@ -1,0 +1,142 @@
+"""A first look at a scene: which bands are usable, and a sample of pixels for statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from rasterio.windows import Window
+
+from .errors import EngineError
+from .progress import Progress
+from .scene import Band, Scene
+
+BLOCK = 64
+SAMPLE_VALUES = 20_000_000
+ENOUGH_PIXELS = 100_000
+BLOCKING_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found.
+
+    Attributes:
+        bands: the usable bands.
+        pixels: (n, bands) float32 spectra of valid pixels from all over the scene.
+        dropped: bands that are not used, by reason.
+        blocking: bands that alone make many pixels invalid, with the share of pixels (0..1).
+        valid_share: share of the sampled pixels that are valid (0..1).
+    """
+
+    bands: tuple[Band, ...]
+    pixels: np.ndarray
+    dropped: dict[str, tuple[Band, ...]]
+    blocking: dict[Band, float]
+    valid_share: float
+
+    def log(self, progress: Progress) -> None:
+        """Tell the user which bands were left out and how much of the scene is valid."""
+        for reason, bands in self.dropped.items():
+            names = ", ".join(b.label for b in bands)
+            progress.info(f"{len(bands)} {reason} band(s) left out: {names}.")
+        for band, share in self.blocking.items():
+            progress.warning(
+                f"Band {band.label} alone has no data in {share:.0%} of the pixels that are valid in every "
+                "other band; those pixels are left out. Mark the band as bad (bbl = 0) to keep them."
+            )
+        progress.info(f"{len(self.bands)} bands used; {self.valid_share:.1%} of the pixels are valid.")
+
+
+def survey_scene(scene: Scene, seed: int = 0) -> Survey:
+    """Read a sample of the scene, of the whole scene where it is small.
+
+    A band is dropped when it is flagged bad (`bbl` = 0), or when the sample holds no data in it or
+    the same value everywhere. A pixel is valid when every remaining band has data there.
+
+    Raises:
+        EngineError: the scene has fewer than three bands, or no valid pixel, or fewer than three
+            usable bands.
+    """
+    if len(scene.bands) < 3:
+        raise EngineError(
+            f"{scene.path} has {len(scene.bands)} band(s); at least three are needed, choose a "
+            "multispectral or hyperspectral scene."
+        )
+    good = [b for b in scene.bands if b.good]
+    if len(good) < 3:
+        raise EngineError(
+            f"All but {len(good)} bands of {scene.path} are flagged bad (bbl = 0); at least three good "
+            "bands are needed."
+        )
+    sample = _sample(scene, good, seed)
+    has_data = np.isfinite(sample)
+    low = np.where(has_data, sample, np.inf).min(0)
+    high = np.where(has_data, sample, -np.inf).max(0)
+    empty = ~has_data.any(0)
+    constant = ~empty & (low == high)
+    usable = ~empty & ~constant
+    dropped = {
+        "bad": tuple(b for b in scene.bands if not b.good),
+        "empty": tuple(b for b, e in zip(good, empty, strict=True) if e),
+        "constant": tuple(b for b, c in zip(good, constant, strict=True) if c),
+    }
+    if empty.all() or constant.all():
+        content = "no valid pixel" if empty.all() else "the same value in every pixel"
+        raise EngineError(f"{scene.path} holds {content}; check its nodata value and its content.")
+    if usable.sum() < 3:
+        raise EngineError(
+            f"Only {usable.sum()} band(s) of {scene.path} hold varying data; at least three are needed."
+        )
+    gaps = ~has_data[:, usable]
+    valid = ~gaps.any(1)
+    if not valid.any():
+        worst = [b for b, u in zip(good, usable, strict=True) if u][int(gaps.sum(0).argmax())]
+        raise EngineError(
+            f"{scene.path} has no valid pixel: none has data in all of its {usable.sum()} bands; "
+            f"band {worst.label} has the most gaps, mark such bands as bad (bbl = 0)."
+        )
+    bands = tuple(b for b, u in zip(good, usable, strict=True) if u)
+    only_gap = gaps[gaps.sum(1) == 1].sum(0) / (valid.sum() + (gaps.sum(1) == 1).sum())
+    blocking = {b: float(s) for b, s in zip(bands, only_gap, strict=True) if s > BLOCKING_SHARE}
+    return Survey(
+        bands,
+        np.ascontiguousarray(sample[valid][:, usable]),
+        {reason: bands for reason, bands in dropped.items() if bands},
+        blocking,
+        float(valid.mean()),
+    )
+
+
+def sample_bands(scene: Scene, bands: tuple[Band, ...], seed: int = 0) -> np.ndarray:
+    """Spectra of valid pixels in the given bands: (n, bands) float32; n is 0 where none is valid."""
+    sample = _sample(scene, list(bands), seed)
+    return sample[np.isfinite(sample).all(1)]
+
+
+def _sample(scene: Scene, bands: list[Band], seed: int) -> np.ndarray:
+    budget = min(ENOUGH_PIXELS, SAMPLE_VALUES // len(bands))
+    parts: list[np.ndarray] = []
+    seen = filled = 0
+    for window in _blocks(scene, seed, shuffle=scene.width * scene.height > budget):
+        pixels = scene.read_pixels(window, bands).reshape(len(bands), -1).T
+        some = np.isfinite(pixels).any(1)
+        seen += len(pixels)
+        filled += int(some.sum())
+        parts.append(pixels)
+        # A scene that is mostly nodata is read on until there is something to learn from.
+        if seen >= budget and filled >= budget // 50:
+            break
+    return np.concatenate(parts)
+
+
+def _blocks(scene: Scene, seed: int, shuffle: bool) -> Iterator[Window]:
+    rows, columns = -(-scene.height // BLOCK), -(-scene.width // BLOCK)
+    order = np.arange(rows * columns)
+    if shuffle:
+        np.random.default_rng(seed).shuffle(order)
+    for index in order.tolist():
+        row, column = divmod(index, columns)
+        row, column = row * BLOCK, column * BLOCK
+        yield Window(column, row, min(BLOCK, scene.width - column), min(BLOCK, scene.height - row))

@@ -1,0 +1,193 @@
+"""assessaccuracy: how well a map agrees with reference polygons, points or a label raster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window
+
+from ..accuracy import adjust_for_area, assess
+from ..errors import EngineError
+from ..figures import confusion_picture, map_picture
+from ..jobs import AssessAccuracy
+from ..labels import label_pixels
+from ..map_style import TAG, classes_from_tag
+from ..outputs import Outputs
+from ..polygons import PALETTE, LandCoverClass, class_name, class_order, read_features, to_parts
+from ..progress import Progress
+from ..report import json_twin, write_report
+from ..sampling import read_pixels
+from ..scene import Scene
+
+ROWS = 512
+BLOCK = 32
+PICTURE = 900
+GEOJSON = (".geojson", ".json")
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Reference and mapped class ids of reference pixels, with the polygon or block of each."""
+
+    reference: np.ndarray
+    mapped: np.ndarray
+    groups: np.ndarray
+
+
+def assess_accuracy(job: AssessAccuracy, progress: Progress, token: str) -> dict[str, Any]:
+    """Compare, and write the HTML report with its JSON twin."""
+    with Scene.open(job.map, job.map_crs) as land_cover, Outputs([job.map, job.reference], token) as outputs:
+        outputs.check(job.report, json_twin(job.report))
+        with progress.stage(0.0, 0.5, f"Reading the map {job.map}."):
+            counts = _count_pixels(land_cover, progress)
+        classes = _map_classes(land_cover, counts)
+        with progress.stage(0.5, 0.9, f"Reading the reference {job.reference}."):
+            if job.reference.lower().endswith(GEOJSON):
+                pairs = _compare_features(job, land_cover, classes, progress)
+            else:
+                pairs = _compare_raster(job.reference, land_cover, classes, progress)
+        pairs = _drop_unmapped(pairs, progress)
+        names = [c.name for c in classes]
+        position = np.zeros(256, np.int64)
+        position[[c.id for c in classes]] = np.arange(1, len(classes) + 1)
+        reference, mapped = position[pairs.reference], position[pairs.mapped]
+        accuracy = assess(reference, mapped, names, pairs.groups)
+        area = adjust_for_area(accuracy.matrix, counts[[c.id for c in classes]], names)
+        pictures = {
+            "confusion": confusion_picture(accuracy.matrix, names),
+            "map": map_picture(land_cover.overview(land_cover.bands[0], PICTURE), classes),
+        }
+        figures = {
+            "accuracy": accuracy, "area": area, "warnings": progress.warnings,
+            "settings": {"map": job.map, "reference": job.reference},
+        }  # fmt: skip
+        write_report(outputs, job.report, "accuracy.html", f"Accuracy of {Path(job.map).name}", figures,
+                     {"colours": [c.colour for c in classes]}, pictures)  # fmt: skip
+    progress.info(
+        f"Overall accuracy {accuracy.overall.value:.1f} % (95 % interval {accuracy.overall.low:.1f} to "
+        f"{accuracy.overall.high:.1f}), average accuracy {accuracy.average.value:.1f} %, kappa "
+        f"{accuracy.kappa.value:.1f} %, from {accuracy.samples} pixels."
+    )
+    return {
+        "overall_accuracy": accuracy.overall.value,
+        "average_accuracy": accuracy.average.value,
+        "kappa": None if np.isnan(accuracy.kappa.value) else accuracy.kappa.value,
+    }
+
+
+def _count_pixels(land_cover: Scene, progress: Progress) -> np.ndarray:
+    """Pixels of each value 0..255 of the map."""
+    if len(land_cover.bands) != 1:
+        raise EngineError(
+            f"{land_cover.path} has {len(land_cover.bands)} bands and is no land-cover map; choose a raster with "
+            "one band of class numbers."
+        )
+    counts = np.zeros(256, np.int64)
+    for row in progress.track(range(0, land_cover.height, ROWS)):
+        window = Window(0, row, land_cover.width, min(ROWS, land_cover.height - row))
+        values, valid = land_cover.read(window, land_cover.bands)
+        values = values[0][valid]
+        if len(values) and (values.min() < 0 or values.max() > 255 or np.any(values != np.floor(values))):
+            raise EngineError(
+                f"{land_cover.path} holds values that are not class numbers from 0 to 255; choose a land-cover map."
+            )
+        counts += np.bincount(values.astype(np.int64), minlength=256)
+    counts[0] = 0
+    if not counts.any():
+        raise EngineError(f"The map {land_cover.path} holds no class; every pixel is 0 or nodata.")
+    return counts
+
+
+def _map_classes(land_cover: Scene, counts: np.ndarray) -> list[LandCoverClass]:
+    """Classes that the map names, or the numbers that occur in it."""
+    named = classes_from_tag(land_cover.tag(TAG), land_cover.path)
+    known = {c.id for c in named}
+    others = [i for i in np.flatnonzero(counts).tolist() if i not in known]
+    return named + [LandCoverClass(i, str(i), PALETTE[i % len(PALETTE)]) for i in others]
+
+
+def _compare_features(
+    job: AssessAccuracy, land_cover: Scene, classes: list[LandCoverClass], progress: Progress
+) -> _Pairs:
+    features = read_features(job.reference, job.class_field, progress)
+    ids = _match_classes({name for name, _ in features}, classes, land_cover.path, progress)
+    present = [LandCoverClass(i, n, "") for n, i in ids.items()]
+    parts = to_parts(features, present, land_cover.transform, job.reference_crs, land_cover.crs)
+    labels = label_pixels(parts, present, land_cover.height, land_cover.width, progress)
+    values, valid = read_pixels(land_cover, land_cover.bands, labels.rows, labels.columns, progress)
+    mapped = np.where(valid, values[:, 0], 0).astype(np.int64)
+    return _Pairs(labels.class_ids, mapped, labels.polygons)
+
+
+def _compare_raster(path: str, land_cover: Scene, classes: list[LandCoverClass], progress: Progress) -> _Pairs:
+    """Compare with a label raster, brought to the map's grid by nearest neighbour; 0 is unlabelled."""
+    reference, mapped, groups = [], [], []
+    try:
+        with (
+            rasterio.open(path) as source,
+            WarpedVRT(source, crs=land_cover.crs, transform=land_cover.transform, width=land_cover.width,
+                      height=land_cover.height, resampling=Resampling.nearest) as labels,
+        ):  # fmt: skip
+            if not source.crs:
+                raise EngineError(f"The reference {path} has no coordinate reference system; assign one.")
+            nodata = source.nodata
+            named = classes_from_tag(source.tags().get(TAG), path)
+            for row in progress.track(range(0, land_cover.height, ROWS)):
+                window = Window(0, row, land_cover.width, min(ROWS, land_cover.height - row))
+                values = labels.read(1, window=window)
+                labelled = np.isfinite(values) & (values != 0)
+                if nodata is not None:
+                    labelled &= values != nodata
+                y, x = np.nonzero(labelled)
+                classified, valid = land_cover.read(window, land_cover.bands)
+                reference.append(values[y, x])
+                mapped.append(np.where(valid[y, x], classified[0, y, x], 0).astype(np.int64))
+                groups.append((y + row) // BLOCK * (land_cover.width // BLOCK + 1) + x // BLOCK)
+    except RasterioError as error:
+        raise EngineError(f"The reference {path} cannot be read ({error}); choose polygons, points or a label raster.") from error
+    values, inverse = np.unique(np.concatenate(reference), return_inverse=True)
+    if not len(values):
+        raise EngineError(f"The reference {path} labels no pixel of the map; check that both show the same area.")
+    names = {c.id: c.name for c in named}
+    texts = [names.get(int(v), class_name(float(v))) for v in values]
+    ids = _match_classes(set(texts), classes, land_cover.path, progress)
+    id_of = np.array([ids.get(t, 0) for t in texts])
+    known = id_of[inverse] > 0
+    return _Pairs(id_of[inverse][known], np.concatenate(mapped)[known], np.concatenate(groups)[known])
+
+
+def _match_classes(
+    names: set[str], classes: Sequence[LandCoverClass], path: str, progress: Progress
+) -> dict[str, int]:
+    """The map's class id for each reference class: by name, or by number where the name is one."""
+    by_name = {c.name: c.id for c in classes}
+    by_folded = {c.name.casefold(): c.id for c in classes}
+    by_id = {str(c.id): c.id for c in classes}
+    ids = {n: by_name.get(n) or by_folded.get(n.casefold()) or by_id.get(n) for n in names}
+    found = {n: i for n, i in ids.items() if i}
+    unknown = sorted((n for n in names if n not in found), key=class_order)
+    if not found:
+        raise EngineError(
+            f"No class of the reference ({', '.join(unknown[:8])}) is a class of the map {path} "
+            f"({', '.join(c.name for c in classes[:8])}); choose the field that holds the same names."
+        )
+    if unknown:
+        progress.warning(f"The map has no class {', '.join(unknown)}; reference pixels of it are left out.")
+    return found
+
+
+def _drop_unmapped(pairs: _Pairs, progress: Progress) -> _Pairs:
+    mapped = pairs.mapped > 0
+    if not mapped.any():
+        raise EngineError("No reference pixel lies where the map has a class; check that both show the same area.")
+    if not mapped.all():
+        progress.warning(f"{(~mapped).sum()} reference pixel(s) lie where the map has no data and are left out.")
+    return _Pairs(pairs.reference[mapped], pairs.mapped[mapped], pairs.groups[mapped])

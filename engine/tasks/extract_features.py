@@ -1,0 +1,94 @@
+"""extractfeatures: a raster of spatial features."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..backbone import Backbone
+from ..composites import Composites, make_composites
+from ..device import choose_device
+from ..errors import EngineError
+from ..feature_settings import COMPOSITES_TAG, TAG, FeatureSettings
+from ..features import FeatureExtractor, PatchGrid, iterate_features
+from ..jobs import ExtractFeatures
+from ..methods import METHODS, scale_layers
+from ..outputs import NODATA, Outputs, write_masked
+from ..progress import Progress
+from ..scene import Band, Scene
+from ..survey import survey_scene
+
+DEFAULT = METHODS["spectrafilm"]
+
+
+def extract_features(job: ExtractFeatures, progress: Progress, token: str) -> dict[str, Any]:
+    """Write one band a feature channel, as 16-bit floats, with the settings as a tag."""
+    with Scene.open(job.scene, job.scene_crs) as scene, Outputs([job.scene], token) as outputs:
+        outputs.check(job.output)
+        device = choose_device(job.device, progress)
+        backbone = Backbone.load(job.backbone, device)
+        with progress.stage(0.02, 0.05, f"Surveying {job.scene}."):
+            bands, composites, recipe = _composites_of(scene, job.composites or DEFAULT.composites, progress)
+        layers = job.layers or scale_layers(DEFAULT.layers, len(backbone.layers))
+        settings = FeatureSettings(
+            backbone.name, str(backbone.path), backbone.sha256, layers, job.timesteps or DEFAULT.timesteps,
+            backbone.patch, job.stride, job.seed, recipe,
+        )  # fmt: skip
+        extractor = FeatureExtractor(backbone, layers, settings.timesteps, composites.count, job.seed)
+        grid = PatchGrid(scene.height, scene.width, backbone.patch, job.stride)
+        progress.info(
+            f"{extractor.channels} channels of {composites.count} composite(s) ({composites.kind}), layers "
+            f"{list(layers)}, timesteps {list(settings.timesteps)}, {grid.rows * grid.columns} patches of "
+            f"{grid.patch} pixels, stride {grid.stride}, backbone {backbone.name}."
+        )
+        with (
+            progress.stage(0.05, 1.0),
+            outputs.raster(
+                job.output, scene, extractor.channels, "float32", NODATA, nbits=16, interleave="pixel"
+            ) as dataset,
+        ):
+            dataset.update_tags(**{TAG: settings.to_json()})
+            _describe(dataset, backbone, settings, composites.count)
+            for window, _, valid, features in iterate_features(
+                scene, bands, composites, extractor, job.stride, progress
+            ):
+                write_masked(dataset, features, valid, window)
+    return {"channels": extractor.channels}
+
+
+def _composites_of(scene: Scene, kind: str, progress: Progress) -> tuple[tuple[Band, ...], Composites, str]:
+    """Bands, composites and recipe: of a scene, or of a raster with three bands, which is taken as it is."""
+    if len(scene.bands) == 3:
+        survey = survey_scene(scene)
+        image = make_composites("band numbers", survey, [1, 2, 3], (0.0, 100.0))
+        recipe = scene.tag(COMPOSITES_TAG) or ""
+        if recipe:
+            # Bytes 1..255 stand for -1..1 of the recipe.
+            low, high = np.ones_like(image.low), np.full_like(image.high, 255.0)
+            image = replace(image, low=low, high=high)
+        else:
+            progress.warning(
+                f"{scene.path} does not say how its three bands were made; a model trained on these features "
+                "will need a features raster for every scene it maps."
+            )
+        return survey.bands, image, recipe
+    if len(scene.bands) < 3:
+        raise EngineError(f"{scene.path} has {len(scene.bands)} band(s); at least three are needed.")
+    survey = survey_scene(scene)
+    survey.log(progress)
+    composites = make_composites(kind, survey)
+    return survey.bands, composites, composites.to_json()
+
+
+def _describe(dataset: Any, backbone: Backbone, settings: FeatureSettings, composites: int) -> None:
+    names = (
+        f"composite {k + 1}, t={t}, layer {layer}, channel {c}"
+        for k in range(composites)
+        for t in settings.timesteps
+        for layer in settings.layers
+        for c in range(backbone.layers[layer].channels)
+    )
+    for index, name in enumerate(names, 1):
+        dataset.set_band_description(index, name)

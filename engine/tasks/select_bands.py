@@ -1,0 +1,52 @@
+"""selectbands: a three-band pseudo-RGB raster of a scene."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from rasterio.windows import Window
+
+from ..composites import make_composites
+from ..feature_settings import COMPOSITES_TAG
+from ..jobs import SelectBands
+from ..outputs import Outputs
+from ..progress import Progress
+from ..scene import Scene
+from ..survey import survey_scene
+
+ROWS = 256
+
+
+def select_bands(job: SelectBands, progress: Progress, token: str) -> dict[str, Any]:
+    """Write bytes 1..255, 0 where the scene is not valid, and the recipe as a tag."""
+    with Scene.open(job.scene, job.scene_crs) as scene, Outputs([job.scene], token) as outputs:
+        outputs.check(job.output)
+        with progress.stage(0.0, 0.2, f"Surveying {job.scene}."):
+            survey = survey_scene(scene)
+        survey.log(progress)
+        composites = make_composites(
+            job.composite, survey, job.bands, (job.stretch_low, job.stretch_high)
+        )
+        chosen = {n: w for n, w in zip(composites.numbers, composites.weights[0].T, strict=True) if np.any(w)}
+        names = {b.number: b.label for b in survey.bands}
+        if len(chosen) == 3:
+            labels = [names[next(n for n, w in chosen.items() if w[c])] for c in range(3)]
+        else:
+            labels = [f"principal component {c + 1}" for c in range(3)]
+        progress.info("Red, green and blue show " + ", ".join(labels) + ".")
+        with (
+            progress.stage(0.2, 1.0),
+            outputs.raster(job.output, scene, 3, "uint8", 0, photometric="RGB", interleave="pixel") as dataset,
+        ):
+            dataset.update_tags(**{COMPOSITES_TAG: composites.to_json()})
+            for channel, label in enumerate(labels, 1):
+                dataset.set_band_description(channel, label)
+            for row in progress.track(range(0, scene.height, ROWS)):
+                window = Window(0, row, scene.width, min(ROWS, scene.height - row))
+                spectra, valid = scene.read(window, survey.bands)
+                image = composites.apply(spectra)[0]
+                # 0 is no data, so the range of the stretch becomes 1..255.
+                values = np.rint((image + 1) / 2 * 254 + 1)
+                dataset.write(np.where(valid, values, 0).astype(np.uint8), window=window)
+    return {"bands": labels}

@@ -1,0 +1,131 @@
+"""trainfilm: from labelled polygons to a model and an honest report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..accuracy import Accuracy, assess
+from ..backbone import Backbone
+from ..calibration import calibration_error, fit_temperature, mixture
+from ..composites import band_wavelengths, make_composites, published_composite
+from ..device import choose_device
+from ..feature_settings import FeatureSettings
+from ..feature_source import ComputedFeatures, FeatureSource, RasterFeatures
+from ..folds import Folds, split_by_polygon
+from ..jobs import TrainFilm
+from ..labels import Labels, label_pixels
+from ..methods import Method, find_method, scale_layers
+from ..model import Model
+from ..outputs import Outputs
+from ..polygons import LandCoverClass, class_order, make_classes, read_features, to_parts
+from ..progress import Progress
+from ..report import json_twin
+from ..scene import Scene
+from ..survey import Survey, survey_scene
+from ..training import Fit, fit, predict_logits
+from ..training_data import TrainingData, prepare
+from .training_report import TrainingResult, write_training_report
+
+STRIDE = 32
+
+
+def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]:
+    """Train, validate by polygon, and write the model and its report."""
+    method = find_method(job.method)
+    inputs = [job.scene, job.polygons, job.features]
+    with Scene.open(job.scene, job.scene_crs) as scene, Outputs(inputs, token) as outputs:
+        outputs.check(job.model, job.report, json_twin(job.report) if job.report else "")
+        classes, labels = _read_labels(job, scene, progress)
+        with progress.stage(0.02, 0.06, f"Surveying {job.scene}."):
+            survey = survey_scene(scene, job.seed)
+        survey.log(progress)
+        source = _feature_source(job, method, scene, survey, progress) if method.uses_features else None
+        with progress.stage(0.08, 0.6):
+            data = prepare(method, scene, survey, labels, classes, source, job.seed, progress)
+        folds = split_by_polygon(data.labels, data.classes, job.seed, progress)
+        everything = np.ones(len(data.labels), bool)
+        with progress.stage(0.6, 0.92, f"Training {method.title} on {len(data.labels)} pixels."):
+            fits = fit(method, data.samples, [everything, *folds.training], job.seed, progress)
+        accuracy, temperature, scores = _validate(data, folds, fits[1:])
+        model = Model(
+            method, data.classes, band_wavelengths(survey.bands), tuple(b.number for b in survey.bands),
+            data.spectral, data.spatial, fits[0].network, temperature, source.settings if source else None,
+            data.channels, scores,
+        )  # fmt: skip
+        model.save(outputs.reserve(job.model))
+        if job.report:
+            with progress.stage(0.93, 1.0, "Writing the report."):
+                result = TrainingResult(job, model, labels, data, fits, folds, accuracy)
+                write_training_report(result, scene, survey, outputs, progress)
+    if accuracy is None:
+        return {"overall_accuracy": None, "average_accuracy": None, "kappa": None}
+    progress.info(
+        f"Cross-validated by polygon: overall accuracy {accuracy.overall.value:.1f} % (95 % interval "
+        f"{accuracy.overall.low:.1f} to {accuracy.overall.high:.1f}), average accuracy "
+        f"{accuracy.average.value:.1f} %, kappa {accuracy.kappa.value:.1f} %."
+    )
+    return {
+        "overall_accuracy": accuracy.overall.value,
+        "average_accuracy": accuracy.average.value,
+        "kappa": accuracy.kappa.value,
+    }
+
+
+def _read_labels(job: TrainFilm, scene: Scene, progress: Progress) -> tuple[list[LandCoverClass], Labels]:
+    features = read_features(job.polygons, job.class_field, progress)
+    present = {name for name, _ in features}
+    # Classes of the layer's legend that nothing was drawn for do not belong on the map.
+    colour_of = dict(zip(job.class_names, job.class_colours, strict=False))
+    names = [n for n in job.class_names if n in present] + sorted(present - set(job.class_names), key=class_order)
+    classes = make_classes(names, [colour_of.get(n, "") for n in names])
+    parts = to_parts(features, classes, scene.transform, job.polygons_crs, scene.crs)
+    return classes, label_pixels(parts, classes, scene.height, scene.width, progress)
+
+
+def _feature_source(
+    job: TrainFilm, method: Method, scene: Scene, survey: Survey, progress: Progress
+) -> FeatureSource:
+    if job.features:
+        return RasterFeatures(job.features, scene, survey.bands)
+    device = choose_device(job.device, progress)
+    backbone = Backbone.load(job.backbone, device)
+    kind = job.composites or method.composites
+    composites = published_composite(survey) if kind == "published" else make_composites(kind, survey)
+    settings = FeatureSettings(
+        backbone.name, str(backbone.path), backbone.sha256,
+        job.layers or scale_layers(method.layers, len(backbone.layers)), job.timesteps or method.timesteps,
+        backbone.patch, backbone.patch * STRIDE // 64, job.seed, composites.to_json(),
+    )  # fmt: skip
+    progress.info(
+        f"Features of {composites.count} composite(s) ({composites.kind}), decoder layers "
+        f"{list(settings.layers)}, timesteps {list(settings.timesteps)}, backbone {backbone.name}."
+    )
+    return ComputedFeatures(scene, survey.bands, composites, backbone, settings)
+
+
+def _validate(data: TrainingData, folds: Folds, fits: list[Fit]) -> tuple[Accuracy | None, float, dict[str, Any]]:
+    """Accuracy and temperature from predictions of pixels that a fold held out."""
+    if not len(folds):
+        return None, 1.0, {}
+    members = predict_logits(fits[0].network, data.samples)
+    logits = np.zeros_like(members)
+    for fold, held_out in zip(fits, folds.testing, strict=True):
+        logits[:, held_out] = predict_logits(fold.network, data.samples)[:, held_out]
+    tested = folds.validated
+    logits, targets = logits[:, tested], data.samples.targets[tested]
+    temperature = fit_temperature(logits, targets)
+    probabilities = mixture(logits, temperature)
+    names = [c.name for c in data.classes]
+    accuracy = assess(targets + 1, probabilities.argmax(1) + 1, names, data.labels.polygons[tested])
+    scores = {
+        "overall_accuracy": accuracy.overall.value,
+        "average_accuracy": accuracy.average.value,
+        "kappa": accuracy.kappa.value,
+        "calibration_error": 100 * calibration_error(probabilities, targets),
+        "protocol": f"{len(folds)}-fold cross-validation grouped by polygon",
+        "samples": accuracy.samples,
+        "polygons": accuracy.groups,
+    }
+    return accuracy, temperature, scores

@@ -1,0 +1,119 @@
+"""The report of a training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rasterio.windows import Window
+
+from ..accuracy import Accuracy
+from ..composites import make_composites
+from ..figures import confusion_picture, curve_picture, labels_picture, spectra_picture
+from ..folds import Folds
+from ..jobs import TrainFilm
+from ..labels import Labels, count_by_class
+from ..model import Model
+from ..outputs import Outputs
+from ..progress import Progress
+from ..report import write_report
+from ..scene import Scene
+from ..survey import Survey
+from ..training import Fit
+from ..training_data import TrainingData
+
+LARGEST_PICTURE = 512
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What came out of a training; `labels` are all labelled pixels, `data.labels` those used."""
+
+    job: TrainFilm
+    model: Model
+    labels: Labels
+    data: TrainingData
+    fits: list[Fit]
+    folds: Folds
+    accuracy: Accuracy | None
+
+
+def write_training_report(
+    result: TrainingResult, scene: Scene, survey: Survey, outputs: Outputs, progress: Progress
+) -> None:
+    """Write the HTML report and its JSON twin."""
+    model, data = result.model, result.data
+    used = count_by_class(data.labels, data.classes)
+    rows = [
+        {"name": c.name, "colour": c.colour, "polygons": used[c.id][1], "used": used[c.id][0]}
+        for c in data.classes
+    ]
+    pictures = {
+        "spectra": spectra_picture(data.spectra, data.labels.class_ids, data.classes, model.wavelengths,
+                                   model.band_numbers),  # fmt: skip
+        "curve": curve_picture(result.fits[0].curve, [f.curve for f in result.fits[1:]]),
+        "labels": _labels_picture(result, scene, survey),
+        "confusion": b"",
+    }
+    progress.set(0.5)
+    if result.accuracy is not None:
+        pictures["confusion"] = confusion_picture(result.accuracy.matrix, [c.name for c in data.classes])
+    figures = {
+        "accuracy": result.accuracy,
+        "folds": len(result.folds),
+        "label_rows": rows,
+        "settings": _settings(result),
+        "warnings": progress.warnings,
+    }
+    write_report(outputs, result.job.report, "training.html", f"Training of {model.method.title}", figures,
+                 {"colours": [c.colour for c in data.classes]}, pictures)  # fmt: skip
+
+
+def _settings(result: TrainingResult) -> dict[str, Any]:
+    job, model = result.job, result.model
+    settings: dict[str, Any] = {
+        "scene": job.scene,
+        "class field": job.class_field,
+        "method": model.method.title,
+        "bands used": len(model.band_numbers),
+        "labelled pixels": len(result.labels),
+        "seed": job.seed,
+        "temperature": round(model.temperature, 3),
+    }
+    if model.scores:
+        settings["expected calibration error"] = f"{model.scores['calibration_error']:.1f} %"
+    if model.features:
+        settings |= {
+            "backbone": f"{model.features.backbone} ({model.features.backbone_sha256[:12]})",
+            "decoder layers": ", ".join(map(str, model.features.layers)),
+            "timesteps": ", ".join(map(str, model.features.timesteps)),
+            "composites": model.features.load_composites().kind if model.features.composites else "unknown",
+            "features": job.features or "computed",
+        }
+    return settings
+
+
+def _labels_picture(result: TrainingResult, scene: Scene, survey: Survey) -> bytes:
+    """The part of the scene around the labels, at most 512 pixels a side: reading more would take
+    the longer the larger the scene is."""
+    labels = result.data.labels
+    top, height = _span(labels.rows, scene.height)
+    left, width = _span(labels.columns, scene.width)
+    spectra, valid = scene.read(Window(left, top, width, height), survey.bands)
+    known = all(b.wavelength is not None for b in survey.bands)
+    reaches = known and min(b.wavelength or 0 for b in survey.bands) < 535
+    image = make_composites("true colour" if reaches else "one principal-component triplet", survey).apply(spectra)
+    shown = np.where(valid, (image[0] + 1) / 2, 1.0).transpose(1, 2, 0)
+    rows, columns = labels.rows - top, labels.columns - left
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    return labels_picture(shown, rows[inside], columns[inside], labels.class_ids[inside], result.data.classes)
+
+
+def _span(positions: np.ndarray, size: int) -> tuple[int, int]:
+    """First position and length of a stretch that holds the median label and as many others as fit."""
+    low, high = max(int(positions.min()) - 16, 0), min(int(positions.max()) + 17, size)
+    if high - low > LARGEST_PICTURE:
+        low = int(np.clip(np.median(positions) - LARGEST_PICTURE // 2, low, high - LARGEST_PICTURE))
+        high = low + LARGEST_PICTURE
+    return low, high - low

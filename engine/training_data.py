@@ -1,0 +1,128 @@
+"""From polygons to what a network is trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import EngineError
+from .feature_source import FeatureSource, patch_grid
+from .features import PatchGrid
+from .labels import Labels, count_by_class
+from .methods import Method
+from .polygons import LandCoverClass
+from .progress import Progress
+from .projection import Projection, fit_spatial, fit_spectral, fit_standard
+from .sampling import context_pixels, read_pixels, thin_labels
+from .scene import Scene
+from .survey import Survey
+from .training import Samples
+
+PIXELS_PER_CLASS = 2000
+FEW_PIXELS = 5
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Labelled pixels and what the network sees of them.
+
+    Attributes:
+        classes: those that have a pixel.
+        labels: the pixels.
+        spectra: (n, bands) as read.
+        samples: projected spectra and features with their targets.
+        spectral, spatial: the projections.
+        channels: number of features before projection.
+    """
+
+    classes: list[LandCoverClass]
+    labels: Labels
+    spectra: np.ndarray
+    samples: Samples
+    spectral: Projection
+    spatial: Projection | None
+    channels: int
+
+
+def prepare(
+    method: Method,
+    scene: Scene,
+    survey: Survey,
+    labels: Labels,
+    classes: list[LandCoverClass],
+    source: FeatureSource | None,
+    seed: int,
+    progress: Progress,
+) -> TrainingData:
+    """Read spectra and features of labelled pixels and fit the projections.
+
+    Classes of many pixels are thinned out to 2 000. Projections are fitted to unlabelled pixels too.
+
+    Raises:
+        EngineError: fewer than two classes have a valid pixel.
+    """
+    labels = labels.select(thin_labels(labels, 4 * PIXELS_PER_CLASS, seed))
+    with progress.stage(0.0, 0.1):
+        spectra, valid = read_pixels(scene, survey.bands, labels.rows, labels.columns, progress)
+    if not valid.all():
+        progress.warning(f"{(~valid).sum()} of {len(valid)} labelled pixels have no valid data and are left out.")
+    labels, spectra = labels.select(valid), spectra[valid]
+    classes, labels = _keep_classes(classes, labels, progress)
+    kept = thin_labels(labels, PIXELS_PER_CLASS, seed)
+    if len(kept) < len(labels):
+        progress.info(f"{len(kept)} of {len(labels)} labelled pixels are used, at most {PIXELS_PER_CLASS} a class.")
+    labels, spectra = labels.select(kept), spectra[kept]
+    targets = labels.class_ids - 1
+    pool = np.concatenate([survey.pixels, spectra])
+    spectral = fit_spectral(pool) if method.ensemble else fit_standard(pool)
+    if source is None:
+        nothing = np.zeros((len(labels), 0), np.float32)
+        samples = Samples(spectral.apply(spectra), nothing, targets, len(classes))
+        return TrainingData(classes, labels, spectra, samples, spectral, None, 0)
+    grid = patch_grid(source.settings, scene)
+    with progress.stage(0.1, 0.15):
+        rows, columns = _valid_context(scene, survey, labels, grid, seed, progress)
+    patches = len(grid.containing(labels.rows, labels.columns))
+    text = f"Reading features of {len(labels)} labelled pixels from {patches} of {grid.rows * grid.columns} patches."
+    with progress.stage(0.15, 1.0, text):
+        both = source.at(np.concatenate([labels.rows, rows]), np.concatenate([labels.columns, columns]), progress)
+    features = both[: len(labels)]
+    spatial = fit_spatial(both) if method.ensemble else None
+    seen = spatial.apply(features) if spatial else features
+    samples = Samples(spectral.apply(spectra), seen, targets, len(classes))
+    return TrainingData(classes, labels, spectra, samples, spectral, spatial, source.channels)
+
+
+def _valid_context(
+    scene: Scene, survey: Survey, labels: Labels, grid: PatchGrid, seed: int, progress: Progress
+) -> tuple[np.ndarray, np.ndarray]:
+    rows, columns = context_pixels(labels, grid, seed)
+    _, valid = read_pixels(scene, survey.bands, rows, columns, progress)
+    return rows[valid], columns[valid]
+
+
+def _keep_classes(
+    classes: list[LandCoverClass], labels: Labels, progress: Progress
+) -> tuple[list[LandCoverClass], Labels]:
+    """Leave out classes without a valid pixel and number the others 1, 2, ..."""
+    counts = count_by_class(labels, classes)
+    for c in classes:
+        pixels, polygons = counts[c.id]
+        if pixels == 0:
+            progress.warning(f"Class '{c.name}' has no valid pixel and is left out.")
+        else:
+            progress.info(f"Class {c.name}: {pixels} pixel(s) of {polygons} polygon(s).")
+            if pixels < FEW_PIXELS:
+                progress.warning(f"Class '{c.name}' has only {pixels} pixel(s); it will hardly be recognised.")
+    kept = [c for c in classes if counts[c.id][0]]
+    if len(kept) < 2:
+        raise EngineError(
+            "The polygons hold valid pixels of fewer than two classes; draw polygons where the scene has data."
+        )
+    if len(kept) == len(classes):
+        return classes, labels
+    renumbered = [LandCoverClass(i, c.name, c.colour) for i, c in enumerate(kept, 1)]
+    new_id = np.zeros(max(c.id for c in classes) + 1, np.int64)
+    new_id[[c.id for c in kept]] = [c.id for c in renumbered]
+    return renumbered, Labels(labels.rows, labels.columns, new_id[labels.class_ids], labels.polygons)

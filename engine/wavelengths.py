@@ -1,0 +1,148 @@
+"""Wavelengths and bad-band flags, from wherever a product keeps them.
+
+Looked at in this order: per-band tags (`wavelength`, `wavelength_units`, `fwhm`, `bbl`), GDAL's
+IMAGERY domain, the lists of an ENVI header, an EnMAP metadata file beside the scene, and band
+names such as "band 12 (0.617600 Micrometers)".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import rasterio
+
+from .errors import EngineError
+
+MICROMETRE_UNITS = {"micrometers", "micrometres", "micrometer", "micrometre", "um", "µm", "μm", "microns"}
+NANOMETRE_UNITS = {"nanometers", "nanometres", "nanometer", "nanometre", "nm"}
+_NAMED = re.compile(r"(\d+(?:\.\d+)?)\s*(nanomet(?:er|re)s?|nm|micromet(?:er|re)s?|microns|um|µm|μm)\b", re.I)
+
+
+@dataclass(frozen=True)
+class BandSpectrum:
+    """Where one band lies in the spectrum: centre and full width at half maximum in nm."""
+
+    wavelength: float | None = None
+    fwhm: float | None = None
+    good: bool = True
+
+
+def read_band_spectra(dataset: rasterio.DatasetReader) -> list[BandSpectrum]:
+    """Centre, width and bad-band flag of every band of an open dataset."""
+    envi = dataset.tags(ns="ENVI")
+    header = {key: _split_list(envi.get(key, "")) for key in ("wavelength", "fwhm", "bbl")}
+    unit = envi.get("wavelength_units") or dataset.tags().get("wavelength_units") or ""
+    product = _enmap_metadata(Path(dataset.name))
+    spectra = []
+    for index in dataset.indexes:
+        tags = {key.lower(): value for key, value in dataset.tags(index).items()}
+        for key, values in header.items():
+            if len(values) == dataset.count:
+                tags.setdefault(key, values[index - 1])
+        good = _number(tags.get("bbl", "1")) != 0
+        band_unit = tags.get("wavelength_units", unit)
+        wavelength, fwhm = (_number(tags.get(key)) for key in ("wavelength", "fwhm"))
+        imagery = dataset.tags(index, ns="IMAGERY")
+        if wavelength is None and "CENTRAL_WAVELENGTH_UM" in imagery:
+            wavelength, fwhm = (_number(imagery.get(k)) for k in ("CENTRAL_WAVELENGTH_UM", "FWHM_UM"))
+            band_unit = "um"
+        if wavelength is None and len(product) == dataset.count:
+            wavelength, fwhm = product[index - 1]
+            band_unit = "nm"
+        if wavelength is None:
+            named = _NAMED.search(dataset.descriptions[index - 1] or "")
+            if named:
+                wavelength, band_unit = float(named[1]), named[2]
+        factor = _to_nanometres(wavelength, band_unit)
+        spectra.append(
+            BandSpectrum(
+                None if wavelength is None else wavelength * factor,
+                None if fwhm is None else fwhm * factor,
+                good,
+            )
+        )
+    return spectra
+
+
+def match_bands(
+    wanted: Sequence[float], available: Mapping[int, float], tolerance: float | None = None
+) -> list[int]:
+    """Find the band nearest to each wanted wavelength.
+
+    Args:
+        wanted: wavelengths in nm.
+        available: wavelength in nm by band number.
+        tolerance: largest accepted distance in nm; by default half the local spacing of the wanted
+            bands, at least 5 nm.
+
+    Returns:
+        One band number for each wanted wavelength, no band twice.
+
+    Raises:
+        EngineError: a wanted wavelength has no band within the tolerance, or two wanted wavelengths
+            would fall on the same band. The sentence names the missing wavelengths.
+    """
+    numbers = np.array(list(available))
+    centres = np.array([available[n] for n in numbers], float)
+    targets = np.asarray(wanted, float)
+    if tolerance is None:
+        spacing = np.abs(np.gradient(targets)) if len(targets) > 1 else np.array([10.0])
+        limits = np.maximum(spacing / 2, 5.0)
+    else:
+        limits = np.full(len(targets), tolerance)
+    distance = np.abs(centres[None, :] - targets[:, None]) if len(centres) else np.full((len(targets), 1), np.inf)
+    nearest = distance.argmin(1)
+    missing = distance.min(1) > limits
+    taken: dict[int, int] = {}
+    for i in np.argsort(distance.min(1), kind="stable"):
+        if not missing[i] and taken.setdefault(int(nearest[i]), int(i)) != i:
+            missing[i] = True
+    if missing.any():
+        names = ", ".join(f"{w:.0f}" for w in targets[missing][:8])
+        more = f" and {missing.sum() - 8} more" if missing.sum() > 8 else ""
+        raise EngineError(
+            f"The scene has no band for {missing.sum()} of the {len(targets)} wavelengths needed "
+            f"({names}{more} nm); use a scene of the same sensor, or train a model on this one."
+        )
+    return [int(numbers[i]) for i in nearest]
+
+
+def _to_nanometres(wavelength: float | None, unit: str) -> float:
+    name = unit.strip().lower()
+    if name in MICROMETRE_UNITS:
+        return 1000.0
+    if name in NANOMETRE_UNITS or wavelength is None:
+        return 1.0
+    # No unit is given: optical wavelengths are below 100 um and above 100 nm.
+    return 1000.0 if wavelength < 100 else 1.0
+
+
+def _split_list(text: str) -> list[str]:
+    return [part.strip() for part in text.strip().strip("{}").split(",") if part.strip()]
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text) if text is not None else None
+    except ValueError:
+        return None
+    return value if value is None or np.isfinite(value) else None
+
+
+def _enmap_metadata(scene: Path) -> list[tuple[float | None, float | None]]:
+    """Centre and width in nm of every band, from the METADATA.XML of an EnMAP product."""
+    if "SPECTRAL_IMAGE" not in scene.name:
+        return []
+    path = scene.with_name(scene.name.split("SPECTRAL_IMAGE")[0] + "METADATA.XML")
+    if not path.exists():
+        return []
+    try:
+        bands = ElementTree.parse(path).findall(".//bandCharacterisation/bandID")
+    except ElementTree.ParseError as error:
+        raise EngineError(f"The metadata file {path} cannot be read ({error}); download it again.") from error
+    return [(_number(b.findtext("wavelengthCenterOfBand")), _number(b.findtext("FWHMOfBand"))) for b in bands]

@@ -1,0 +1,1 @@
+"""Pretraining of the bundled spatial backbone on natural photographs."""

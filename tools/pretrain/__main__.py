@@ -1,0 +1,49 @@
+"""Pretrain the bundled backbone: python -m spectrafilm.tools.pretrain PHOTOGRAPHS RUN_FOLDER."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+import torch
+
+from .run import Run, Settings
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="pretrain", description=__doc__)
+    parser.add_argument("photographs", type=Path, help="folder of images")
+    parser.add_argument("run", type=Path, help="folder of the run; an interrupted run is resumed")
+    parser.add_argument("--crops", type=int, default=100_000, help="crops to see in all")
+    parser.add_argument("--prediction", default=Settings.prediction,
+                        choices=["epsilon", "v_prediction", "sample"])
+    parser.add_argument("--timestep-power", type=float, default=Settings.timestep_power,
+                        help="timestep = 1000 u^power; above 1 small timesteps are seen more often")
+    parser.add_argument("--channel-mix", type=float, default=Settings.channel_mix)
+    parser.add_argument("--batch", type=int, default=Settings.batch)
+    parser.add_argument("--learning-rate", type=float, default=Settings.learning_rate)
+    parser.add_argument("--seed", type=int, default=Settings.seed)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, help="CPU threads")
+    parser.add_argument("--compile", action="store_true", help="torch.compile; needs a C++ compiler")
+    parser.add_argument("--checkpoint-minutes", type=float, default=20.0)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    settings = Settings(
+        photographs=str(arguments.photographs),
+        batch=arguments.batch,
+        learning_rate=arguments.learning_rate,
+        prediction=arguments.prediction,
+        timestep_power=arguments.timestep_power,
+        channel_mix=arguments.channel_mix,
+        seed=arguments.seed,
+    )
+    run = Run(arguments.run, settings, arguments.device, arguments.compile)
+    run.train(arguments.crops, arguments.checkpoint_minutes)
+
+
+if __name__ == "__main__":
+    main()

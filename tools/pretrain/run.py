@@ -1,0 +1,227 @@
+"""One pretraining run: training steps, checkpoints, held-out losses and sample pictures."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
+
+from .photographs import CropSampler, load_photographs, split_held_out
+
+LOG = logging.getLogger("pretrain")
+HELD_OUT_TIMESTEPS = (0, 50, 100, 200, 400, 600, 800, 950)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is; stored beside its checkpoints and checked when it is resumed."""
+
+    photographs: str
+    crop: int = 64
+    channels: tuple[int, ...] = (64, 128, 128, 128)
+    attention_from: int = 2
+    batch: int = 32
+    learning_rate: float = 2e-4
+    warmup: int = 200
+    ema: float = 0.999
+    prediction: str = "v_prediction"
+    timestep_power: float = 1.0
+    channel_mix: float = 0.5
+    seed: int = 0
+
+
+def build_unet(settings: Settings) -> UNet2DModel:
+    """A U-Net with two residual blocks a level (three in the decoder), attention in the deep levels.
+
+    Four levels give 12 decoder layers. Channel counts are multiples of 32, and the first level has
+    64, below which bf16 on a CPU loses to float32.
+    """
+    levels = len(settings.channels)
+    attends = [level >= settings.attention_from for level in range(levels)]
+    return UNet2DModel(
+        sample_size=settings.crop,
+        in_channels=3,
+        out_channels=3,
+        layers_per_block=2,
+        block_out_channels=settings.channels,
+        down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attends),
+        up_block_types=tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attends)),
+        attention_head_dim=32,
+        norm_num_groups=32,
+    )
+
+
+class Run:
+    """A resumable run in `folder`.
+
+    `folder/state` holds weights, moving average and optimizer of the last checkpoint,
+    `folder/backbones/<crops>` the moving average in diffusers format, `folder/log.jsonl` the losses.
+    """
+
+    def __init__(self, folder: Path, settings: Settings, device: str, compile_model: bool) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.device = torch.device(device)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._check_settings()
+        torch.manual_seed(settings.seed)
+        self.model = build_unet(settings).to(self.device, memory_format=torch.channels_last)
+        self.average = build_unet(settings).to(self.device, memory_format=torch.channels_last)
+        self.average.load_state_dict(self.model.state_dict())
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), settings.learning_rate)
+        self.scheduler = DDPMScheduler(1000, prediction_type=settings.prediction)
+        self.step = 0
+        self._resume()
+        self.forward = torch.compile(self.model) if compile_model else self.model
+        training, held_out = split_held_out(load_photographs(Path(settings.photographs), settings.crop))
+        self.crops = CropSampler(training, settings.crop, settings.channel_mix)
+        self.held_out = CropSampler(held_out, settings.crop, 0.0)
+        LOG.info("%d photographs, %d held out, %.1f M parameters, on %s, from step %d", len(training),
+                 len(held_out), sum(p.numel() for p in self.model.parameters()) / 1e6, device, self.step)
+
+    def train(self, until_crops: int, checkpoint_minutes: float) -> None:
+        """Train until `until_crops` crops were seen, with a checkpoint every few minutes."""
+        saved = time.monotonic()
+        losses, started = [], time.monotonic()
+        while self.step * self.settings.batch < until_crops:
+            losses.append(self._train_step())
+            if self.step % 50 == 0:
+                rate = len(losses) * self.settings.batch / (time.monotonic() - started)
+                self._log(loss=float(np.mean(losses)), crops_per_second=round(rate, 2))
+                losses, started = [], time.monotonic()
+            if time.monotonic() - saved > 60 * checkpoint_minutes:
+                self.checkpoint()
+                saved = time.monotonic()
+        self.checkpoint()
+
+    def _train_step(self) -> float:
+        settings = self.settings
+        rng = np.random.default_rng((settings.seed, self.step))
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        clean = torch.from_numpy(self.crops.batch(rng, settings.batch))
+        noise = torch.randn(clean.shape, generator=generator)
+        uniform = torch.rand(settings.batch, generator=generator)
+        timestep = (1000 * uniform**settings.timestep_power).long().clamp(max=999)
+        clean, noise, timestep = (x.to(self.device) for x in (clean, noise, timestep))
+        loss = self._loss(self.forward, clean, noise, timestep).mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.learning_rate * min(1.0, (self.step + 1) / settings.warmup)
+        self.optimizer.step()
+        self.step += 1
+        # A young average follows closely, so that the first checkpoints are not the random start.
+        decay = min(settings.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
+        return float(loss.detach())
+
+    def _loss(self, model, clean, noise, timestep) -> torch.Tensor:
+        """Mean squared error per crop on the predicted quantity: (batch,)."""
+        noised = self.scheduler.add_noise(clean, noise, timestep)
+        target = {
+            "epsilon": lambda: noise,
+            "sample": lambda: clean,
+            "v_prediction": lambda: self.scheduler.get_velocity(clean, noise, timestep),
+        }[self.settings.prediction]()
+        noised = noised.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            predicted = model(noised, timestep).sample
+        return F.mse_loss(predicted.float(), target, reduction="none").mean((1, 2, 3))
+
+    @torch.no_grad()
+    def held_out_losses(self, crops: int = 64) -> dict[int, float]:
+        """Loss of the moving average per timestep, on the same held-out crops every time."""
+        clean = torch.from_numpy(self.held_out.batch(np.random.default_rng(1), crops)).to(self.device)
+        noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1)).to(self.device)
+        losses = {}
+        for timestep in HELD_OUT_TIMESTEPS:
+            steps = torch.full((crops,), timestep, device=self.device)
+            losses[timestep] = float(self._loss(self.average, clean, noise, steps).mean())
+        return losses
+
+    @torch.no_grad()
+    def sample_picture(self, path: Path, rows: int = 4, steps: int = 50) -> None:
+        """Draw rows x rows images with DDIM from the moving average and save them as one PNG."""
+        sampler = DDIMScheduler.from_config(self.scheduler.config)
+        sampler.set_timesteps(steps)
+        generator = torch.Generator().manual_seed(2)
+        size = self.settings.crop
+        image = torch.randn((rows * rows, 3, size, size), generator=generator).to(self.device)
+        for timestep in sampler.timesteps:
+            with torch.autocast(self.device.type, torch.bfloat16):
+                predicted = self.average(image, timestep).sample
+            image = sampler.step(predicted.float(), timestep, image).prev_sample
+        pixels = ((image.clamp(-1, 1) + 1) * 127.5).byte().cpu().numpy()
+        grid = pixels.reshape(rows, rows, 3, size, size).transpose(0, 3, 1, 4, 2)
+        Image.fromarray(np.ascontiguousarray(grid).reshape(rows * size, rows * size, 3)).save(path)
+
+    def checkpoint(self) -> None:
+        """Write state, backbone, held-out losses and samples; a kill in between costs nothing."""
+        state = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        state |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        for index, values in self.optimizer.state_dict()["state"].items():
+            state |= {f"optimizer.{index}.{k}": v for k, v in values.items()}
+        temporary = self.folder / "state.part"
+        save_file({k: v.contiguous() for k, v in state.items()}, temporary, {"step": str(self.step)})
+        temporary.replace(self.folder / "state.safetensors")
+        crops = self.step * self.settings.batch
+        self.export(self.folder / "backbones" / f"{crops:08d}")
+        self._log(held_out={str(k): round(v, 5) for k, v in self.held_out_losses().items()})
+        self.sample_picture(self.folder / f"samples_{crops:08d}.png")
+
+    def export(self, folder: Path) -> None:
+        """Write the moving average as a diffusers folder: config, fp16 safetensors, scheduler."""
+        temporary = folder.with_suffix(".part")
+        shutil.rmtree(temporary, ignore_errors=True)
+        half = build_unet(self.settings)
+        half.load_state_dict(self.average.state_dict())
+        half.half().save_pretrained(temporary)
+        self.scheduler.save_pretrained(temporary)
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.rename(folder)
+
+    def _resume(self) -> None:
+        path = self.folder / "state.safetensors"
+        if not path.exists():
+            return
+        from safetensors import safe_open
+
+        with safe_open(path, "pt") as file:
+            self.step = int(file.metadata()["step"])
+        state = load_file(path, device=str(self.device))
+        self.model.load_state_dict(_with_prefix(state, "model."))
+        self.average.load_state_dict(_with_prefix(state, "average."))
+        optimizer = self.optimizer.state_dict()
+        for key, value in _with_prefix(state, "optimizer.").items():
+            index, name = key.split(".")
+            optimizer["state"].setdefault(int(index), {})[name] = value
+        self.optimizer.load_state_dict(optimizer)
+
+    def _check_settings(self) -> None:
+        path = self.folder / "settings.json"
+        if path.exists() and json.loads(path.read_text()) != json.loads(json.dumps(asdict(self.settings))):
+            raise ValueError(f"{self.folder} holds a run with other settings; name another folder.")
+        path.write_text(json.dumps(asdict(self.settings), indent=1) + "\n")
+
+    def _log(self, **values) -> None:
+        record = {"step": self.step, "crops": self.step * self.settings.batch, **values}
+        LOG.info("%s", record)
+        with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+
+def _with_prefix(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
