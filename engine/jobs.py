@@ -25,6 +25,10 @@ class SelectBands:
     stretch_high: float = 98.0
     scene_crs: str = ""
 
+    def outputs(self) -> tuple[str, ...]:
+        """The files it writes."""
+        return (self.output,)
+
 
 @dataclass(frozen=True)
 class ExtractFeatures:
@@ -41,6 +45,10 @@ class ExtractFeatures:
     device: str = "auto"
     seed: int = 0
     scene_crs: str = ""
+
+    def outputs(self) -> tuple[str, ...]:
+        """The files it writes."""
+        return (self.output,)
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,10 @@ class TrainFilm:
     seed: int = 0
     scene_crs: str = ""
 
+    def outputs(self) -> tuple[str, ...]:
+        """The files it writes."""
+        return (self.model, self.report)
+
 
 @dataclass(frozen=True)
 class PredictMap:
@@ -87,6 +99,10 @@ class PredictMap:
     device: str = "auto"
     scene_crs: str = ""
 
+    def outputs(self) -> tuple[str, ...]:
+        """The files it writes."""
+        return (self.output, self.confidence, self.probabilities, self.uncertainty)
+
 
 @dataclass(frozen=True)
 class AssessAccuracy:
@@ -100,6 +116,10 @@ class AssessAccuracy:
     reference_crs: str = "EPSG:4326"
     map_crs: str = ""
 
+    def outputs(self) -> tuple[str, ...]:
+        """The files it writes."""
+        return (self.report,)
+
 
 @dataclass(frozen=True)
 class CheckEnvironment:
@@ -107,6 +127,10 @@ class CheckEnvironment:
 
     name: ClassVar[str] = "checkenvironment"
     device: str = "auto"
+
+    def outputs(self) -> tuple[str, ...]:
+        """The files it writes."""
+        return ()
 
 
 Job = Union[SelectBands, ExtractFeatures, TrainFilm, PredictMap, AssessAccuracy, CheckEnvironment]

@@ -10,6 +10,7 @@ has cancelled or died, and the engine stops.
 
 from __future__ import annotations
 
+import _thread
 import json
 import os
 import sys
@@ -19,7 +20,8 @@ import traceback
 from typing import Any, TextIO
 
 from .errors import Cancelled, EngineError
-from .jobs import from_json
+from .jobs import Job, from_json
+from .partial_outputs import remove_partial_outputs
 from .progress import Progress
 
 GRACE_SECONDS = 1.0
@@ -67,7 +69,7 @@ def serve() -> int:
     except ValueError as error:
         messages.send("error", text=f"The engine was given no job it understands ({error}).")
         return EXIT_ERROR
-    _stop_when_stdin_closes()
+    _stop_when_stdin_closes(job, token)
     try:
         # Imported here, so that a broken environment is reported as a message and not as a traceback.
         from .runner import run_job
@@ -99,14 +101,13 @@ def _claim_stdout() -> TextIO:
     return stream
 
 
-def _stop_when_stdin_closes() -> None:
-    import _thread
-
+def _stop_when_stdin_closes(job: Job, token: str) -> None:
     def watch() -> None:
         sys.stdin.read()
         _thread.interrupt_main()
-        # A long call in native code does not see the interrupt; the other side cleans up after us.
+        # A long call in native code does not see the interrupt.
         time.sleep(GRACE_SECONDS)
+        remove_partial_outputs(job.outputs(), token)
         os._exit(EXIT_CANCELLED)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -22,6 +22,9 @@ from .wavelengths import read_band_spectra
 # Every block of a 2048-pixel-wide, 200-band scene tiled by 256 rows fits, so no tile is read twice.
 GDAL_OPTIONS = {"GDAL_CACHEMAX": 512, "CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}
 
+# Names of datasets inside files, which are no paths themselves.
+SUBDATASETS = ("/vsi", "NETCDF:", "HDF5:", "HDF4_SDS:", "GPKG:", "GTIFF_DIR:")
+
 
 @dataclass(frozen=True)
 class Band:
@@ -82,8 +85,6 @@ class Scene:
             EngineError: the file is missing, is no raster, or has no coordinate reference system.
         """
         source = resolve_envi_header(path)
-        if not Path(source).exists() and not source.startswith(("/vsi", "NETCDF:", "HDF5:", "HDF4_SDS:")):
-            raise EngineError(f"The raster {path} does not exist; check the path.")
         resources = ExitStack()
         try:
             resources.enter_context(rasterio.Env(**GDAL_OPTIONS))
@@ -105,6 +106,8 @@ class Scene:
             raise EngineError(f"The coordinate reference system given for {path} is not known: {error}.") from error
         except RasterioError as error:
             resources.close()
+            if not Path(source).exists() and not source.startswith(SUBDATASETS):
+                raise EngineError(f"The raster {path} does not exist; check the path.") from error
             raise EngineError(f"{path} is not a raster that can be read ({error}); check the file.") from error
         except EngineError:
             resources.close()

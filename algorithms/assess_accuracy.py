@@ -1,0 +1,117 @@
+"""spectrafilm:assessaccuracy"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from qgis.core import (
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeedback,
+    QgsProcessingOutputNumber,
+    QgsProcessingParameterField,
+    QgsProcessingParameterFileDestination,
+    QgsProcessingParameterMapLayer,
+    QgsProcessingParameterRasterLayer,
+    QgsRasterLayer,
+    QgsVectorLayer,
+)
+
+from ..engine.jobs import AssessAccuracy
+from ..plugin.polygon_source import FIELD, Legend, export_features, read_legend
+from .base import SpectraFilmAlgorithm, crs_text
+from .train_film import NUMBERS
+
+
+class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
+    """Agreement of a map with a reference."""
+
+    ID = "assessaccuracy"
+    TITLE = "Assess accuracy"
+    GROUP = "Land cover"
+    ICON = "assessaccuracy.svg"
+    HELP = (
+        "Compares a land-cover map with independent reference polygons, points or a label raster, and writes a "
+        "report: confusion matrix (rows reference, columns map), overall and average accuracy, Cohen's kappa, "
+        "precision, recall and F1 of every class with 95 % confidence intervals, and area-adjusted estimates after "
+        "Olofsson et al. (2014).\n\n"
+        "Classes are matched by name. A reference that was also used for training tells nothing about the rest of "
+        "the map."
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._legend = Legend()
+
+    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802
+        self.add(
+            QgsProcessingParameterRasterLayer("MAP", self.tr("Land-cover map")),
+            "A map of class numbers: from 'Predict map', or any raster of whole numbers from 1 to 255.",
+        )
+        self.add(
+            QgsProcessingParameterMapLayer("REFERENCE", self.tr("Reference")),
+            "Polygons or points of known land cover, or a raster of class numbers (0 is unlabelled).",
+        )
+        self.add(
+            QgsProcessingParameterField("CLASS_FIELD", self.tr("Class field"), parentLayerParameterName="REFERENCE",
+                                        optional=True),
+            "For polygons and points: the field that says which class they show. Not needed for a raster.",
+        )  # fmt: skip
+        self.add(
+            QgsProcessingParameterFileDestination("REPORT", self.tr("Report"), self.tr("HTML files (*.html)")),
+            "The report as a page; the same figures as JSON beside it.",
+        )
+        for key, title in (("OVERALL_ACCURACY", "Overall accuracy"), ("AVERAGE_ACCURACY", "Average accuracy"),
+                           ("KAPPA", "Cohen's kappa")):  # fmt: skip
+            self.addOutput(QgsProcessingOutputNumber(key, self.tr(title + " (per cent)")))
+
+    def prepareAlgorithm(  # noqa: N802
+        self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> bool:
+        layer = self.parameterAsLayer(parameters, "REFERENCE", context)
+        if isinstance(layer, QgsVectorLayer):
+            self._legend = read_legend(layer, self.parameterAsString(parameters, "CLASS_FIELD", context))
+        return True
+
+    def processAlgorithm(  # noqa: N802
+        self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> dict[str, Any]:
+        land_cover, crs = self.raster_of(parameters, "MAP", context)
+        report = self.parameterAsFileOutput(parameters, "REPORT", context)
+        with tempfile.TemporaryDirectory(prefix="spectrafilm-") as folder:
+            reference, reference_crs = self._reference(parameters, crs, Path(folder), context, feedback)
+            job = AssessAccuracy(
+                map=land_cover,
+                reference=reference,
+                report=report,
+                class_field=FIELD,
+                reference_crs=reference_crs,
+                map_crs=crs_text(crs),
+            )
+            values = self.run_job(job, feedback)
+        return {"REPORT": report, **{key: values[name] for key, name in NUMBERS.items()}}
+
+    def _reference(
+        self, parameters: dict[str, Any], map_crs: Any, folder: Path, context: QgsProcessingContext,
+        feedback: QgsProcessingFeedback,
+    ) -> tuple[str, str]:  # fmt: skip
+        """Path of the reference for the engine, and its CRS where it is a vector layer."""
+        layer = self.parameterAsLayer(parameters, "REFERENCE", context)
+        if isinstance(layer, QgsRasterLayer):
+            return self.raster_of(parameters, "REFERENCE", context)[0], ""
+        if not isinstance(layer, QgsVectorLayer):
+            raise QgsProcessingException(
+                self.tr("The reference {0} is neither a vector layer nor a raster that can be read.").format(
+                    self.parameterAsString(parameters, "REFERENCE", context)
+                )
+            )
+        field = self.parameterAsString(parameters, "CLASS_FIELD", context)
+        if not field:
+            raise QgsProcessingException(self.tr("Choose the field of the reference that holds the class."))
+        source = self.parameterAsSource(parameters, "REFERENCE", context)
+        crs = map_crs if map_crs.isValid() else layer.crs()
+        path = folder / "reference.geojson"
+        export_features(source, field, self._legend, crs, path, context, feedback)
+        return str(path), crs_text(crs)

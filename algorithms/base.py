@@ -1,0 +1,175 @@
+"""What the plugin's algorithms share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qgis.core import (
+    QgsCoordinateReferenceSystem,
+    QgsProcessingAlgorithm,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeedback,
+    QgsProcessingParameterDefinition,
+    QgsProcessingParameterEnum,
+    QgsProcessingParameterNumber,
+    QgsProviderRegistry,
+)
+from qgis.PyQt.QtCore import QCoreApplication
+from qgis.PyQt.QtGui import QIcon
+
+from ..engine.jobs import Job
+from ..plugin import engine_process
+from ..plugin.environment import find_python
+from ..plugin.paths import ICONS
+
+DEVICES = ("auto", "cuda", "mps", "cpu")
+# Keys of engine/composites.KINDS; the first entry leaves the choice to the method.
+COMPOSITES = (
+    "", "principal components", "one principal-component triplet", "true colour", "colour infrared",
+    "true colour and principal components", "most informative bands",
+)  # fmt: skip
+
+
+class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
+    """An algorithm that hands its work to the engine.
+
+    Subclasses set `ID`, `TITLE`, `GROUP` and `HELP`, and declare parameters in `initAlgorithm`.
+    """
+
+    ID = ""
+    TITLE = ""
+    GROUP = ""
+    HELP = ""
+    ICON = "spectrafilm.svg"
+
+    def name(self) -> str:
+        return self.ID
+
+    def displayName(self) -> str:  # noqa: N802
+        return self.tr(self.TITLE)
+
+    def group(self) -> str:
+        return self.tr(self.GROUP)
+
+    def groupId(self) -> str:  # noqa: N802
+        return self.GROUP.lower().replace(" ", "")
+
+    def shortHelpString(self) -> str:  # noqa: N802
+        return self.tr(self.HELP)
+
+    def icon(self) -> QIcon:
+        return QIcon(self.svgIconPath())
+
+    def svgIconPath(self) -> str:  # noqa: N802
+        return str(ICONS / self.ICON)
+
+    def createInstance(self) -> SpectraFilmAlgorithm:  # noqa: N802
+        return type(self)()
+
+    def tr(self, text: str) -> str:
+        """The text in the user's language."""
+        return QCoreApplication.translate("SpectraFiLM", text)
+
+    def add(self, parameter: QgsProcessingParameterDefinition, text: str, advanced: bool = False) -> None:
+        """Declare a parameter with its help; rarely used ones go under 'Advanced'."""
+        parameter.setHelp(self.tr(text))
+        if advanced:
+            parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
+        self.addParameter(parameter)
+
+    def add_composites(self) -> None:
+        """Declare COMPOSITES."""
+        self.add(
+            QgsProcessingParameterEnum("COMPOSITES", self.tr("Composites"), [
+                self.tr("Default of the method"), self.tr("Principal components, three triplets"),
+                self.tr("Principal components, one triplet"), self.tr("True colour"),
+                self.tr("Colour infrared"), self.tr("True colour and principal components"),
+                self.tr("Most informative bands"),
+            ], defaultValue=0),
+            "How the bands become the three-channel images that the backbone sees. Three triplets of principal "
+            "components show it nearly everything the scene holds; true colour is what the paper used.",
+            advanced=True,
+        )  # fmt: skip
+
+    def add_device(self) -> None:
+        """Declare DEVICE."""
+        self.add(
+            QgsProcessingParameterEnum("DEVICE", self.tr("Compute on"), [
+                self.tr("Best available"), "CUDA", "MPS", "CPU"], defaultValue=0),
+            "The best device is an NVIDIA GPU (CUDA), then Apple's GPU (MPS), then the CPU. A device that does not "
+            "work is replaced by the CPU, with a warning.",
+            advanced=True,
+        )  # fmt: skip
+
+    def add_seed(self) -> None:
+        """Declare SEED."""
+        self.add(
+            QgsProcessingParameterNumber("SEED", self.tr("Seed"), QgsProcessingParameterNumber.Type.Integer, 0,
+                                         minValue=0),
+            "Decides everything that is random. The same inputs, seed and device give the same result.",
+            advanced=True,
+        )  # fmt: skip
+
+    def device_of(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
+        """The engine's word for DEVICE."""
+        return DEVICES[self.parameterAsEnum(parameters, "DEVICE", context)]
+
+    def composites_of(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
+        """The engine's word for COMPOSITES."""
+        return COMPOSITES[self.parameterAsEnum(parameters, "COMPOSITES", context)]
+
+    def numbers_of(self, parameters: dict[str, Any], key: str, context: QgsProcessingContext) -> tuple[int, ...]:
+        """Whole numbers from a text such as "9, 10, 11".
+
+        Raises:
+            QgsProcessingException: the text holds something else.
+        """
+        text = self.parameterAsString(parameters, key, context)
+        try:
+            return tuple(int(part) for part in text.replace(";", ",").split(",") if part.strip())
+        except ValueError:
+            raise QgsProcessingException(
+                self.tr("{0} must be whole numbers separated by commas, as in 9,10,11, not '{1}'.").format(key, text)
+            ) from None
+
+    def check_numbers(self, parameters: dict[str, Any], keys: tuple[str, ...], context: QgsProcessingContext) -> str:
+        """What is wrong with texts of whole numbers; empty where nothing is."""
+        for key in keys:
+            try:
+                self.numbers_of(parameters, key, context)
+            except QgsProcessingException as error:
+                return str(error)
+        return ""
+
+    def raster_of(
+        self, parameters: dict[str, Any], key: str, context: QgsProcessingContext
+    ) -> tuple[str, QgsCoordinateReferenceSystem]:
+        """Path and CRS of a raster parameter; the engine says what is wrong with a path that QGIS cannot open."""
+        layer = self.parameterAsRasterLayer(parameters, key, context)
+        if layer is None:
+            return self.parameterAsString(parameters, key, context), QgsCoordinateReferenceSystem()
+        if layer.providerType() != "gdal":
+            raise QgsProcessingException(
+                self.tr("The layer '{0}' is no raster file ({1}); save it as a GeoTIFF first.").format(
+                    layer.name(), layer.providerType()
+                )
+            )
+        source = layer.source()
+        if "|" in source:
+            source = QgsProviderRegistry.instance().decodeUri("gdal", source).get("path", source)
+        return source, layer.crs()
+
+    def run_job(self, job: Job, feedback: QgsProcessingFeedback) -> dict[str, Any]:
+        """Let the engine do a job."""
+        return engine_process.run_job(job, find_python(), feedback)
+
+
+def crs_text(crs: QgsCoordinateReferenceSystem) -> str:
+    """A CRS for the engine: its EPSG code, or WKT; empty for none."""
+    if not crs.isValid():
+        return ""
+    authid = str(crs.authid())
+    if authid.startswith("EPSG:"):
+        return authid
+    return str(crs.toWkt(QgsCoordinateReferenceSystem.WktVariant.WKT_PREFERRED))

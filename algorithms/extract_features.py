@@ -1,0 +1,93 @@
+"""spectrafilm:extractfeatures"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qgis.core import (
+    QgsProcessingContext,
+    QgsProcessingFeedback,
+    QgsProcessingParameterFile,
+    QgsProcessingParameterNumber,
+    QgsProcessingParameterRasterDestination,
+    QgsProcessingParameterRasterLayer,
+    QgsProcessingParameterString,
+)
+
+from ..engine.jobs import ExtractFeatures
+from .base import SpectraFilmAlgorithm, crs_text
+
+
+class ExtractFeaturesAlgorithm(SpectraFilmAlgorithm):
+    """A raster of spatial features."""
+
+    ID = "extractfeatures"
+    TITLE = "Extract spatial features"
+    GROUP = "Single steps"
+    ICON = "extractfeatures.svg"
+    HELP = (
+        "Shows patches of the scene to a frozen diffusion U-Net that was pretrained on photographs, and writes "
+        "what its decoder layers make of them: one band for each feature channel.\n\n"
+        "Training and mapping compute these features by themselves. Make the raster when several models shall "
+        "use the same features, or to look at them. It can be large: hundreds of bands of 16-bit floats."
+    )
+
+    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802
+        self.add(
+            QgsProcessingParameterRasterLayer("INPUT", self.tr("Scene or pseudo-RGB")),
+            "A scene, of which composites are made, or a raster with three bands from 'Select bands', which is used "
+            "as it is.",
+        )
+        self.add(
+            QgsProcessingParameterFile("BACKBONE", self.tr("Backbone"),
+                                       QgsProcessingParameterFile.Behavior.Folder, optional=True),
+            "Folder of a diffusion U-Net in diffusers format. Left empty: the bundled one.",
+            advanced=True,
+        )  # fmt: skip
+        self.add_composites()
+        self.add(
+            QgsProcessingParameterString("LAYERS", self.tr("Decoder layers"), optional=True),
+            "Decoder layers whose activations are taken, as in 9,10,11; 0 is the deepest. Left empty: the default.",
+            advanced=True,
+        )
+        self.add(
+            QgsProcessingParameterString("TIMESTEPS", self.tr("Timesteps"), optional=True),
+            "How much noise is added, as in 0,50; 0 is the cleanest. Left empty: the default.",
+            advanced=True,
+        )
+        self.add(
+            QgsProcessingParameterNumber("STRIDE", self.tr("Stride (pixels)"),
+                                         QgsProcessingParameterNumber.Type.Integer, 32, minValue=2),
+            "Distance of the patches. Half of a patch (32) is a good choice; less is smoother and slower.",
+            advanced=True,
+        )  # fmt: skip
+        self.add_device()
+        self.add_seed()
+        self.add(
+            QgsProcessingParameterRasterDestination("OUTPUT", self.tr("Features")),
+            "GeoTIFF with one band for each feature channel; its tags say how they were made.",
+        )
+
+    def checkParameterValues(self, parameters: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:  # noqa: N802
+        problem = self.check_numbers(parameters, ("LAYERS", "TIMESTEPS"), context)
+        return (False, problem) if problem else super().checkParameterValues(parameters, context)
+
+    def processAlgorithm(  # noqa: N802
+        self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> dict[str, Any]:
+        scene, crs = self.raster_of(parameters, "INPUT", context)
+        output = self.parameterAsOutputLayer(parameters, "OUTPUT", context)
+        job = ExtractFeatures(
+            scene=scene,
+            output=output,
+            backbone=self.parameterAsString(parameters, "BACKBONE", context),
+            composites=self.composites_of(parameters, context),
+            layers=self.numbers_of(parameters, "LAYERS", context),
+            timesteps=self.numbers_of(parameters, "TIMESTEPS", context),
+            stride=self.parameterAsInt(parameters, "STRIDE", context),
+            device=self.device_of(parameters, context),
+            seed=self.parameterAsInt(parameters, "SEED", context),
+            scene_crs=crs_text(crs),
+        )
+        self.run_job(job, feedback)
+        return {"OUTPUT": output}

@@ -1,0 +1,120 @@
+"""spectrafilm:predictmap"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qgis.core import (
+    QgsMapLayer,
+    QgsProcessingContext,
+    QgsProcessingFeedback,
+    QgsProcessingLayerPostProcessorInterface,
+    QgsProcessingParameterFile,
+    QgsProcessingParameterRasterDestination,
+    QgsProcessingParameterRasterLayer,
+)
+
+from ..engine.jobs import PredictMap
+from .base import SpectraFilmAlgorithm, crs_text
+
+OPTIONAL_OUTPUTS = ("CONFIDENCE", "PROBABILITIES", "UNCERTAINTY")
+
+
+class _StyleLoader(QgsProcessingLayerPostProcessorInterface):
+    """Gives a loaded map the style that lies beside it."""
+
+    def __init__(self, style: str) -> None:
+        super().__init__()
+        self._style = style
+
+    def postProcessLayer(  # noqa: N802
+        self, layer: QgsMapLayer, context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> None:
+        layer.loadNamedStyle(self._style)
+        layer.triggerRepaint()
+
+
+class PredictMapAlgorithm(SpectraFilmAlgorithm):
+    """A land-cover map of a scene."""
+
+    ID = "predictmap"
+    TITLE = "Predict map"
+    GROUP = "Land cover"
+    ICON = "predictmap.svg"
+    HELP = (
+        "Maps a scene with a trained model. The scene may be another one than the model was trained on: bands are "
+        "matched by wavelength, and a scene that lacks some is refused.\n\n"
+        "The scene is read and the map written piece by piece, so that its size is not limited by memory. Class "
+        "names and colours stand in the GeoTIFF; pixels without valid data are 0."
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._style_loader: _StyleLoader | None = None
+
+    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802
+        self.add(QgsProcessingParameterRasterLayer("INPUT", self.tr("Scene")), "The scene to map.")
+        self.add(
+            QgsProcessingParameterFile("MODEL", self.tr("Model"), QgsProcessingParameterFile.Behavior.File,
+                                       fileFilter=self.tr("SpectraFiLM model (*.safetensors)")),
+            "A model from 'Train model'.",
+        )  # fmt: skip
+        self.add(
+            QgsProcessingParameterRasterLayer("FEATURES", self.tr("Features"), optional=True),
+            "A raster from 'Extract spatial features' of this scene, made with the settings of the model. Left "
+            "empty: features are computed.",
+            advanced=True,
+        )
+        self.add(
+            QgsProcessingParameterFile("BACKBONE", self.tr("Backbone"),
+                                       QgsProcessingParameterFile.Behavior.Folder, optional=True),
+            "Only needed where the model's backbone has moved since the training.",
+            advanced=True,
+        )  # fmt: skip
+        self.add_device()
+        self.add(
+            QgsProcessingParameterRasterDestination("OUTPUT", self.tr("Land-cover map")),
+            "GeoTIFF of class numbers with names and colours; 0 is no data.",
+        )
+        for key, title, text in (
+            ("CONFIDENCE", "Confidence", "Calibrated probability (0 to 1) of the mapped class."),
+            ("PROBABILITIES", "Class probabilities", "One band a class, each from 0 to 1."),
+            ("UNCERTAINTY", "Uncertainty",
+             "How much the members of the ensemble disagree, from 0 to 1; for methods without an ensemble the "
+             "entropy of the probabilities."),
+        ):  # fmt: skip
+            self.add(
+                QgsProcessingParameterRasterDestination(key, self.tr(title), optional=True,
+                                                        createByDefault=key == "CONFIDENCE"),
+                text,
+            )  # fmt: skip
+
+    def processAlgorithm(  # noqa: N802
+        self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> dict[str, Any]:
+        scene, crs = self.raster_of(parameters, "INPUT", context)
+        features = ""
+        if parameters.get("FEATURES"):
+            features, _ = self.raster_of(parameters, "FEATURES", context)
+        paths = {
+            key: self.parameterAsOutputLayer(parameters, key, context) if parameters.get(key) else ""
+            for key in ("OUTPUT", *OPTIONAL_OUTPUTS)
+        }
+        job = PredictMap(
+            scene=scene,
+            model=self.parameterAsFile(parameters, "MODEL", context),
+            output=paths["OUTPUT"],
+            confidence=paths["CONFIDENCE"],
+            probabilities=paths["PROBABILITIES"],
+            uncertainty=paths["UNCERTAINTY"],
+            features=features,
+            backbone=self.parameterAsString(parameters, "BACKBONE", context),
+            device=self.device_of(parameters, context),
+            scene_crs=crs_text(crs),
+        )
+        self.run_job(job, feedback)
+        if context.willLoadLayerOnCompletion(paths["OUTPUT"]):
+            self._style_loader = _StyleLoader(str(Path(paths["OUTPUT"]).with_suffix(".qml")))
+            context.layerToLoadOnCompletionDetails(paths["OUTPUT"]).setPostProcessor(self._style_loader)
+        return {key: path for key, path in paths.items() if path}

@@ -1,0 +1,113 @@
+"""spectrafilm:setupenvironment"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qgis.core import (
+    QgsNetworkAccessManager,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeedback,
+    QgsProcessingOutputString,
+    QgsProcessingParameterBoolean,
+    QgsProcessingParameterFile,
+    QgsProcessingParameterString,
+)
+
+from ..engine.jobs import CheckEnvironment
+from ..plugin import engine_process, environment, settings
+from .base import SpectraFilmAlgorithm
+
+
+class SetupEnvironmentAlgorithm(SpectraFilmAlgorithm):
+    """A working compute environment."""
+
+    ID = "setupenvironment"
+    TITLE = "Set up compute environment"
+    GROUP = "Setup"
+    ICON = "setupenvironment.svg"
+    HELP = (
+        "Makes the Python environment in which SpectraFiLM computes: torch, diffusers, rasterio, scikit-learn and "
+        "what they need, in a folder of their own. QGIS's Python is left as it is. Needs a network or a folder of "
+        "wheels, and 1 to 6 GB of disk.\n\n"
+        "At its end it runs the diffusion U-Net once, as proof. An environment that is complete and up to date is "
+        "only checked.\n\n"
+        "You can also use an environment of your own: name its interpreter under Settings > Options > SpectraFiLM, "
+        "or in the variable SPECTRAFILM_PYTHON."
+    )
+
+    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802
+        self.add(
+            QgsProcessingParameterString("FOLDER", self.tr("Folder of the environment"), optional=True),
+            "Where to make it. Left empty: in your QGIS profile.",
+        )
+        self.add(
+            QgsProcessingParameterFile("BASE_PYTHON", self.tr("Base interpreter"),
+                                       QgsProcessingParameterFile.Behavior.File, optional=True),
+            "Python 3.10 or newer from which the environment is made. Left empty: QGIS's own.",
+            advanced=True,
+        )  # fmt: skip
+        self.add(
+            QgsProcessingParameterFile("WHEELS", self.tr("Folder of wheels"),
+                                       QgsProcessingParameterFile.Behavior.Folder, optional=True),
+            "For machines without a network: a folder filled elsewhere with 'pip download -r requirements.txt'.",
+            advanced=True,
+        )  # fmt: skip
+        self.add(
+            QgsProcessingParameterString("INDEX_URL", self.tr("Package index"), optional=True),
+            "Address of a package index to use instead of the default, such as a mirror in your institution.",
+            advanced=True,
+        )
+        self.add(
+            QgsProcessingParameterString("PROXY", self.tr("Proxy"), optional=True),
+            "As in http://user:password@proxy:8080. Left empty: the proxy of QGIS's network settings.",
+            advanced=True,
+        )
+        self.add(
+            QgsProcessingParameterBoolean("REBUILD", self.tr("Make it anew"), defaultValue=False),
+            "Make the environment again even if it is complete.",
+            advanced=True,
+        )
+        self.addOutput(QgsProcessingOutputString("PYTHON", self.tr("Interpreter of the environment")))
+
+    def processAlgorithm(  # noqa: N802
+        self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> dict[str, Any]:
+        given = self.parameterAsString(parameters, "FOLDER", context)
+        folder = Path(given).expanduser().absolute() if given else settings.environment_folder()
+        rebuild = self.parameterAsBool(parameters, "REBUILD", context)
+        if rebuild or not environment.is_current(folder):
+            environment.create(
+                environment.Installation(
+                    folder=folder,
+                    base=self.parameterAsString(parameters, "BASE_PYTHON", context),
+                    wheels=self.parameterAsString(parameters, "WHEELS", context),
+                    index=self.parameterAsString(parameters, "INDEX_URL", context),
+                    proxy=self.parameterAsString(parameters, "PROXY", context) or _qgis_proxy(),
+                ),
+                feedback,
+            )
+        else:
+            feedback.pushInfo(self.tr("The environment {0} is complete; it is checked.").format(folder))
+        python = str(environment.interpreter_of(folder))
+        values = engine_process.run_job(CheckEnvironment(), python, feedback)
+        environment.mark_complete(folder)
+        feedback.pushInfo(self.tr("SpectraFiLM computes on {0}.").format(values["device"]))
+        overruled = settings.python_interpreter()
+        if overruled and overruled != python:
+            raise QgsProcessingException(
+                self.tr("The environment {0} works, but Settings > Options > SpectraFiLM names the interpreter {1}, "
+                        "which goes first; clear that setting.").format(folder, overruled)
+            )  # fmt: skip
+        return {"PYTHON": python}
+
+
+def _qgis_proxy() -> str:
+    """The proxy of QGIS's network settings, as an address; empty for none."""
+    proxy = QgsNetworkAccessManager.instance().fallbackProxy()
+    if not proxy.hostName():
+        return ""
+    user = f"{proxy.user()}:{proxy.password()}@" if proxy.user() else ""
+    return f"http://{user}{proxy.hostName()}:{proxy.port()}"

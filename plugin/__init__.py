@@ -1,0 +1,1 @@
+"""The QGIS half: lifecycle, provider, settings, compute environment, and the border to the engine."""

@@ -1,0 +1,218 @@
+"""The compute environment: found where the user says, or made by the plugin for itself."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qgis.core import QgsProcessingException, QgsProcessingFeedback
+
+from . import settings
+from .paths import REQUIREMENTS
+
+VARIABLE = "SPECTRAFILM_PYTHON"
+MARKER = "spectrafilm-environment.json"
+MINIMUM_PYTHON = (3, 10)
+EXPECTED_PACKAGES = 45
+POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Installation:
+    """How an environment is made.
+
+    Attributes:
+        folder: where.
+        base: interpreter to start from; empty to search for one.
+        wheels: folder of wheels for an installation without a network; empty for none.
+        index: address of a package index that replaces the default; empty for none.
+        proxy: address of a proxy; empty for none.
+    """
+
+    folder: Path
+    base: str = ""
+    wheels: str = ""
+    index: str = ""
+    proxy: str = ""
+
+
+def find_python() -> str:
+    """The interpreter of the compute environment.
+
+    Searched for in the plugin's setting, the variable SPECTRAFILM_PYTHON, and the environment that
+    the plugin made.
+
+    Raises:
+        QgsProcessingException: there is none; the sentence says what to do.
+    """
+    chosen = settings.python_interpreter()
+    if chosen:
+        return _existing(chosen, "chosen in Settings > Options > SpectraFiLM")
+    chosen = os.environ.get(VARIABLE, "")
+    if chosen:
+        return _existing(chosen, f"named by the variable {VARIABLE}")
+    folder = settings.environment_folder()
+    if is_complete(folder):
+        return str(interpreter_of(folder))
+    raise QgsProcessingException(
+        "SpectraFiLM has no compute environment yet: run 'Set up compute environment' from the Processing toolbox "
+        "once, or choose a Python interpreter with torch, diffusers, rasterio and scikit-learn in "
+        "Settings > Options > SpectraFiLM."
+    )
+
+
+def interpreter_of(folder: Path) -> Path:
+    """The interpreter inside a virtual environment."""
+    return folder / "Scripts" / "python.exe" if os.name == "nt" else folder / "bin" / "python"
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether the plugin made this environment, to its end."""
+    return (folder / MARKER).is_file() and interpreter_of(folder).exists()
+
+
+def is_current(folder: Path) -> bool:
+    """Whether a complete environment was made from today's requirements."""
+    if not is_complete(folder):
+        return False
+    with contextlib.suppress(ValueError, KeyError, OSError):
+        return json.loads((folder / MARKER).read_text(encoding="utf-8"))["requirements"] == _requirements_digest()
+    return False
+
+
+def create(installation: Installation, feedback: QgsProcessingFeedback) -> None:
+    """Make a virtual environment and install the requirements into it.
+
+    Nothing is left where it fails or is cancelled.
+
+    Raises:
+        QgsProcessingException: with what is wrong and what to do.
+    """
+    folder = installation.folder
+    if folder.exists() and any(folder.iterdir()) and not (folder / "pyvenv.cfg").is_file():
+        raise QgsProcessingException(f"The folder {folder} is not empty and no environment; choose another folder.")
+    base = _base_interpreter(installation.base)
+    feedback.pushInfo(f"Making an environment in {folder} from {base}.")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _run([base, "-m", "venv", "--clear", str(folder)], feedback, (0.0, 4.0),
+             "The virtual environment could not be made; on Debian and Ubuntu install the package python3-venv")  # fmt: skip
+        pip = [str(interpreter_of(folder)), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+        if installation.wheels:
+            pip += ["--no-index", "--find-links", installation.wheels]
+        if installation.index:
+            pip += ["--index-url", installation.index]
+        if installation.proxy:
+            pip += ["--proxy", installation.proxy]
+        _run([*pip, "--requirement", str(REQUIREMENTS)], feedback, (4.0, 85.0),
+             "The packages could not be installed; check the network, the proxy and the space on the disk")  # fmt: skip
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise QgsProcessingException(f"{folder} cannot be written to ({error.strerror}); choose another.") from error
+    except QgsProcessingException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def mark_complete(folder: Path) -> None:
+    """Remember that an environment was made to its end and passed its check."""
+    marker = {"requirements": _requirements_digest()}
+    (folder / MARKER).write_text(json.dumps(marker) + "\n", encoding="utf-8")
+    settings.set_environment_folder(folder)
+
+
+def _existing(path: str, origin: str) -> str:
+    found = path if Path(path).is_file() else shutil.which(path)
+    if not found:
+        raise QgsProcessingException(
+            f"The Python interpreter {path}, {origin}, does not exist; choose another or run 'Set up compute "
+            "environment'."
+        )
+    return found
+
+
+def _requirements_digest() -> str:
+    return hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
+
+
+def _base_interpreter(given: str) -> str:
+    """An interpreter that is new enough; inside QGIS `sys.executable` may be QGIS itself."""
+    name = "python.exe" if os.name == "nt" else "python3"
+    candidates = [given] if given else [
+        sys.executable if Path(sys.executable or "").name.lower().startswith("python") else "",
+        str(Path(sys.exec_prefix) / name), str(Path(sys.exec_prefix) / "bin" / name), shutil.which(name) or "",
+    ]  # fmt: skip
+    seen = []
+    for candidate in dict.fromkeys(c for c in candidates if c and (Path(c).is_file() or shutil.which(c))):
+        version = _version_of(candidate)
+        if version >= MINIMUM_PYTHON:
+            return candidate
+        seen.append(f"{candidate} is {'.'.join(map(str, version)) or 'no Python'}")
+    wanted = ".".join(map(str, MINIMUM_PYTHON))
+    found = "; ".join(seen) if seen else f"{given or 'none'} was found"
+    raise QgsProcessingException(
+        f"Python {wanted} or newer is needed to make the environment ({found}); install it and choose its "
+        "interpreter under 'Base interpreter'."
+    )
+
+
+def _version_of(python: str) -> tuple[int, ...]:
+    code = "import sys; print(*sys.version_info[:2])"
+    try:
+        answer = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, timeout=30, check=True,
+                                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0))  # fmt: skip
+        return tuple(map(int, answer.stdout.split()))
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return ()
+
+
+def _run(
+    command: Sequence[str], feedback: QgsProcessingFeedback, span: tuple[float, float], problem: str
+) -> None:
+    """Run a command with progress and cancel; its last line completes the sentence `problem`."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH")}
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
+        env=environment, errors="replace", creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+    )  # fmt: skip
+    lines: queue.Queue[str | None] = queue.Queue()
+
+    def listen() -> None:
+        for line in process.stdout or ():
+            lines.put(line.rstrip())
+        lines.put(None)
+
+    threading.Thread(target=listen, daemon=True).start()
+    low, high = span
+    shown, last = low, "no message"
+    while True:
+        if feedback.isCanceled():
+            process.kill()
+            process.wait()
+            raise QgsProcessingException("The run was cancelled; no environment was made.")
+        try:
+            line = lines.get(timeout=POLL_SECONDS)
+        except queue.Empty:
+            shown += 0.001 * (high - shown)
+            feedback.setProgress(shown)
+            continue
+        if line is None:
+            break
+        if line:
+            feedback.pushConsoleInfo(line)
+            last = line if not line.startswith("[notice]") else last
+            shown += (high - shown) / EXPECTED_PACKAGES
+            feedback.setProgress(shown)
+    if process.wait() != 0:
+        raise QgsProcessingException(f"{problem} ({last}).")
+    feedback.setProgress(high)

@@ -1,0 +1,154 @@
+"""From a QGIS polygon layer, as the user has it, to the GeoJSON file that the engine reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qgis.core import (
+    NULL,
+    QgsCategorizedSymbolRenderer,
+    QgsCoordinateReferenceSystem,
+    QgsFeature,
+    QgsFeatureRequest,
+    QgsGeometry,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeatureSource,
+    QgsProcessingFeedback,
+    QgsVectorLayer,
+    QgsWkbTypes,
+)
+
+FIELD = "class"
+
+
+@dataclass(frozen=True)
+class Legend:
+    """Classes of a categorized layer: field value (as text), name and colour, in the legend's order."""
+
+    values: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    colours: tuple[str, ...] = ()
+
+    def name_of(self, value: Any) -> str | None:
+        """The class name of a field value; None for no value."""
+        if value is None or value == NULL or str(value).strip() == "":
+            return None
+        text = value_text(value)
+        return self.names[self.values.index(text)] if text in self.values else text
+
+
+def value_text(value: Any) -> str:
+    """A field value as text; 3.0 and 3 are the same class."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip()
+
+
+def read_legend(layer: QgsVectorLayer | None, field: str) -> Legend:
+    """Names and colours from the layer's categorized renderer, where it classifies by this field.
+
+    Call it where the layer may be touched: in the main thread.
+    """
+    if layer is None:
+        return Legend()
+    renderer = layer.renderer()
+    if not isinstance(renderer, QgsCategorizedSymbolRenderer):
+        # A layer that was opened for this run only has not been given its style.
+        layer.loadDefaultStyle()
+        renderer = layer.renderer()
+    if not isinstance(renderer, QgsCategorizedSymbolRenderer):
+        return Legend()
+    if renderer.classAttribute().strip('"') != field:
+        return Legend()
+    values, names, colours = [], [], []
+    for category in renderer.categories():
+        # A category may stand for several values.
+        members = category.value() if isinstance(category.value(), list) else [category.value()]
+        for value in members:
+            if value is None or value == NULL or value_text(value) == "":
+                continue
+            values.append(value_text(value))
+            names.append((category.label() or value_text(value)).strip())
+            colours.append(category.symbol().color().name())
+    return Legend(tuple(values), tuple(names), tuple(colours))
+
+
+def export_features(
+    source: QgsProcessingFeatureSource,
+    field: str,
+    legend: Legend,
+    crs: QgsCoordinateReferenceSystem,
+    path: Path,
+    context: QgsProcessingContext,
+    feedback: QgsProcessingFeedback,
+) -> None:
+    """Write the source's features as GeoJSON in `crs`, with the class name as property `class`.
+
+    Takes what the source gives: selected features only, a filter, a memory layer. Invalid geometries
+    are repaired and counted.
+
+    Raises:
+        QgsProcessingException: the source has no such field, no CRS, or no feature.
+    """
+    index = source.fields().lookupField(field)
+    if index < 0:
+        names = ", ".join(f.name() for f in source.fields())
+        raise QgsProcessingException(f"The labels have no field '{field}' (they have {names}); choose another.")
+    if not source.sourceCrs().isValid():
+        raise QgsProcessingException(
+            f"The labels '{source.sourceName()}' have no coordinate reference system; set it in the layer's "
+            "properties."
+        )
+    if not source.featureCount():
+        raise QgsProcessingException(
+            f"The labels '{source.sourceName()}' hold no features; draw polygons, or clear 'Selected features only'."
+        )
+    feedback.pushInfo(
+        f"Labels in {_crs_name(source.sourceCrs())}, scene in {_crs_name(crs)}"
+        + ("." if source.sourceCrs() == crs else "; the labels are reprojected.")
+    )
+    lost: list[int] = []
+    request = QgsFeatureRequest().setDestinationCrs(crs, context.transformContext())
+    request.setTransformErrorCallback(lambda feature: lost.append(feature.id()))
+    request.setSubsetOfAttributes([index])
+    flag = QgsProcessingFeatureSource.Flag.FlagSkipGeometryValidityChecks
+    repaired, features = 0, []
+    for feature in _until_cancelled(source.getFeatures(request, flag), feedback):
+        geometry, was_invalid = _repaired(feature.geometry())
+        repaired += was_invalid
+        features.append({
+            "type": "Feature",
+            "properties": {FIELD: legend.name_of(feature.attribute(index))},
+            "geometry": None if geometry.isNull() else json.loads(geometry.asJson(9)),
+        })  # fmt: skip
+    if repaired:
+        feedback.pushWarning(f"{repaired} invalid geometrie(s) were repaired.")
+    if lost:
+        feedback.pushWarning(f"{len(lost)} feature(s) could not be reprojected and are left out.")
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
+
+
+def _repaired(geometry: QgsGeometry) -> tuple[QgsGeometry, bool]:
+    """A valid geometry, of polygons only where it was one, and whether it had to be repaired."""
+    if geometry.isNull() or geometry.isEmpty() or geometry.isGeosValid():
+        return geometry, False
+    valid = geometry.makeValid()
+    if geometry.type() == QgsWkbTypes.GeometryType.PolygonGeometry:
+        valid.convertGeometryCollectionToSubclass(QgsWkbTypes.GeometryType.PolygonGeometry)
+    return valid, True
+
+
+def _until_cancelled(features: Iterable[QgsFeature], feedback: QgsProcessingFeedback) -> Iterable[QgsFeature]:
+    for feature in features:
+        if feedback.isCanceled():
+            raise QgsProcessingException("The run was cancelled; nothing was written.")
+        yield feature
+
+
+def _crs_name(crs: QgsCoordinateReferenceSystem) -> str:
+    return crs.authid() or crs.description() or "an unnamed coordinate reference system"

@@ -1,0 +1,74 @@
+"""The Processing provider: the plugin's algorithms and ready-made models."""
+
+from __future__ import annotations
+
+from qgis.core import QgsApplication, QgsMessageLog, QgsProcessingModelAlgorithm, QgsProcessingProvider
+from qgis.PyQt.QtGui import QIcon
+
+from ..algorithms.assess_accuracy import AssessAccuracyAlgorithm
+from ..algorithms.extract_features import ExtractFeaturesAlgorithm
+from ..algorithms.predict_map import PredictMapAlgorithm
+from ..algorithms.select_bands import SelectBandsAlgorithm
+from ..algorithms.setup_environment import SetupEnvironmentAlgorithm
+from ..algorithms.train_film import TrainFilmAlgorithm
+from .paths import ICONS, MODELS
+
+ALGORITHMS = (
+    SelectBandsAlgorithm,
+    ExtractFeaturesAlgorithm,
+    TrainFilmAlgorithm,
+    PredictMapAlgorithm,
+    AssessAccuracyAlgorithm,
+    SetupEnvironmentAlgorithm,
+)
+
+
+class ReadyMadeModel(QgsProcessingModelAlgorithm):
+    """A model of the plugin. QGIS has one name for a model's id and title; here the id stays lower-case."""
+
+    def displayName(self) -> str:  # noqa: N802
+        return self.name().replace("_", " ").capitalize()
+
+    def icon(self) -> QIcon:
+        return QIcon(self.svgIconPath())
+
+    def svgIconPath(self) -> str:  # noqa: N802
+        return str(ICONS / "spectrafilm.svg")
+
+    def createInstance(self) -> ReadyMadeModel:  # noqa: N802
+        model = ReadyMadeModel()
+        model.loadVariant(self.toVariant())
+        model.setProvider(self.provider())
+        model.setSourceFilePath(self.sourceFilePath())
+        return model
+
+
+class SpectraFilmProvider(QgsProcessingProvider):
+    """Everything under 'SpectraFiLM' in the toolbox."""
+
+    def id(self) -> str:
+        return "spectrafilm"
+
+    def name(self) -> str:
+        return "SpectraFiLM"
+
+    def icon(self) -> QIcon:
+        return QIcon(self.svgIconPath())
+
+    def svgIconPath(self) -> str:  # noqa: N802
+        return str(ICONS / "spectrafilm.svg")
+
+    def supportedOutputRasterLayerExtensions(self) -> list[str]:  # noqa: N802
+        return ["tif"]
+
+    def loadAlgorithms(self) -> None:  # noqa: N802
+        for algorithm in ALGORITHMS:
+            self.addAlgorithm(algorithm())
+        if QgsApplication.processingRegistry().providerById(self.id()) is None:
+            return  # a model finds its algorithms by way of the registry
+        for path in sorted(MODELS.glob("*.model3")):
+            model = ReadyMadeModel()
+            if model.fromFile(str(path)):
+                self.addAlgorithm(model)
+            else:
+                QgsMessageLog.logMessage(f"The model {path.name} could not be loaded.", "SpectraFiLM")
