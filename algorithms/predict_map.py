@@ -24,15 +24,19 @@ OPTIONAL_OUTPUTS = ("CONFIDENCE", "PROBABILITIES", "UNCERTAINTY")
 class _StyleLoader(QgsProcessingLayerPostProcessorInterface):
     """Gives a loaded map the style that lies beside it."""
 
-    def __init__(self, style: str) -> None:
+    def __init__(self, land_cover: str) -> None:
         super().__init__()
-        self._style = style
+        self._style = str(Path(land_cover).with_suffix(".qml"))
 
     def postProcessLayer(  # noqa: N802
         self, layer: QgsMapLayer, context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> None:
         layer.loadNamedStyle(self._style)
         layer.triggerRepaint()
+
+
+# QGIS calls a post-processor after the algorithm that set it is gone, and does not own it.
+_style_loaders: dict[str, _StyleLoader] = {}
 
 
 class PredictMapAlgorithm(SpectraFilmAlgorithm):
@@ -48,10 +52,6 @@ class PredictMapAlgorithm(SpectraFilmAlgorithm):
         "The scene is read and the map written piece by piece, so that its size is not limited by memory. Class "
         "names and colours stand in the GeoTIFF; pixels without valid data are 0."
     )
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._style_loader: _StyleLoader | None = None
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802
         self.add(QgsProcessingParameterRasterLayer("INPUT", self.tr("Scene")), "The scene to map.")
@@ -115,6 +115,6 @@ class PredictMapAlgorithm(SpectraFilmAlgorithm):
         )
         self.run_job(job, feedback)
         if context.willLoadLayerOnCompletion(paths["OUTPUT"]):
-            self._style_loader = _StyleLoader(str(Path(paths["OUTPUT"]).with_suffix(".qml")))
-            context.layerToLoadOnCompletionDetails(paths["OUTPUT"]).setPostProcessor(self._style_loader)
+            loader = _style_loaders.setdefault(paths["OUTPUT"], _StyleLoader(paths["OUTPUT"]))
+            context.layerToLoadOnCompletionDetails(paths["OUTPUT"]).setPostProcessor(loader)
         return {key: path for key, path in paths.items() if path}

@@ -10,6 +10,7 @@ from qgis.core import (
     QgsProcessing,
     QgsProcessingContext,
     QgsProcessingException,
+    QgsProcessingFeatureSourceDefinition,
     QgsProcessingFeedback,
     QgsProcessingOutputNumber,
     QgsProcessingParameterEnum,
@@ -121,8 +122,11 @@ class TrainFilmAlgorithm(SpectraFilmAlgorithm):
     def prepareAlgorithm(  # noqa: N802
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> bool:
-        field = self.parameterAsString(parameters, "CLASS_FIELD", context)
-        self._legend = read_legend(self.parameterAsVectorLayer(parameters, "POLYGONS", context), field)
+        polygons = parameters["POLYGONS"]
+        if isinstance(polygons, QgsProcessingFeatureSourceDefinition):
+            polygons = polygons.source  # the layer behind 'Selected features only'
+        layer = self.parameterAsVectorLayer({"POLYGONS": polygons}, "POLYGONS", context)
+        self._legend = read_legend(layer, self.parameterAsString(parameters, "CLASS_FIELD", context))
         return True
 
     def processAlgorithm(  # noqa: N802

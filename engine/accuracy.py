@@ -127,11 +127,11 @@ def assess(
             _wilson(correct[i], per_prediction[i]), _wilson(correct[i], per_reference[i]),
             Estimate(*(200 * j / (100 + j) for j in (jaccard.value, jaccard.low, jaccard.high))),
         ))  # fmt: skip
-    return Accuracy(
-        matrix,
-        *(_percentile(f(matrix), f(replicates)) for f in (overall_accuracy, average_accuracy, cohen_kappa)),
-        tuple(classes), len(reference), len(np.unique(groups)),
-    )  # fmt: skip
+    overall, average, kappa = (
+        _percentile(figure(matrix), figure(replicates))
+        for figure in (overall_accuracy, average_accuracy, cohen_kappa)
+    )
+    return Accuracy(matrix, overall, average, kappa, tuple(classes), len(reference), len(np.unique(groups)))
 
 
 def adjust_for_area(matrix: np.ndarray, mapped: np.ndarray, names: Sequence[str]) -> AreaAdjusted | None:

@@ -64,7 +64,7 @@ class Backbone:
         self.signal = scheduler.alphas_cumprod.sqrt()
         self.noise = (1 - scheduler.alphas_cumprod).sqrt()
         self._unet = unet.eval().requires_grad_(False)
-        self._unet.to(device.torch, device.dtype, memory_format=torch.channels_last)
+        self._unet.to(device.target, device.dtype, memory_format=torch.channels_last)
         # A class-conditional U-Net is run without a class: no embedding is added.
         self._unet.class_embedding = None
         self._modules = list(_decoder_modules(unet))
@@ -155,7 +155,7 @@ class Backbone:
         return [seen[layer] for layer in layers]
 
     def _probe(self) -> tuple[DecoderLayer, ...]:
-        image = torch.zeros(1, 3, self.patch, self.patch, device=self.device.torch)
+        image = torch.zeros(1, 3, self.patch, self.patch, device=self.device.target)
         outputs = self.activations(image, 0, range(len(self._modules)))
         return tuple(DecoderLayer(o.shape[1], self.patch // o.shape[2]) for o in outputs)
 

@@ -93,7 +93,7 @@ class Composites:
             "kind": self.kind,
             "numbers": [self.numbers[i] for i in used],
             "wavelengths": [self.wavelengths[i] for i in used] if self.wavelengths else [],
-            "weights": [[[float(f"{w:.7g}") for w in row] for row in k] for k in self.weights[:, :, used]],
+            "weights": [[[float(f"{w:.9g}") for w in row] for row in k] for k in self.weights[:, :, used]],
             "low": self.low.tolist(), "high": self.high.tolist(), "gamma": self.gamma,
         })  # fmt: skip
 

@@ -15,7 +15,7 @@ CHOICES = ("auto", "cuda", "mps", "cpu")
 class Device:
     """A torch device, its name for the log, and the number type its U-Net runs fastest in."""
 
-    torch: torch.device
+    target: torch.device
     dtype: torch.dtype
     name: str
 

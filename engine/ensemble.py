@@ -30,15 +30,16 @@ class ReplicaLinear(nn.Module):
 
 
 class FilmEnsemble(nn.Module):
-    """R members, each a pair of experts whose log-probabilities are averaged.
+    """R members, each a pair of experts whose log-probabilities are mixed.
 
+    - The spectral expert sees the spectrum alone.
     - The FiLM expert: an embedding of the spectrum regresses scale and shift of the spatial
       features, f' = gamma(s) * f + beta(s), and a two-layer classifier of f' adds its logits to
       those of the embedding itself. Scale and shift start at 1 and 0.
-    - The spectral expert sees the spectrum alone. Where spatial features mislead it outvotes them;
-      on four scenes the pair was better than either expert by 1 to 3 points of overall accuracy.
 
-    With `channels` = 0 only the spectral expert is built.
+    Spatial features also tell where a pixel is. Trained on a few large polygons the FiLM expert may
+    learn just that, and fail elsewhere; its share is therefore decided by cross-validation between
+    polygons (`calibration.fit_share`). With `channels` = 0 only the spectral expert is built.
 
     Args:
         replicas: number of members R.
@@ -47,12 +48,15 @@ class FilmEnsemble(nn.Module):
         classes: number of classes.
     """
 
+    film_share: torch.Tensor
+
     def __init__(self, replicas: int, bands: int, channels: int, classes: int) -> None:
         super().__init__()
         self.replicas = replicas
         self.spectral_embed = ReplicaLinear(replicas, bands, HIDDEN, 1.0)
         self.spectral_out = ReplicaLinear(replicas, HIDDEN, classes, 1.0)
         self.channels = channels
+        self.register_buffer("film_share", torch.tensor(0.5 if channels else 0.0))
         if channels:
             self.film_embed = ReplicaLinear(replicas, bands, HIDDEN, 1.0)
             self.embed_out = ReplicaLinear(replicas, HIDDEN, classes, 0.3)
@@ -79,14 +83,21 @@ class FilmEnsemble(nn.Module):
 
     def forward(self, spectra: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         """Logits (R, n, classes) of spectra (n, bands) and features (n, channels)."""
-        return torch.stack(self.experts(spectra[None], features[None])).mean(0)
+        experts = self.experts(spectra[None], features[None])
+        return torch.lerp(experts[0], experts[-1], self.film_share)
 
     def _drop(self, values: torch.Tensor) -> torch.Tensor:
         return F.dropout(values, DROPOUT, self.training)
+
+    def set_film_share(self, share: float) -> None:
+        """Weigh the FiLM expert: 0 is the spectral expert alone, 1 the FiLM expert alone."""
+        self.film_share.fill_(share)
 
     def select(self, members: Sequence[int]) -> FilmEnsemble:
         """An ensemble of some of the members."""
         bands, classes = self.spectral_embed.weight.shape[1], self.spectral_out.weight.shape[2]
         chosen = FilmEnsemble(len(members), bands, self.channels, classes)
-        chosen.load_state_dict({name: value[list(members)] for name, value in self.state_dict().items()})
+        chosen.load_state_dict(
+            {name: value if value.ndim == 0 else value[list(members)] for name, value in self.state_dict().items()}
+        )
         return chosen

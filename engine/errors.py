@@ -3,7 +3,3 @@
 
 class EngineError(Exception):
     """What is wrong, where, and what to do about it, in one sentence a user can act on."""
-
-
-class Cancelled(Exception):
-    """The user asked to stop."""

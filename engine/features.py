@@ -110,12 +110,16 @@ class FeatureExtractor:
         self.composites = composites
         generator = torch.Generator().manual_seed(seed)
         patch = backbone.patch
-        self._noise = torch.randn((1, 3, patch, patch), generator=generator).to(backbone.device.torch)
+        self._noise = torch.randn((1, 3, patch, patch), generator=generator).to(backbone.device.target)
         per_pass = [backbone.layers[layer].channels for layer in self.layers]
         self.raw_channels = composites * len(self.timesteps) * sum(per_pass)
-        self._slices = self._projection_slices(projection, per_pass) if projection else None
-        self._shift = torch.from_numpy(projection.components @ projection.mean).float() if projection else None
-        self.channels = len(projection.components) if projection else self.raw_channels
+        self.channels = self.raw_channels
+        self._slices: list[list[list[torch.Tensor]]] | None = None
+        if projection is not None:
+            self.channels = len(projection.components)
+            self._slices = self._projection_slices(projection, per_pass)
+            shift = torch.from_numpy(projection.components @ projection.mean)
+            self._shift = shift.float().to(backbone.device.target)
 
     def __call__(self, patches: np.ndarray) -> np.ndarray:
         """Features of patches.
@@ -126,7 +130,7 @@ class FeatureExtractor:
         Returns:
             (n, channels, patch, patch) float32.
         """
-        images = torch.from_numpy(patches).to(self.backbone.device.torch)
+        images = torch.from_numpy(patches).to(self.backbone.device.target)
         return self._features(images).float().cpu().numpy()
 
     @torch.inference_mode()
@@ -146,16 +150,16 @@ class FeatureExtractor:
                 for activation in activations
             ]
             return torch.cat(parts, 1)
-        total = -self._shift.to(images.device)[:, None, None].expand(count, -1, backbone.patch, backbone.patch)  # type: ignore[union-attr]
+        total = torch.zeros(count, self.channels, backbone.patch, backbone.patch, device=images.device)
         for layer in range(len(self.layers)):
-            # Layers of one resolution are summed before they are enlarged.
-            mapped = sum(
+            # All composites and timesteps of a layer are summed before they are enlarged.
+            mapped = [
                 torch.einsum("kc,nchw->nkhw", self._slices[k][t][layer], by_composite[t][layer][:, k].float())
                 for k in range(self.composites)
                 for t in range(len(self.timesteps))
-            )
-            total = total + self._enlarge(mapped)
-        return total
+            ]
+            total += self._enlarge(torch.stack(mapped).sum(0))
+        return total - self._shift[:, None, None]
 
     def _enlarge(self, activation: torch.Tensor) -> torch.Tensor:
         if activation.shape[-1] == self.backbone.patch:
@@ -164,7 +168,7 @@ class FeatureExtractor:
         return F.interpolate(activation.float(), size=size, mode="bilinear", align_corners=False)
 
     def _projection_slices(self, projection: Projection, per_pass: list[int]) -> list[list[list[torch.Tensor]]]:
-        weights = torch.from_numpy(projection.components).float().to(self.backbone.device.torch)
+        weights = torch.from_numpy(projection.components).float().to(self.backbone.device.target)
         parts = iter(weights.split(per_pass * (self.composites * len(self.timesteps)), dim=1))
         return [[[next(parts) for _ in per_pass] for _ in self.timesteps] for _ in range(self.composites)]
 

@@ -133,7 +133,8 @@ class CheckEnvironment:
         return ()
 
 
-Job = Union[SelectBands, ExtractFeatures, TrainFilm, PredictMap, AssessAccuracy, CheckEnvironment]
+# Written for Python 3.9, which QGIS 3.22 has on Windows.
+Job = Union[SelectBands, ExtractFeatures, TrainFilm, PredictMap, AssessAccuracy, CheckEnvironment]  # noqa: UP007
 JOBS: dict[str, Any] = {
     job.name: job for job in (SelectBands, ExtractFeatures, TrainFilm, PredictMap, AssessAccuracy, CheckEnvironment)
 }

@@ -115,7 +115,7 @@ def _covered(part: Part, height: int, width: int) -> tuple[np.ndarray, np.ndarra
     fine = rasterize(
         [geometry],
         (shape[0] * SUBPIXELS, shape[1] * SUBPIXELS),
-        transform=Affine.translation(x0, y0) * Affine.scale(1 / SUBPIXELS),
+        transform=Affine(1 / SUBPIXELS, 0, x0, 0, 1 / SUBPIXELS, y0),
         dtype="uint8",
     )
     cover = fine.reshape(shape[0], SUBPIXELS, shape[1], SUBPIXELS).mean((1, 3))

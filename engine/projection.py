@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SPECTRAL_COMPONENTS = 20
+SPECTRAL_COMPONENTS = 40
+WHITENING = 0.25
 SPATIAL_COMPONENTS = 48
 SPATIAL_SCALE = 0.5
 
@@ -29,19 +30,20 @@ class Projection:
 
 
 def fit_spectral(pixels: np.ndarray) -> Projection:
-    """Principal components of standardised spectra, half whitened, with an overall standard deviation of 1.
+    """Principal components of standardised spectra, partly whitened, with an overall standard deviation of 1.
 
-    Each component is divided by the square root of its standard deviation. Left as they are, the
-    first (brightness) drowns the rest; fully whitened, the noisy last ones count as much as the
-    first. Measured on four scenes with 10 labels per class, half-way was best or level each time.
+    Each component is divided by a power of its standard deviation. Left as they are (power 0), the
+    first (brightness) drowns the rest; fully whitened (power 1), the noisy last ones count as much
+    as the first. Of the powers 0, 1/4 and 1/2, measured on five scenes with 10 labels per class, 0
+    was best where many small differences count and 1/2 where few do; 1/4 lost little anywhere.
 
     Args:
         pixels: (n, bands) spectra of the scene, labelled or not.
     """
     mean, spread = pixels.mean(0), np.maximum(pixels.std(0), 1e-12)
     axes, deviations = _principal_axes((pixels - mean) / spread, SPECTRAL_COMPONENTS)
-    weights = axes / np.sqrt(deviations)[:, None]
-    overall = np.sqrt(np.mean(deviations))
+    weights = axes / (deviations**WHITENING)[:, None]
+    overall = np.sqrt(np.mean(deviations ** (2 - 2 * WHITENING)))
     return Projection(mean.astype(np.float32), (weights / spread / overall).astype(np.float32))
 
 

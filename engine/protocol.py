@@ -19,7 +19,7 @@ import time
 import traceback
 from typing import Any, TextIO
 
-from .errors import Cancelled, EngineError
+from .errors import EngineError
 from .jobs import Job, from_json
 from .partial_outputs import remove_partial_outputs
 from .progress import Progress
@@ -81,7 +81,7 @@ def serve() -> int:
     except ImportError as error:
         messages.send("error", text=f"The compute environment is broken ({error}).", environment=True)
         return EXIT_ERROR
-    except (KeyboardInterrupt, Cancelled):
+    except KeyboardInterrupt:
         return EXIT_CANCELLED
     except MemoryError:
         messages.send("error", text="The engine ran out of memory; close other programs or use a smaller scene.")

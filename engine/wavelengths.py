@@ -142,7 +142,7 @@ def _enmap_metadata(scene: Path) -> list[tuple[float | None, float | None]]:
     if not path.exists():
         return []
     try:
-        bands = ElementTree.parse(path).findall(".//bandCharacterisation/bandID")
+        bands = ElementTree.parse(path).findall(".//bandCharacterisation/bandID")  # noqa: S314  (a file of the product itself)
     except ElementTree.ParseError as error:
         raise EngineError(f"The metadata file {path} cannot be read ({error}); download it again.") from error
     return [(_number(b.findtext("wavelengthCenterOfBand")), _number(b.findtext("FWHMOfBand"))) for b in bands]

@@ -105,8 +105,10 @@ def create(installation: Installation, feedback: QgsProcessingFeedback) -> None:
     feedback.pushInfo(f"Making an environment in {folder} from {base}.")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _run([base, "-m", "venv", "--clear", str(folder)], feedback, (0.0, 4.0),
-             "The virtual environment could not be made; on Debian and Ubuntu install the package python3-venv")  # fmt: skip
+        _run(
+            [base, "-m", "venv", "--clear", str(folder)], feedback, (0.0, 4.0),
+            "The virtual environment could not be made; on Debian and Ubuntu install the package python3-venv",
+        )  # fmt: skip
         pip = [str(interpreter_of(folder)), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
         if installation.wheels:
             pip += ["--no-index", "--find-links", installation.wheels]
@@ -114,8 +116,10 @@ def create(installation: Installation, feedback: QgsProcessingFeedback) -> None:
             pip += ["--index-url", installation.index]
         if installation.proxy:
             pip += ["--proxy", installation.proxy]
-        _run([*pip, "--requirement", str(REQUIREMENTS)], feedback, (4.0, 85.0),
-             "The packages could not be installed; check the network, the proxy and the space on the disk")  # fmt: skip
+        _run(
+            [*pip, "--requirement", str(REQUIREMENTS)], feedback, (4.0, 85.0),
+            "The packages could not be installed; check the network, the proxy and the space on the disk",
+        )  # fmt: skip
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise QgsProcessingException(f"{folder} cannot be written to ({error.strerror}); choose another.") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from qgis.core import QgsApplication
 from qgis.gui import QgisInterface
 
@@ -14,7 +16,7 @@ class SpectraFilmPlugin:
     def __init__(self, iface: QgisInterface | None) -> None:
         self.iface = iface
         self.provider: SpectraFilmProvider | None = None
-        self.options = None
+        self.options: Any = None
 
     def initProcessing(self) -> None:  # noqa: N802
         """Register the provider; all that `qgis_process` needs."""

@@ -42,7 +42,8 @@ class OptionsPage(QgsOptionsPageWidget):
         if environment.is_current(folder):
             return _tr("The plugin's own environment is complete: {0}").format(folder)
         if environment.is_complete(folder):
-            return _tr("The plugin's own environment was made for an earlier version; set it up again: {0}").format(folder)
+            text = _tr("The plugin's own environment was made for an earlier version; set it up again: {0}")
+            return text.format(folder)
         return _tr("The plugin has no environment of its own yet.")
 
     def _set_up(self) -> None:

@@ -152,7 +152,9 @@ def _compare_raster(path: str, land_cover: Scene, classes: list[LandCoverClass],
                 mapped.append(np.where(valid[y, x], classified[0, y, x], 0).astype(np.int64))
                 groups.append((y + row) // BLOCK * (land_cover.width // BLOCK + 1) + x // BLOCK)
     except RasterioError as error:
-        raise EngineError(f"The reference {path} cannot be read ({error}); choose polygons, points or a label raster.") from error
+        raise EngineError(
+            f"The reference {path} cannot be read ({error}); choose polygons, points or a label raster."
+        ) from error
     values, inverse = np.unique(np.concatenate(reference), return_inverse=True)
     if not len(values):
         raise EngineError(f"The reference {path} labels no pixel of the map; check that both show the same area.")

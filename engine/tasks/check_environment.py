@@ -32,7 +32,7 @@ def check_environment(job: CheckEnvironment, progress: Progress) -> dict[str, An
     device = choose_device(job.device, progress)
     progress.set(0.3)
     backbone = Backbone.load("", device)
-    image = torch.zeros(1, 3, backbone.patch, backbone.patch, device=device.torch)
+    image = torch.zeros(1, 3, backbone.patch, backbone.patch, device=device.target)
     activation = backbone.activations(image, 0, [len(backbone.layers) - 1])[0]
     if not torch.isfinite(activation).all():
         raise EngineError(f"The U-Net of {BUNDLED.name} gives numbers that are not finite on {device.name}.")

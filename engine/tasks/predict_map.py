@@ -112,7 +112,7 @@ def _write_rasters(
         # A single network has no members that could disagree; its entropy stands in.
         kind = "disagreement of the ensemble" if model.method.ensemble else "entropy"
         uncertainty = optional(job.uncertainty, [kind])
-        model.network.to(device.torch)
+        model.network.to(device.target)
         for window, spectra, valid, features in _pieces(job, model, scene, bands, device, progress):
             result = _classify(model, spectra[:, valid], features[:, valid], device)
             classes = np.zeros(valid.shape, np.uint8)
@@ -173,7 +173,7 @@ def _load_backbone(given: str, settings: FeatureSettings, device: Device) -> Bac
 
 def _classify(model: Model, spectra: np.ndarray, features: np.ndarray, device: Device) -> Classification:
     parts = [
-        model.classify(spectra[:, i : i + CHUNK].T, np.ascontiguousarray(features[:, i : i + CHUNK].T), device.torch)
+        model.classify(spectra[:, i : i + CHUNK].T, np.ascontiguousarray(features[:, i : i + CHUNK].T), device.target)
         for i in range(0, spectra.shape[1], CHUNK)
     ]
     if not parts:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from ..accuracy import Accuracy, assess
 from ..backbone import Backbone
-from ..calibration import calibration_error, fit_temperature, mixture
+from ..calibration import calibration_error, fit_share, fit_temperature, mixture
 from ..composites import band_wavelengths, make_composites, published_composite
 from ..device import choose_device
+from ..ensemble import FilmEnsemble
 from ..feature_settings import FeatureSettings
 from ..feature_source import ComputedFeatures, FeatureSource, RasterFeatures
 from ..folds import Folds, split_by_polygon
@@ -24,7 +27,7 @@ from ..progress import Progress
 from ..report import json_twin
 from ..scene import Scene
 from ..survey import Survey, survey_scene
-from ..training import Fit, fit, predict_logits
+from ..training import Samples, fit, predict_experts, predict_logits
 from ..training_data import TrainingData, prepare
 from .training_report import TrainingResult, write_training_report
 
@@ -48,10 +51,11 @@ def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]
         everything = np.ones(len(data.labels), bool)
         with progress.stage(0.6, 0.92, f"Training {method.title} on {len(data.labels)} pixels."):
             fits = fit(method, data.samples, [everything, *folds.training], job.seed, progress)
-        accuracy, temperature, scores = _validate(data, folds, fits[1:])
+        networks = [f.network for f in fits]
+        accuracy, temperature, scores = _validate(data, folds, networks[0], networks[1:])
         model = Model(
             method, data.classes, band_wavelengths(survey.bands), tuple(b.number for b in survey.bands),
-            data.spectral, data.spatial, fits[0].network, temperature, source.settings if source else None,
+            data.spectral, data.spatial, networks[0], temperature, source.settings if source else None,
             data.channels, scores,
         )  # fmt: skip
         model.save(outputs.reserve(job.model))
@@ -105,21 +109,30 @@ def _feature_source(
     return ComputedFeatures(scene, survey.bands, composites, backbone, settings)
 
 
-def _validate(data: TrainingData, folds: Folds, fits: list[Fit]) -> tuple[Accuracy | None, float, dict[str, Any]]:
-    """Accuracy and temperature from predictions of pixels that a fold held out."""
+def _validate(
+    data: TrainingData, folds: Folds, final: nn.Module, networks: list[Any]
+) -> tuple[Accuracy | None, float, dict[str, Any]]:
+    """Accuracy, temperature and scores from predictions of pixels that a fold held out.
+
+    The same predictions decide the share of the FiLM expert, which is set in every network; one
+    number chosen out of eleven makes the accuracy hardly optimistic.
+    """
     if not len(folds):
         return None, 1.0, {}
-    members = predict_logits(fits[0].network, data.samples)
-    logits = np.zeros_like(members)
-    for fold, held_out in zip(fits, folds.testing, strict=True):
-        logits[:, held_out] = predict_logits(fold.network, data.samples)[:, held_out]
     tested = folds.validated
-    logits, targets = logits[:, tested], data.samples.targets[tested]
+    targets = data.samples.targets[tested]
+    scores: dict[str, Any] = {}
+    if isinstance(final, FilmEnsemble) and final.channels:
+        share = fit_share(_held_out(predict_experts, networks, data, folds)[..., tested, :], targets)
+        scores["film_share"] = share
+        for network in (final, *networks):
+            network.set_film_share(share)
+    logits = _held_out(predict_logits, networks, data, folds)[..., tested, :]
     temperature = fit_temperature(logits, targets)
     probabilities = mixture(logits, temperature)
     names = [c.name for c in data.classes]
     accuracy = assess(targets + 1, probabilities.argmax(1) + 1, names, data.labels.polygons[tested])
-    scores = {
+    scores |= {
         "overall_accuracy": accuracy.overall.value,
         "average_accuracy": accuracy.average.value,
         "kappa": accuracy.kappa.value,
@@ -129,3 +142,13 @@ def _validate(data: TrainingData, folds: Folds, fits: list[Fit]) -> tuple[Accura
         "polygons": accuracy.groups,
     }
     return accuracy, temperature, scores
+
+
+def _held_out(
+    predict: Callable[[Any, Samples], np.ndarray], networks: list[Any], data: TrainingData, folds: Folds
+) -> np.ndarray:
+    """Predictions (..., n, C) of every pixel by the network that was not trained on it."""
+    predictions = np.zeros_like(predict(networks[0], data.samples))
+    for network, held_out in zip(networks, folds.testing, strict=True):
+        predictions[..., held_out, :] = predict(network, data.samples)[..., held_out, :]
+    return predictions

@@ -50,8 +50,9 @@ def write_training_report(
         for c in data.classes
     ]
     pictures = {
-        "spectra": spectra_picture(data.spectra, data.labels.class_ids, data.classes, model.wavelengths,
-                                   model.band_numbers),  # fmt: skip
+        "spectra": spectra_picture(
+            data.spectra, data.labels.class_ids, data.classes, model.wavelengths, model.band_numbers
+        ),
         "curve": curve_picture(result.fits[0].curve, [f.curve for f in result.fits[1:]]),
         "labels": _labels_picture(result, scene, survey),
         "confusion": b"",
@@ -83,6 +84,8 @@ def _settings(result: TrainingResult) -> dict[str, Any]:
     }
     if model.scores:
         settings["expected calibration error"] = f"{model.scores['calibration_error']:.1f} %"
+    if "film_share" in model.scores:
+        settings["share of the FiLM expert"] = f"{model.scores['film_share']:.0%}, chosen by cross-validation"
     if model.features:
         settings |= {
             "backbone": f"{model.features.backbone} ({model.features.backbone_sha256[:12]})",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from spectrafilm.tools.sample_scene.bands import band_table
 from spectrafilm.tools.sample_scene.canvas import Grid
 from spectrafilm.tools.sample_scene.classes import CLASSES

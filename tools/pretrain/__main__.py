@@ -12,6 +12,7 @@ from .run import Run, Settings
 
 
 def main() -> None:
+    """Read the command line and train."""
     parser = argparse.ArgumentParser(prog="pretrain", description=__doc__)
     parser.add_argument("photographs", type=Path, help="folder of images")
     parser.add_argument("run", type=Path, help="folder of the run; an interrupted run is resumed")

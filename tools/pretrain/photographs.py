@@ -71,7 +71,7 @@ class CropSampler:
         if side != self.crop:
             window = window.resize((self.crop, self.crop), Image.Resampling.BICUBIC)
         pixels = np.asarray(window, np.float32) / 127.5 - 1.0
-        pixels = np.rot90(pixels, rng.integers(4))
+        pixels = np.rot90(pixels, int(rng.integers(4)))
         if rng.random() < 0.5:
             pixels = pixels[:, ::-1]
         if rng.random() < self.channel_mix:

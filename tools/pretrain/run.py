@@ -6,8 +6,10 @@ import json
 import logging
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +36,7 @@ class Settings:
     learning_rate: float = 2e-4
     warmup: int = 200
     ema: float = 0.999
-    prediction: str = "v_prediction"
+    prediction: str = "sample"
     timestep_power: float = 1.0
     channel_mix: float = 0.5
     seed: int = 0
@@ -127,7 +129,9 @@ class Run:
             torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
         return float(loss.detach())
 
-    def _loss(self, model, clean, noise, timestep) -> torch.Tensor:
+    def _loss(
+        self, model: Callable[..., Any], clean: torch.Tensor, noise: torch.Tensor, timestep: torch.Tensor
+    ) -> torch.Tensor:
         """Mean squared error per crop on the predicted quantity: (batch,)."""
         noised = self.scheduler.add_noise(clean, noise, timestep)
         target = {
@@ -216,7 +220,7 @@ class Run:
             raise ValueError(f"{self.folder} holds a run with other settings; name another folder.")
         path.write_text(json.dumps(asdict(self.settings), indent=1) + "\n")
 
-    def _log(self, **values) -> None:
+    def _log(self, **values: Any) -> None:
         record = {"step": self.step, "crops": self.step * self.settings.batch, **values}
         LOG.info("%s", record)
         with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:

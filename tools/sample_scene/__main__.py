@@ -11,6 +11,7 @@ from .write import write_points, write_polygons, write_scene, write_truth
 
 
 def main() -> None:
+    """Read the command line and write the files."""
     parser = argparse.ArgumentParser(prog="sample_scene", description="Write the synthetic sample scene.")
     parser.add_argument("folder", type=Path, help="where to write; made when missing")
     parser.add_argument("--seed", type=int, default=0, help="the bundled scene has 0")

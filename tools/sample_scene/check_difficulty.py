@@ -84,6 +84,7 @@ def read_counts(path: Path, made: Scene) -> Scene:
 
 
 def main() -> None:
+    """Print the accuracy of an SVM for each seed."""
     parser = argparse.ArgumentParser(prog="check_difficulty", description="Accuracy of an SVM on the scene.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--scene", type=Path, help="take the pixels of the first seed from this file")

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 
 class LandCover(NamedTuple):
+    """A class: id from 1, name, colour as red, green, blue (0..255)."""
+
     id: int
     name: str
     colour: tuple[int, int, int]

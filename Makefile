@@ -1,0 +1,85 @@
+# SpectraFiLM. `make demo` and `make test` do all set-up themselves; root or sudo is needed for QGIS.
+
+BUILD := build
+PLUGINS := $(BUILD)/plugins
+PROFILE := $(BUILD)/profile
+ENVIRONMENT := $(BUILD)/environment
+ENGINE := $(ENVIRONMENT)/bin/python
+SYSTEM := /usr/bin/python3
+QGIS_TESTS := $(BUILD)/qgis-tests
+
+# A user's own data: make demo SCENE=scene.tif POLYGONS=polygons.gpkg CLASS_FIELD=class [REFERENCE=points.gpkg]
+SCENE ?=
+POLYGONS ?=
+CLASS_FIELD ?=
+REFERENCE ?=
+OUT ?= $(BUILD)/demo
+
+.PHONY: help
+help:
+	@echo "make demo            set up everything, map the sample scene, leave results in $(OUT)/"
+	@echo "make demo SCENE=... POLYGONS=... CLASS_FIELD=... [REFERENCE=...]   the same for your own data"
+	@echo "make test            set up everything, check style and types, run all tests"
+	@echo "make test-qgis344    run the tests in QGIS 3.44 (Debian 13 in a chroot; root, 3 GB)"
+	@echo "make package         a zip for the plugin manager, in $(BUILD)/"
+	@echo "make models sample   make the ready-made models and the sample scene anew"
+
+.PHONY: system
+system:
+	@mkdir -p $(PLUGINS)
+	@ln -sfn ../.. $(PLUGINS)/spectrafilm
+	@sh tools/install_system.sh
+
+$(ENVIRONMENT)/spectrafilm-environment.json: resources/requirements.txt | system
+	$(SYSTEM) tools/setup_environment.py $(ENVIRONMENT) --plugins $(PLUGINS) --profile $(PROFILE)
+
+.PHONY: environment
+environment: system $(ENVIRONMENT)/spectrafilm-environment.json
+
+.PHONY: demo
+demo: environment
+	$(SYSTEM) tools/demo.py --plugins $(PLUGINS) --profile $(PROFILE) --python $(ENGINE) --out "$(OUT)" \
+	    --scene "$(SCENE)" --polygons "$(POLYGONS)" --class-field "$(CLASS_FIELD)" --reference "$(REFERENCE)"
+
+$(ENVIRONMENT)/dev: tools/requirements-dev.txt $(ENVIRONMENT)/spectrafilm-environment.json
+	$(ENGINE) -m pip install --quiet --requirement tools/requirements-dev.txt
+	@touch $@
+
+$(QGIS_TESTS)/ready: tools/requirements-qgis-tests.txt | system
+	$(SYSTEM) -m venv --system-site-packages $(QGIS_TESTS)
+	$(QGIS_TESTS)/bin/pip install --quiet --requirement tools/requirements-qgis-tests.txt
+	@touch $@
+
+.PHONY: lint types test-engine test-qgis test
+lint: environment $(ENVIRONMENT)/dev
+	$(ENGINE) -m ruff check .
+
+types: environment $(ENVIRONMENT)/dev
+	$(ENGINE) -m mypy
+
+test-engine: environment $(ENVIRONMENT)/dev
+	$(ENGINE) -m pytest tests/engine tests/tools
+
+test-qgis: environment $(QGIS_TESTS)/ready
+	QT_QPA_PLATFORM=offscreen SPECTRAFILM_PYTHON=$(CURDIR)/$(ENGINE) \
+	    $(QGIS_TESTS)/bin/python -m pytest tests/plugin tests/algorithms tests/shell
+
+test: lint types test-engine test-qgis
+
+.PHONY: test-qgis344
+test-qgis344: environment
+	sh tools/test_qgis344.sh $(BUILD)/trixie $(ENGINE)
+
+.PHONY: package models sample
+package: | system
+	$(SYSTEM) tools/package.py $(BUILD)
+
+models: system
+	QT_QPA_PLATFORM=offscreen PYTHONPATH=$(PLUGINS) $(SYSTEM) -m spectrafilm.tools.build_models
+
+sample: system
+	PYTHONPATH=$(PLUGINS) $(SYSTEM) -m spectrafilm.tools.sample_scene resources/sample
+
+.PHONY: clean
+clean:
+	rm -rf $(BUILD)

@@ -1,0 +1,183 @@
+"""Bad input, through QGIS: one clear sentence, a failed run, nothing written."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import processing
+import pytest
+from in_qgis import POLYGONS, SCENE, write_raster
+from qgis.core import QgsFeature, QgsGeometry, QgsProcessingException, QgsVectorLayer
+
+BANDS = np.random.default_rng(0).random((6, 40, 40)).astype(np.float32)
+
+
+@pytest.fixture
+def fails(provider, feedback, tmp_path):
+    """Run an algorithm that must fail; returns its sentence after checking that nothing was written."""
+    out = tmp_path / "out"
+    out.mkdir()
+
+    def run(name, parameters):
+        suffixes = {"OUTPUT": "tif", "MODEL": "safetensors", "REPORT": "html"}
+        wanted = {"selectbands": ["OUTPUT"], "extractfeatures": ["OUTPUT"], "trainfilm": ["MODEL", "REPORT"],
+                  "predictmap": ["OUTPUT"], "assessaccuracy": ["REPORT"]}[name]  # fmt: skip
+        outputs = {key: str(out / f"{key}.{suffixes[key]}") for key in wanted}
+        with pytest.raises(QgsProcessingException) as caught:
+            processing.run(f"spectrafilm:{name}", {**outputs, **parameters}, feedback=feedback)
+        assert not list(out.iterdir())
+        sentence = str(caught.value)
+        assert "Traceback" not in sentence
+        return sentence
+
+    return run
+
+
+def train(scene=SCENE, polygons=POLYGONS, field="class", **others):
+    return {"INPUT": scene, "POLYGONS": polygons, "CLASS_FIELD": field, **others}
+
+
+def layer_of(features, crs="EPSG:32633"):
+    layer = QgsVectorLayer(f"Polygon?crs={crs}&field=class:string", "labels", "memory")
+    for value, (x, y, size) in features:
+        feature = QgsFeature(layer.fields())
+        feature.setAttribute(0, value)
+        ring = f"{x} {y}, {x + size} {y}, {x + size} {y + size}, {x} {y + size}, {x} {y}"
+        feature.setGeometry(QgsGeometry.fromWkt(f"Polygon(({ring}))"))
+        layer.dataProvider().addFeature(feature)
+    return layer
+
+
+def test_a_missing_scene(fails, tmp_path):
+    missing = str(tmp_path / "none.tif")
+    for name, parameters in (("selectbands", {"INPUT": missing}), ("trainfilm", train(missing)),
+                             ("extractfeatures", {"INPUT": missing})):  # fmt: skip
+        assert "none.tif" in fails(name, parameters)
+
+
+def test_not_a_raster(fails, tmp_path):
+    text = tmp_path / "text.tif"
+    text.write_text("no raster")
+    assert "text.tif" in fails("selectbands", {"INPUT": str(text)})
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "sentence"),
+    [
+        (BANDS[:2], {}, "at least three are needed"),
+        (np.full_like(BANDS, -1), {"nodata": -1}, "no valid pixel"),
+        (np.full_like(BANDS, np.nan), {}, "no valid pixel"),
+        (np.full_like(BANDS, np.inf), {}, "no valid pixel"),
+        (BANDS, {"epsg": None}, "no coordinate reference system"),
+    ],
+)
+def test_unusable_scenes(fails, tmp_path, values, options, sentence):
+    path = write_raster(tmp_path / "scene.tif", values, **options)
+    assert sentence in fails("selectbands", {"INPUT": path, "METHOD": 3})
+    assert sentence in fails("trainfilm", train(path))
+
+
+def test_true_colour_without_wavelengths(fails, tmp_path):
+    path = write_raster(tmp_path / "scene.tif", BANDS)
+    assert "choose the bands by number" in fails("selectbands", {"INPUT": path})
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"METHOD": 2, "BANDS": "1,2"}, "Three band numbers are needed"),
+        ({"METHOD": 2, "BANDS": "red"}, "whole numbers separated by commas"),
+        ({"METHOD": 2, "BANDS": "1,2,99"}, "Band 99 does not exist"),
+        ({"METHOD": 2, "BANDS": "1,2,52"}, "holds no usable data"),
+        ({"STRETCH_LOW": 98, "STRETCH_HIGH": 2}, "stretch must begin below its end"),
+    ],
+)
+def test_impossible_bands(fails, parameters, sentence):
+    assert sentence in fails("selectbands", {"INPUT": SCENE, **parameters})
+
+
+def test_labels_without_a_system(fails):
+    from qgis.core import QgsCoordinateReferenceSystem
+
+    layer = layer_of([("a", (365000, 5765000, 100)), ("b", (365000, 5765000, 100))])
+    layer.setCrs(QgsCoordinateReferenceSystem())
+    assert "no coordinate reference system" in fails("trainfilm", train(polygons=layer))
+
+
+def test_labels_elsewhere(fails):
+    layer = layer_of([("a", (500000, 1000000, 100)), ("b", (500500, 1000000, 100))])
+    assert "None of the 2 polygons lies on the scene" in fails("trainfilm", train(polygons=layer))
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "sentence"),
+    [
+        (("a", "b"), "klass", "no field 'klass'"),
+        ((None, None), "class", "empty (NULL) in every feature"),
+        (("a", "a"), "class", "At least two land-cover classes"),
+    ],
+)
+def test_labels_without_classes(fails, values, field, sentence):
+    box = QgsVectorLayer(POLYGONS, "x", "ogr").extent().center()
+    layer = layer_of([(v, (box.x() + 50 * i, box.y(), 40)) for i, v in enumerate(values)])
+    assert sentence in fails("trainfilm", train(polygons=layer, field=field))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"LAYERS": "5,x"}, "whole numbers separated by commas"),
+        ({"LAYERS": "12"}, "no decoder layer 12; it has the layers 0 (deepest) to 11"),
+        ({"TIMESTEPS": "5000"}, "no timestep 5000"),
+        ({"BACKBONE": "/nowhere"}, "holds no backbone"),
+        ({"FEATURES": SCENE}, "is not a features raster"),
+    ],
+)
+def test_impossible_settings(fails, parameters, sentence):
+    assert sentence in fails("trainfilm", train(**parameters))
+
+
+def test_a_model_that_is_none(fails, tmp_path):
+    model = tmp_path / "model.safetensors"
+    assert "does not exist" in fails("predictmap", {"INPUT": SCENE, "MODEL": str(model)})
+    model.write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{}      ")
+    assert "not a SpectraFiLM model" in fails("predictmap", {"INPUT": SCENE, "MODEL": str(model)})
+
+
+def test_a_map_that_is_none(fails):
+    parameters = {"MAP": SCENE, "REFERENCE": POLYGONS, "CLASS_FIELD": "class"}
+    assert "is no land-cover map" in fails("assessaccuracy", parameters)
+
+
+def test_a_reference_without_a_field_or_common_class(fails, tmp_path):
+    land_cover = write_raster(tmp_path / "map.tif", np.ones((1, 160, 160), np.uint8))
+    assert "Choose the field" in fails("assessaccuracy", {"MAP": land_cover, "REFERENCE": POLYGONS})
+    parameters = {"MAP": land_cover, "REFERENCE": POLYGONS, "CLASS_FIELD": "class"}
+    assert "No class of the reference" in fails("assessaccuracy", parameters)
+
+
+@pytest.mark.parametrize("folder", ["missing", "file"])
+def test_an_output_folder_that_is_none(provider, feedback, tmp_path, folder):
+    (tmp_path / "file").write_text("x")
+    target = str(tmp_path / folder / "deeper" / "rgb.tif")
+    with pytest.raises(QgsProcessingException) as caught:
+        processing.run("spectrafilm:selectbands", {"INPUT": SCENE, "OUTPUT": target}, feedback=feedback)
+    assert folder in str(caught.value)
+
+
+def test_an_output_that_would_replace_its_input(provider, feedback, tmp_path):
+    scene = write_raster(tmp_path / "scene.tif", BANDS, wavelengths=[480, 560, 660, 800, 1600, 2200])
+    before = (tmp_path / "scene.tif").read_bytes()
+    with pytest.raises(QgsProcessingException, match="also an input"):
+        processing.run("spectrafilm:selectbands", {"INPUT": scene, "OUTPUT": scene}, feedback=feedback)
+    assert (tmp_path / "scene.tif").read_bytes() == before
+
+
+def test_no_environment_or_a_broken_one(fails, monkeypatch):
+    monkeypatch.setenv("SPECTRAFILM_PYTHON", sys.executable)
+    assert "Set up compute environment" in fails("trainfilm", train())
+    monkeypatch.setenv("SPECTRAFILM_PYTHON", "/nowhere/python")
+    assert "/nowhere/python" in fails("trainfilm", train())
+    monkeypatch.delenv("SPECTRAFILM_PYTHON")
+    assert "no compute environment yet" in fails("trainfilm", train())

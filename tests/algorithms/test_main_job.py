@@ -1,0 +1,179 @@
+"""The algorithms in real QGIS on the sample scene: results, styles, chaining, batch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import processing
+import pytest
+from in_qgis import CLASSES, POLYGONS, REFERENCE, SCENE, Listener
+from osgeo import gdal
+from qgis.core import (
+    QgsFeature,
+    QgsPalettedRasterRenderer,
+    QgsProcessingAlgRunnerTask,
+    QgsProcessingContext,
+    QgsProcessingFeatureSourceDefinition,
+    QgsProcessingUtils,
+    QgsProject,
+    QgsRasterLayer,
+    QgsSingleBandGrayRenderer,
+    QgsVectorLayer,
+)
+
+TRAIN = {"INPUT": SCENE, "POLYGONS": POLYGONS, "CLASS_FIELD": "class"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("main-job")
+
+
+@pytest.fixture(scope="module")
+def trained(folder):
+    """The model and report of the sample scene, trained once."""
+    from spectrafilm.plugin.plugin import SpectraFilmPlugin
+
+    plugin = SpectraFilmPlugin(None)
+    plugin.initProcessing()
+    listener = Listener()
+    outputs = {"MODEL": str(folder / "model.safetensors"), "REPORT": str(folder / "training.html")}
+    results = processing.run("spectrafilm:trainfilm", {**TRAIN, **outputs}, feedback=listener)
+    plugin.unload()
+    return results, listener
+
+
+@pytest.fixture
+def run(provider, feedback):
+    return lambda name, parameters: processing.run(f"spectrafilm:{name}", parameters, feedback=feedback)
+
+
+def test_training_validates_and_reports(trained):
+    results, listener = trained
+    assert 70 < results["OVERALL_ACCURACY"] <= 100
+    assert 0 < results["KAPPA"] < results["OVERALL_ACCURACY"]
+    report = json.loads(Path(results["REPORT"]).with_suffix(".json").read_text())
+    assert [row["name"] for row in report["label_rows"]] == CLASSES
+    assert report["folds"] == 5
+    assert listener.positions == sorted(listener.positions)
+    assert any("Computing on" in text for text in listener.infos)
+
+
+def test_mapping_writes_a_styled_map_and_everything_asked_for(trained, run, tmp_path):
+    paths = {key: str(tmp_path / f"{key}.tif") for key in ("OUTPUT", "CONFIDENCE", "PROBABILITIES", "UNCERTAINTY")}
+    results = run("predictmap", {"INPUT": SCENE, "MODEL": trained[0]["MODEL"], **paths})
+    assert {key: results[key] for key in paths} == paths
+    # GDAL outside QGIS knows names and colours.
+    dataset = gdal.Open(paths["OUTPUT"])
+    band = dataset.GetRasterBand(1)
+    assert band.GetColorTable().GetColorEntry(1) == (56, 120, 190, 255)
+    assert band.GetCategoryNames() == ["no data", *CLASSES]
+    # QGIS takes the style that lies beside the map.
+    layer = QgsRasterLayer(paths["OUTPUT"], "map")
+    assert isinstance(layer.renderer(), QgsPalettedRasterRenderer)
+    assert [c.label for c in layer.renderer().classes()] == CLASSES
+    assert gdal.Open(paths["PROBABILITIES"]).RasterCount == len(CLASSES)
+
+
+def test_a_loaded_map_is_styled(trained, provider, feedback, tmp_path):
+    path = str(tmp_path / "map.tif")
+    context = QgsProcessingContext()
+    context.setProject(QgsProject.instance())
+    details = QgsProcessingContext.LayerDetails("Land cover", QgsProject.instance(), "OUTPUT")
+    context.addLayerToLoadOnCompletion(path, details)
+    algorithm = provider.algorithm("predictmap").create()
+    parameters = {"INPUT": SCENE, "MODEL": trained[0]["MODEL"], "OUTPUT": path}
+    _, ok = algorithm.run(parameters, context, feedback)
+    assert ok
+    layer = QgsProcessingUtils.mapLayerFromString(path, context)
+    layer.setRenderer(QgsSingleBandGrayRenderer(layer.dataProvider(), 1))
+    context.layerToLoadOnCompletionDetails(path).postProcessor().postProcessLayer(layer, context, feedback)
+    assert isinstance(layer.renderer(), QgsPalettedRasterRenderer)
+
+
+def test_the_accuracy_is_measured_on_the_independent_reference(trained, run, tmp_path):
+    run("predictmap", {"INPUT": SCENE, "MODEL": trained[0]["MODEL"], "OUTPUT": str(tmp_path / "map.tif")})
+    results = run("assessaccuracy", {"MAP": str(tmp_path / "map.tif"), "REFERENCE": REFERENCE, "CLASS_FIELD": "class",
+                                     "REPORT": str(tmp_path / "a.html")})  # fmt: skip
+    assert 75 < results["OVERALL_ACCURACY"] <= 100
+    report = json.loads((tmp_path / "a.json").read_text())
+    assert report["accuracy"]["samples"] == 713
+
+
+def test_selected_features_of_a_project_layer_are_the_labels(run, feedback, tmp_path):
+    layer = QgsVectorLayer(POLYGONS, "labels", "ogr")
+    QgsProject.instance().addMapLayer(layer)
+    layer.selectByExpression("class in ('Water', 'Crop')")
+    source = QgsProcessingFeatureSourceDefinition(layer.id(), True)
+    results = run("trainfilm", {**TRAIN, "POLYGONS": source, "METHOD": 3, "MODEL": str(tmp_path / "m.safetensors")})
+    QgsProject.instance().clear()
+    assert results["OVERALL_ACCURACY"] > 95
+    assert [t.split(":")[0] for t in feedback.infos if t.startswith("Class ")] == ["Class Water", "Class Crop"]
+
+
+def test_a_memory_layer_in_another_system_is_the_labels(run, feedback, tmp_path):
+    reprojected = processing.run("native:reprojectlayer", {"INPUT": POLYGONS, "TARGET_CRS": "EPSG:4326",
+                                                           "OUTPUT": "memory:"})["OUTPUT"]  # fmt: skip
+    parameters = {**TRAIN, "POLYGONS": reprojected, "METHOD": 3, "MODEL": str(tmp_path / "m.safetensors")}
+    results = run("trainfilm", parameters)
+    assert 60 < results["OVERALL_ACCURACY"] <= 100
+    assert "Labels in EPSG:4326, scene in EPSG:32633; the labels are reprojected." in feedback.infos
+
+
+def test_bands_by_every_method(run, tmp_path):
+    for method in range(5):
+        path = str(tmp_path / f"rgb{method}.tif")
+        run("selectbands", {"INPUT": SCENE, "METHOD": method, "BANDS": "40,30,15", "OUTPUT": path})
+        dataset = gdal.Open(path)
+        assert dataset.RasterCount == 3
+        assert dataset.GetRasterBand(1).GetNoDataValue() == 0
+        assert 200 < dataset.GetRasterBand(1).ReadAsArray().max() <= 255
+
+
+def test_batch_runs_one_after_another(provider, feedback, tmp_path):
+    context = QgsProcessingContext()
+    algorithm = provider.algorithm("selectbands")
+    for number in range(3):
+        parameters = {"INPUT": SCENE, "OUTPUT": str(tmp_path / f"{number}.tif")}
+        assert algorithm.checkParameterValues(parameters, context)[0]
+        _, ok = algorithm.create().run(parameters, context, feedback)
+        assert ok
+    assert len(list(tmp_path.glob("*.tif"))) == 3
+
+
+def test_a_task_runs_beside_the_window_and_can_be_cancelled(provider, feedback, qgis_app, tmp_path):
+    import time
+
+    context = QgsProcessingContext()
+    parameters = {**TRAIN, "MODEL": str(tmp_path / "m.safetensors"), "REPORT": str(tmp_path / "r.html")}
+    task = QgsProcessingAlgRunnerTask(provider.algorithm("trainfilm"), parameters, context, feedback)
+    ended = []
+    task.executed.connect(lambda ok, results: ended.append(ok))
+    from qgis.core import QgsApplication
+
+    QgsApplication.taskManager().addTask(task)
+    deadline = time.monotonic() + 60
+    while not any("labelled pixels" in text for text in feedback.infos) and time.monotonic() < deadline:
+        qgis_app.processEvents()
+        time.sleep(0.05)
+    started = time.monotonic()
+    task.cancel()
+    while not ended and time.monotonic() < deadline:
+        qgis_app.processEvents()
+        time.sleep(0.02)
+    assert ended == [False]
+    assert time.monotonic() - started < 2.5
+    assert not list(tmp_path.iterdir())
+
+
+def test_features_without_a_class_are_counted(run, feedback, tmp_path):
+    layer = QgsVectorLayer("Polygon?crs=EPSG:32633&field=class:string", "labels", "memory")
+    copies = [QgsFeature(f) for f in QgsVectorLayer(POLYGONS, "x", "ogr").getFeatures()]
+    for index, original in enumerate(copies):
+        feature = QgsFeature(layer.fields())
+        feature.setGeometry(original.geometry())
+        feature.setAttribute(0, None if index == 0 else original["class"])
+        layer.dataProvider().addFeature(feature)
+    run("trainfilm", {**TRAIN, "POLYGONS": layer, "METHOD": 3, "MODEL": str(tmp_path / "m.safetensors")})
+    assert "1 feature(s) without a class or geometry are left out." in feedback.warnings

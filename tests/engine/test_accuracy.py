@@ -1,0 +1,97 @@
+"""Figures of accuracy against worked examples, independent formulas and the published one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, precision_recall_fscore_support
+
+from spectrafilm.engine.accuracy import adjust_for_area, assess, confusion_matrix
+from spectrafilm.engine.calibration import calibration_error, fit_temperature, mixture
+
+NAMES = ["a", "b", "c"]
+
+
+@pytest.fixture
+def pairs():
+    rng = np.random.default_rng(0)
+    reference = rng.integers(1, 4, 400)
+    predicted = np.where(rng.random(400) < 0.7, reference, rng.integers(1, 4, 400))
+    return reference, predicted
+
+
+def test_a_constant_prediction_fills_one_column():
+    matrix = confusion_matrix(np.array([1, 1, 2, 3, 3, 3]), np.full(6, 2), 3)
+    np.testing.assert_array_equal(matrix, [[0, 2, 0], [0, 1, 0], [0, 3, 0]])
+
+
+def test_figures_agree_with_scikit_learn(pairs):
+    reference, predicted = pairs
+    accuracy = assess(reference, predicted, NAMES, np.arange(400))
+    precision, recall, f1, _ = precision_recall_fscore_support(reference, predicted)
+    assert accuracy.overall.value == pytest.approx(100 * (reference == predicted).mean())
+    assert accuracy.average.value == pytest.approx(100 * balanced_accuracy_score(reference, predicted))
+    assert accuracy.kappa.value == pytest.approx(100 * cohen_kappa_score(reference, predicted))
+    for i, c in enumerate(accuracy.classes):
+        assert (c.precision.value, c.recall.value, c.f1.value) == pytest.approx(
+            (100 * precision[i], 100 * recall[i], 100 * f1[i])
+        )
+
+
+def test_wilson_interval_of_a_worked_example():
+    # 8 of 10: Wilson's 95 % interval is 49.0 to 94.3 per cent (Newcombe 1998, method 3).
+    reference = np.ones(10, int)
+    predicted = np.array([1] * 8 + [2] * 2)
+    recall = assess(reference, predicted, NAMES, np.arange(10)).classes[0].recall
+    assert (recall.low, recall.high) == (pytest.approx(49.0, abs=0.1), pytest.approx(94.3, abs=0.1))
+
+
+def test_intervals_contain_their_value_and_widen_with_polygons(pairs):
+    reference, predicted = pairs
+    by_pixel = assess(reference, predicted, NAMES, np.arange(400))
+    # In 20 polygons that are right or wrong as a whole there are 20 pieces of evidence, not 400.
+    whole = np.where(np.repeat(np.random.default_rng(1).random(20) < 0.7, 20), reference, reference % 3 + 1)
+    by_polygon = assess(reference, whole, NAMES, np.repeat(np.arange(20), 20))
+    for accuracy in (by_pixel, by_polygon):
+        for estimate in (accuracy.overall, accuracy.average, accuracy.kappa):
+            assert estimate.low <= estimate.value <= estimate.high
+    width = by_polygon.overall.high - by_polygon.overall.low
+    assert width > 3 * (by_pixel.overall.high - by_pixel.overall.low)
+
+
+def test_a_class_that_never_occurs_has_no_recall_and_does_not_lower_the_average():
+    accuracy = assess(np.array([1, 1, 2, 2]), np.array([1, 1, 2, 1]), NAMES, np.arange(4))
+    assert np.isnan(accuracy.classes[2].recall.value)
+    assert accuracy.average.value == pytest.approx(75.0)
+
+
+def test_area_adjusted_estimates_of_the_published_example():
+    # Olofsson et al. (2014), tables 8 and 9: map classes in rows there, areas in pixels of 30 m.
+    counts = np.array([[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]])
+    mapped = np.array([200_000, 150_000, 3_200_000, 6_450_000])
+    adjusted = adjust_for_area(counts.T, mapped, ["deforestation", "gain", "forest", "other"])
+    deforestation = adjusted.classes[0]
+    assert adjusted.overall.value == pytest.approx(94.7, abs=0.05)
+    assert adjusted.overall.high - adjusted.overall.value == pytest.approx(1.8, abs=0.1)
+    assert deforestation.precision.value == pytest.approx(88, abs=0.5)
+    assert deforestation.precision.high - deforestation.precision.value == pytest.approx(7, abs=0.5)
+    assert deforestation.recall.value == pytest.approx(75, abs=0.5)
+    assert deforestation.recall.high - deforestation.recall.value == pytest.approx(21, abs=0.5)
+    area = 100_000 * deforestation.share.value  # 10 million pixels
+    assert area == pytest.approx(235_086, abs=10)
+    assert 100_000 * (deforestation.share.high - deforestation.share.value) == pytest.approx(68_418, abs=20)
+
+
+def test_no_area_estimate_where_a_mapped_class_has_no_sample():
+    assert adjust_for_area(np.diag([5, 5, 0]), np.array([10, 10, 3]), NAMES) is None
+    assert adjust_for_area(np.diag([5, 5, 0]), np.array([10, 10, 0]), NAMES) is not None
+
+
+def test_the_temperature_undoes_overconfidence():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 1.5, (1, 4000, 3))
+    targets = np.array([rng.choice(3, p=p) for p in mixture(logits, 1.0)])
+    assert fit_temperature(3 * logits, targets) == pytest.approx(3, rel=0.1)
+    before = calibration_error(mixture(3 * logits, 1.0), targets)
+    after = calibration_error(mixture(3 * logits, 3.0), targets)
+    assert after < 0.03 < before

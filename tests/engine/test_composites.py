@@ -1,0 +1,118 @@
+"""Composites are linear, travel as text, and follow wavelengths to other scenes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from rasterio.windows import Window
+from synthetic import HEIGHT, WIDTH, make_spectra, write_scene
+
+from spectrafilm.engine.composites import KINDS, Composites, make_composites, published_composite
+from spectrafilm.engine.errors import EngineError
+from spectrafilm.engine.scene import Scene
+from spectrafilm.engine.survey import survey_scene
+
+
+@pytest.fixture(scope="module")
+def survey(scene_path):
+    with Scene.open(str(scene_path)) as scene:
+        return survey_scene(scene)
+
+
+def chosen_wavelengths(composites):
+    return [composites.wavelengths[int(np.flatnonzero(w)[0])] for w in composites.weights[0]]
+
+
+def test_true_colour_takes_the_nearest_bands(survey):
+    chosen = chosen_wavelengths(make_composites("true colour", survey))
+    assert chosen == pytest.approx([655, 555, 475], abs=12)
+
+
+def test_band_numbers_are_taken_as_given(survey):
+    composites = make_composites("band numbers", survey, [20, 10, 1])
+    assert [composites.numbers[int(np.flatnonzero(w)[0])] for w in composites.weights[0]] == [20, 10, 1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_images_span_the_stretch_and_stay_in_range(survey, kind):
+    composites = make_composites(kind, survey)
+    images = composites.apply(make_spectra())
+    assert images.shape == (composites.count, 3, HEIGHT, WIDTH)
+    assert images.dtype == np.float32
+    assert images.min() == -1.0
+    assert images.max() == 1.0
+    clipped = (np.abs(images) == 1).mean((2, 3))
+    np.testing.assert_allclose(clipped, 0.04, atol=0.005)
+
+
+def test_principal_components_are_uncorrelated_and_ordered_by_variance(survey):
+    composites = make_composites("principal components", survey)
+    assert composites.count == 3
+    sums = composites.weights.reshape(9, -1) @ survey.pixels.T
+    variances = sums.var(1)
+    assert (np.diff(variances) <= 1e-9).all()
+    off_diagonal = np.corrcoef(sums) - np.eye(9)
+    assert np.abs(off_diagonal).max() < 1e-2
+
+
+def test_four_bands_still_give_triplets(tmp_path):
+    with Scene.open(str(write_scene(tmp_path / "s.tif", make_spectra()[:4]))) as scene:
+        assert make_composites("principal components", survey_scene(scene)).count == 2
+
+
+def test_the_most_informative_bands_differ_from_each_other(survey):
+    composites = make_composites("most informative bands", survey)
+    bands = [int(np.flatnonzero(w)[0]) for w in composites.weights[0]]
+    covariance = np.cov(survey.pixels, rowvar=False)
+    best = np.linalg.det(covariance[np.ix_(bands, bands)])
+    rng = np.random.default_rng(0)
+    rivals = [rng.choice(24, 3, replace=False) for _ in range(300)]
+    assert all(np.linalg.det(covariance[np.ix_(r, r)]) <= best * (1 + 1e-9) for r in rivals)
+    assert bands == sorted(bands, reverse=True)
+
+
+def test_the_published_composite_shares_one_range_and_gamma(survey):
+    composites = published_composite(survey)
+    assert composites.gamma == 0.4
+    assert len(np.unique(composites.low)) == len(np.unique(composites.high)) == 1
+
+
+def test_text_and_back_gives_the_same_images(survey):
+    composites = make_composites("principal components", survey)
+    again = Composites.from_json(composites.to_json())
+    np.testing.assert_allclose(again.apply(make_spectra()), composites.apply(make_spectra()), atol=2e-6)
+
+
+def test_bands_in_another_order_are_found_by_wavelength(survey, tmp_path):
+    composites = Composites.from_json(make_composites("true colour", survey).to_json())
+    reverse = write_scene(tmp_path / "s.tif", make_spectra()[::-1].copy(), wavelengths=np.linspace(1000, 450, 24))
+    with Scene.open(str(reverse)) as scene:
+        other = composites.on(scene.bands)
+        spectra, _ = scene.read(Window(0, 0, WIDTH, HEIGHT), scene.bands)
+    expected = make_composites("true colour", survey).apply(make_spectra())
+    np.testing.assert_allclose(other.apply(spectra), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "numbers", "sentence"),
+    [
+        ("band numbers", [1, 2], "Three band numbers are needed"),
+        ("band numbers", [1, 2, 99], "Band 99 does not exist"),
+        ("rainbow", [], "no composites called 'rainbow'"),
+    ],
+)
+def test_impossible_wishes_are_one_sentence(survey, kind, numbers, sentence):
+    with pytest.raises(EngineError, match=sentence):
+        make_composites(kind, survey, numbers)
+
+
+def test_true_colour_without_wavelengths_is_one_sentence(tmp_path):
+    path = write_scene(tmp_path / "s.tif", make_spectra(), wavelengths=None)
+    with Scene.open(str(path)) as scene, pytest.raises(EngineError, match="does not say the wavelengths"):
+        make_composites("true colour", survey_scene(scene))
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"kind": 1}', "[1, 2]"])
+def test_a_damaged_description_is_one_sentence(text):
+    with pytest.raises(EngineError, match="damaged"):
+        Composites.from_json(text)

@@ -1,0 +1,167 @@
+"""Features of a pixel do not depend on which other patches are computed, nor on how the scene is cut."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from synthetic import HEIGHT, WIDTH, make_spectra, write_scene
+
+from spectrafilm.engine import features as features_module
+from spectrafilm.engine.backbone import Backbone
+from spectrafilm.engine.composites import make_composites
+from spectrafilm.engine.device import Device
+from spectrafilm.engine.errors import EngineError
+from spectrafilm.engine.features import (
+    FeatureExtractor,
+    PatchGrid,
+    fill_invalid,
+    gather_features,
+    iterate_features,
+)
+from spectrafilm.engine.projection import Projection, fit_spatial
+from spectrafilm.engine.scene import Scene
+from spectrafilm.engine.survey import survey_scene
+
+CPU = Device(torch.device("cpu"), torch.float32, "the CPU")
+STRIDE = 16
+
+
+@pytest.fixture(scope="module")
+def backbone(backbone_path):
+    return Backbone.load(str(backbone_path), CPU)
+
+
+@pytest.fixture
+def gappy_scene(tmp_path):
+    spectra = make_spectra()
+    spectra[:, 30:50, 20:45] = -1.0
+    spectra[:, :, 90:] = -1.0
+    with Scene.open(str(write_scene(tmp_path / "gaps.tif", spectra))) as scene:
+        yield scene
+
+
+def whole(scene, survey, composites, extractor, progress):
+    image = np.full((extractor.channels, HEIGHT, WIDTH), np.nan, np.float32)
+    valid = np.zeros((HEIGHT, WIDTH), bool)
+    for window, spectra, usable, values in iterate_features(
+        scene, survey.bands, composites, extractor, STRIDE, progress
+    ):
+        rows, columns = window.toslices()
+        assert np.isnan(image[:, rows, columns]).all(), "a pixel was given out twice"
+        image[:, rows, columns] = values
+        valid[rows, columns] = usable
+        assert spectra.shape == (len(survey.bands), window.height, window.width)
+    assert not np.isnan(image).any(), "a pixel was not given out"
+    return image, valid
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 200), (64, 64), (65, 129), (100, 67)])
+@pytest.mark.parametrize("stride", [16, 32, 64])
+def test_every_pixel_lies_in_the_middle_of_a_patch(height, width, stride):
+    grid = PatchGrid(height, width, 64, stride)
+    for position, count in ((0, grid.rows), (height - 1, grid.rows), (height // 2, grid.rows)):
+        around = grid.around(position, count)
+        offsets = [position - (i * stride - grid.margin) for i in around]
+        assert all(0 <= o < 64 for o in offsets)
+        assert any(grid.margin <= o < grid.margin + stride for o in offsets)
+
+
+def test_single_pixels_and_the_whole_scene_agree(gappy_scene, backbone, progress):
+    survey = survey_scene(gappy_scene)
+    composites = make_composites("principal components", survey)
+    extractor = FeatureExtractor(backbone, (5, 10), (0, 50), composites.count)
+    image, valid = whole(gappy_scene, survey, composites, extractor, progress)
+    rows, columns = np.nonzero(valid)
+    picked = np.random.default_rng(0).choice(len(rows), 40, replace=False)
+    rows, columns = rows[picked], columns[picked]
+    single = gather_features(gappy_scene, survey.bands, composites, extractor, STRIDE, rows, columns, progress)
+    assert single.shape == (40, 3 * 2 * sum(backbone.layers[k].channels for k in (5, 10)))
+    np.testing.assert_allclose(single, image[:, rows, columns].T, atol=1e-4)
+
+
+def test_only_patches_with_a_pixel_are_computed(gappy_scene, backbone, progress, monkeypatch):
+    survey = survey_scene(gappy_scene)
+    composites = make_composites("true colour", survey)
+    extractor = FeatureExtractor(backbone, (3,), (0,), 1)
+    seen = []
+    monkeypatch.setattr(FeatureExtractor, "__call__", lambda self, patches: seen.append(len(patches)) or
+                        np.zeros((len(patches), self.channels, 32, 32), np.float32))  # fmt: skip
+    gather_features(gappy_scene, survey.bands, composites, extractor, STRIDE, np.array([5]), np.array([5]), progress)
+    assert sum(seen) == 1
+
+
+def test_strips_give_the_same_features(gappy_scene, backbone, progress, monkeypatch):
+    survey = survey_scene(gappy_scene)
+    composites = make_composites("true colour", survey)
+    extractor = FeatureExtractor(backbone, (8,), (0,), 1)
+    at_once, _ = whole(gappy_scene, survey, composites, extractor, progress)
+    monkeypatch.setattr(features_module, "STRIP_VALUES", 1)
+    in_strips, _ = whole(gappy_scene, survey, composites, extractor, progress)
+    np.testing.assert_allclose(in_strips, at_once, atol=1e-5)
+
+
+def test_projecting_before_enlarging_equals_projecting_after(gappy_scene, backbone, progress):
+    survey = survey_scene(gappy_scene)
+    composites = make_composites("principal components", survey)
+    settings = (backbone, (2, 5, 11), (0, 100), composites.count)
+    plain, valid = whole(gappy_scene, survey, composites, FeatureExtractor(*settings), progress)
+    projection = fit_spatial(plain[:, valid].T)
+    projected, _ = whole(gappy_scene, survey, composites, FeatureExtractor(*settings, projection=projection), progress)
+    np.testing.assert_allclose(projected[:, valid].T, projection.apply(plain[:, valid].T), atol=2e-4)
+
+
+def test_a_projection_subtracts_its_mean():
+    projection = Projection(np.array([1.0, 2.0], np.float32), np.array([[2.0, 0.0]], np.float32))
+    np.testing.assert_allclose(projection.apply(np.array([[2.0, 5.0]])), [[2.0]])
+
+
+def test_the_noise_is_shared_fixed_and_follows_the_seed(backbone):
+    patch = np.random.default_rng(0).uniform(-1, 1, (1, 1, 3, 32, 32)).astype(np.float32)
+    twice = FeatureExtractor(backbone, (8,), (200,), 1, seed=1)(np.concatenate([patch, patch]))
+    np.testing.assert_allclose(twice[0], twice[1], atol=1e-5)
+    again = FeatureExtractor(backbone, (8,), (200,), 1, seed=1)(patch)
+    np.testing.assert_array_equal(again, FeatureExtractor(backbone, (8,), (200,), 1, seed=1)(patch))
+    other = FeatureExtractor(backbone, (8,), (200,), 1, seed=2)(patch)
+    assert np.abs(other - again).max() > 1e-3
+
+
+def test_noising_follows_the_schedule(backbone):
+    # x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps, with abar the running product of 1 - beta.
+    betas = torch.linspace(1e-4, 0.02, 1000)
+    expected = torch.cumprod(1 - betas, 0)
+    torch.testing.assert_close(backbone.signal**2, expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(backbone.noise**2, 1 - expected, rtol=1e-4, atol=1e-6)
+
+
+def test_layers_match_the_blocks_of_the_unet(backbone):
+    image = torch.rand(1, 3, 32, 32)
+    seen = {}
+    blocks = backbone._unet.up_blocks
+    hooks = [b.register_forward_hook(lambda m, i, o, k=k: seen.__setitem__(k, o)) for k, b in enumerate(blocks)]
+    backbone._unet(image, 0)
+    for hook in hooks:
+        hook.remove()
+    # The last layer of a block is the block's own output, its upsampler included.
+    for block, layer in enumerate((2, 5, 8, 11)):
+        torch.testing.assert_close(backbone.activations(image, 0, [layer])[0], seen[block])
+    assert [layer.stride for layer in backbone.layers] == [8, 8, 4, 4, 4, 2, 2, 2, 1, 1, 1, 1]
+
+
+def test_asking_for_a_layer_or_timestep_that_does_not_exist_says_which_do(backbone):
+    with pytest.raises(EngineError, match=r"no decoder layer 12; it has the layers 0 \(deepest\) to 11"):
+        FeatureExtractor(backbone, (12,), (0,), 1)
+    with pytest.raises(EngineError, match="no timestep 1000; choose from 0 to 999"):
+        FeatureExtractor(backbone, (1,), (1000,), 1)
+
+
+@pytest.mark.parametrize("stride", [0, 15, 33, 40])
+def test_an_impossible_stride_is_one_sentence(stride):
+    with pytest.raises(EngineError, match="does not fit patches of 32 pixels"):
+        PatchGrid(10, 10, 32, stride)
+
+
+def test_invalid_pixels_take_the_value_of_the_nearest_valid_one():
+    image = np.array([[[1.0, 0.0, 0.0, 4.0]]])
+    valid = np.array([[True, False, False, True]])
+    np.testing.assert_array_equal(fill_invalid(image, valid), [[[1.0, 1.0, 4.0, 4.0]]])

@@ -1,0 +1,169 @@
+"""Pixels are labelled by their centre, by majority where polygons are small, and never by two classes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from affine import Affine
+from rasterio.crs import CRS
+from synthetic import TRANSFORM, square, write_polygons
+
+from spectrafilm.engine.errors import EngineError
+from spectrafilm.engine.labels import label_pixels
+from spectrafilm.engine.polygons import Part, make_classes, read_features, to_parts
+from spectrafilm.engine.sampling import context_pixels, thin_labels
+
+CLASSES = make_classes(["grass", "roof", "tree"])
+UTM33 = CRS.from_epsg(32633)
+
+
+def rectangle(class_id, left, top, right, bottom):
+    """A rectangle in pixels."""
+    ring = np.array([[left, top], [right, top], [right, bottom], [left, bottom], [left, top]], float)
+    return Part(class_id, (ring,))
+
+
+def labelled(parts, progress, height=20, width=30):
+    labels = label_pixels(parts, CLASSES, height, width, progress)
+    return {(r, c): k for r, c, k in zip(labels.rows, labels.columns, labels.class_ids, strict=True)}
+
+
+def test_a_pixel_is_labelled_when_its_centre_is_inside(progress):
+    found = labelled([rectangle(1, 2.4, 3.6, 4.6, 5.4)], progress)
+    assert found == {(4, 2): 1, (4, 3): 1, (4, 4): 1}
+
+
+def test_holes_are_not_labelled(progress):
+    outer, hole = rectangle(1, 0, 0, 5, 5).rings[0], rectangle(1, 1, 1, 4, 4).rings[0]
+    found = labelled([Part(1, (outer, hole))], progress)
+    assert len(found) == 25 - 9
+    assert (2, 2) not in found
+
+
+def test_small_polygons_of_one_class_label_by_joint_majority(progress):
+    # Two slivers beside the centre of pixel (4, 4) cover 80 % of it; one of another class covers 10 %.
+    parts = [rectangle(2, 4.0, 4.0, 4.4, 5.0), rectangle(2, 4.55, 4.0, 4.95, 5.0), rectangle(1, 4.0, 9.0, 4.3, 9.3),
+             rectangle(1, 10, 10, 12, 12)]  # fmt: skip
+    found = labelled(parts, progress)
+    assert found[4, 4] == 2
+    assert (9, 4) not in found
+
+
+def test_a_class_of_tiny_polygons_only_gets_the_pixels_they_cover_most(progress):
+    parts = [rectangle(1, 10, 10, 12, 12), rectangle(3, 4.0, 4.0, 4.4, 4.4), rectangle(3, 20.0, 4.0, 20.2, 4.2)]
+    found = labelled(parts, progress)
+    assert found[4, 4] == 3
+    assert (4, 20) not in found
+    assert "The polygons of class 'tree' cover no pixel by more than half" in progress.warnings[0]
+
+
+def test_conflicting_pixels_are_dropped_and_counted(progress):
+    found = labelled([rectangle(1, 0, 0, 4, 4), rectangle(2, 2, 2, 6, 6)], progress)
+    assert not {(r, c) for r in (2, 3) for c in (2, 3)} & found.keys()
+    assert len(found) == 2 * (16 - 4)
+    assert progress.warnings == ["4 pixel(s) lie in polygons of different classes and are left out."]
+
+
+def test_overlapping_polygons_of_one_class_are_no_conflict(progress):
+    found = labelled([rectangle(1, 0, 0, 4, 4), rectangle(1, 2, 2, 6, 6)], progress)
+    assert len(found) == 28
+    assert not progress.warnings
+
+
+def test_polygons_outside_are_counted_and_none_inside_is_an_error(progress):
+    inside, outside = rectangle(1, 0, 0, 4, 4), rectangle(2, 100, 100, 110, 110)
+    assert len(labelled([inside, outside], progress)) == 16
+    assert progress.warnings == ["1 of 2 polygons lie outside the scene and are left out."]
+    with pytest.raises(EngineError, match="None of the 1 polygons lies on the scene"):
+        labelled([outside], progress)
+
+
+def test_a_polygon_across_the_edge_labels_what_is_inside(progress):
+    found = labelled([rectangle(1, -5, -5, 2, 2)], progress)
+    assert set(found) == {(0, 0), (0, 1), (1, 0), (1, 1)}
+
+
+def test_points_label_the_pixel_they_lie_in(progress):
+    found = labelled([Part(2, (np.array([[3.9, 7.1]]),))], progress)
+    assert found == {(7, 3): 2}
+
+
+def test_a_rotated_grid_is_followed(progress):
+    transform = Affine.translation(380000, 5820000) @ Affine.rotation(30) @ Affine.scale(10, -10)
+    corners = [transform @ corner for corner in ((2, 3), (6, 3), (6, 5), (2, 5), (2, 3))]
+    geometry = {"type": "Polygon", "coordinates": [[list(c) for c in corners]]}
+    parts = to_parts([("grass", geometry)], CLASSES, transform, "EPSG:32633", UTM33)
+    assert set(labelled(parts, progress)) == {(r, c) for r in (3, 4) for c in (2, 3, 4, 5)}
+
+
+def test_other_coordinate_systems_are_reprojected(progress):
+    from rasterio.warp import transform_geom
+
+    lonlat = transform_geom("EPSG:32633", "EPSG:4326", square(3, 2, 4))
+    parts = to_parts([("grass", lonlat)], CLASSES, TRANSFORM, "EPSG:4326", UTM33)
+    assert set(labelled(parts, progress)) == {(r, c) for r in range(3, 7) for c in range(2, 6)}
+
+
+def test_parts_of_a_multipolygon_are_polygons_of_their_own(progress):
+    multi = {"type": "MultiPolygon", "coordinates": [square(0, 0)["coordinates"], square(10, 10)["coordinates"]]}
+    parts = to_parts([("grass", multi)], CLASSES, TRANSFORM, "EPSG:32633", UTM33)
+    labels = label_pixels(parts, CLASSES, 20, 30, progress)
+    assert len(np.unique(labels.polygons)) == 2
+
+
+def test_lines_are_refused():
+    with pytest.raises(EngineError, match="draw polygons"):
+        to_parts([("grass", {"type": "LineString", "coordinates": [[0, 0], [1, 1]]})], CLASSES, TRANSFORM,
+                 "EPSG:32633", UTM33)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("features", "field", "sentence"),
+    [
+        ([("a", square(0, 0))], "klass", "no field 'klass'"),
+        ([(None, square(0, 0)), ("", square(0, 0))], "class", "is empty \\(NULL\\) in every feature"),
+        ([], "class", "holds no features"),
+    ],
+)
+def test_labels_without_classes_are_one_sentence(tmp_path, progress, features, field, sentence):
+    path = write_polygons(tmp_path / "p.geojson", features)
+    with pytest.raises(EngineError, match=sentence):
+        read_features(str(path), field, progress)
+
+
+def test_numbers_are_classes_too_and_nulls_are_counted(tmp_path, progress):
+    path = write_polygons(tmp_path / "p.geojson", [(3, square(0, 0)), (3.0, square(8, 8)), (None, square(4, 4))])
+    assert [name for name, _ in read_features(str(path), "class", progress)] == ["3", "3"]
+    assert progress.warnings == ["1 feature(s) without a class or geometry are left out."]
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"features": 3}', '{"features": ["x"]}'])
+def test_what_is_no_geojson_is_one_sentence(tmp_path, progress, content):
+    (tmp_path / "p.geojson").write_text(content)
+    with pytest.raises(EngineError, match="not a GeoJSON"):
+        read_features(str(tmp_path / "p.geojson"), "class", progress)
+
+
+def test_one_class_is_not_enough():
+    with pytest.raises(EngineError, match="only 'grass'"):
+        make_classes(["grass"])
+
+
+def test_thinning_keeps_small_polygons_and_every_class(progress):
+    parts = [rectangle(1, 0, 0, 20, 20), rectangle(1, 25, 0, 27, 2), rectangle(2, 25, 10, 26, 11)]
+    labels = label_pixels(parts, CLASSES, 20, 30, progress)
+    kept = labels.select(thin_labels(labels, 100, seed=0))
+    counts = {p: int((kept.polygons == p).sum()) for p in range(3)}
+    assert counts[0] + counts[1] == 100
+    assert counts[1] >= 3
+    assert counts[2] == 1
+
+
+def test_context_pixels_cost_no_patch(progress):
+    from spectrafilm.engine.features import PatchGrid
+
+    labels = label_pixels([rectangle(1, 40, 40, 44, 44)], CLASSES, 200, 200, progress)
+    grid = PatchGrid(200, 200, 64, 32)
+    rows, columns = context_pixels(labels, grid, seed=0)
+    assert len(rows) > 50
+    assert set(grid.containing(rows, columns)) <= set(grid.containing(labels.rows, labels.columns))

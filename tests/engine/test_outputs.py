@@ -1,0 +1,117 @@
+"""Outputs appear whole or not at all, and nothing that was there is lost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.windows import Window
+
+from spectrafilm.engine.errors import EngineError
+from spectrafilm.engine.outputs import Outputs
+from spectrafilm.engine.partial_outputs import partial_path, remove_partial_outputs
+from spectrafilm.engine.scene import Scene
+
+
+def test_files_appear_at_the_end_under_their_own_name(tmp_path):
+    target = tmp_path / "a.txt"
+    with Outputs() as outputs:
+        part = outputs.reserve(str(target))
+        part.write_text("new")
+        assert not target.exists()
+    assert target.read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_after_a_failure_the_old_file_is_untouched_and_nothing_else_is_there(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(ZeroDivisionError), Outputs() as outputs:
+        outputs.reserve(str(target)).write_text("half")
+        raise ZeroDivisionError
+    assert target.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_written_files_have_the_users_permissions(tmp_path):
+    mask = os.umask(0o027)
+    try:
+        with Outputs() as outputs:
+            part = outputs.reserve(str(tmp_path / "a"))
+            part.write_text("x")
+            part.chmod(0o600)
+    finally:
+        os.umask(mask)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize(
+    ("destination", "sentence"),
+    [("missing/a.tif", "does not exist; create it"), (".", "is a folder"), ("input.tif", "also an input")],
+)
+def test_destinations_that_cannot_be_are_one_sentence(tmp_path, destination, sentence):
+    (tmp_path / "input.tif").write_text("x")
+    with pytest.raises(EngineError, match=sentence):
+        Outputs([str(tmp_path / "input.tif")]).check(str(tmp_path / destination))
+    assert (tmp_path / "input.tif").read_text() == "x"
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root can mount a read-only folder")
+def test_a_read_only_folder_is_one_sentence(tmp_path):
+    with mounted(tmp_path / "ro", "ro,size=64k"), pytest.raises(EngineError, match="cannot be written to"):
+        Outputs().check(str(tmp_path / "ro" / "a.tif"))
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, scene_path):
+    noise = np.random.default_rng(0).random((1, 80, 100), np.float32)
+    with mounted(tmp_path / "small", "size=16k"):
+        target = tmp_path / "small" / "map.tif"
+        with (
+            pytest.raises(EngineError, match="disk is probably full"),
+            Scene.open(str(scene_path)) as scene,
+            Outputs() as outputs,
+            outputs.raster(str(target), scene, 1, "float32", -1.0) as dataset,
+        ):
+            dataset.write(noise, window=Window(0, 0, 100, 80))
+        assert not list((tmp_path / "small").iterdir())
+
+
+def test_rasters_lie_on_the_grid_of_the_scene(tmp_path, scene_path):
+    target = tmp_path / "map.tif"
+    with Scene.open(str(scene_path)) as scene, Outputs() as outputs:
+        with outputs.raster(str(target), scene, 2, "float32", -1.0) as dataset:
+            dataset.write(np.ones((2, 80, 100), np.float32))
+        crs, transform = scene.crs, scene.transform
+    with rasterio.open(target) as dataset:
+        assert (dataset.crs, dataset.transform, dataset.nodata) == (crs, transform, -1.0)
+        assert dataset.profile["tiled"]
+
+
+def test_remains_are_found_by_token_and_nothing_else_is_deleted(tmp_path):
+    ours, others = partial_path(str(tmp_path / "a.tif"), "t1"), partial_path(str(tmp_path / "a.tif"), "t2")
+    for path in (ours, others, tmp_path / "a.tif"):
+        path.write_text("x")
+    remove_partial_outputs([str(tmp_path / "a.tif"), "", str(tmp_path / "nowhere" / "b")], "t1")
+    assert {p.name for p in tmp_path.iterdir()} == {others.name, "a.tif"}
+
+
+class mounted:  # noqa: N801
+    """A temporary file system with its own limits."""
+
+    def __init__(self, folder: Path, options: str) -> None:
+        self.folder, self.options = folder, options
+
+    def __enter__(self) -> None:
+        self.folder.mkdir()
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", self.options, "tmpfs", str(self.folder)], check=False)
+        if done.returncode:
+            pytest.skip("this machine does not let us mount")
+
+    def __exit__(self, *_) -> None:
+        subprocess.run(["umount", str(self.folder)], check=True)

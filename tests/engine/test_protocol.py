@@ -1,0 +1,128 @@
+"""The engine's side of the border: messages only, whatever libraries print, and an end when it is cancelled."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from spectrafilm.engine.jobs import JOBS, SelectBands, TrainFilm, from_json, to_json
+from spectrafilm.engine.progress import Progress, Recorder
+
+ROOT = Path(__file__).parents[2]
+
+
+class Engine:
+    """The engine as the plugin starts it."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen([sys.executable, "-I", "-u", str(ROOT / "engine" / "launch.py"), "serve"],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True)  # fmt: skip
+
+    def send(self, text: str) -> None:
+        self.process.stdin.write(text + "\n")
+        self.process.stdin.flush()
+
+    def messages(self) -> list[dict]:
+        """All messages until its end."""
+        return [json.loads(line) for line in self.process.stdout]
+
+
+@pytest.fixture
+def engine():
+    engine = Engine()
+    yield engine
+    engine.process.kill()
+    engine.process.wait()
+
+
+def test_a_job_answers_in_messages(engine, scene_path, tmp_path):
+    engine.send(to_json(SelectBands(str(scene_path), str(tmp_path / "rgb.tif"))))
+    messages = engine.messages()
+    kinds = [m["type"] for m in messages]
+    assert kinds[0] == "hello"
+    assert kinds[-1] == "result"
+    percents = [m["percent"] for m in messages if m["type"] == "progress"]
+    assert percents == sorted(percents)
+    assert percents[-1] == 100
+    assert engine.process.wait() == 0
+    assert (tmp_path / "rgb.tif").exists()
+
+
+def test_an_error_is_one_message_and_a_non_zero_end(engine, tmp_path):
+    engine.send(to_json(SelectBands(str(tmp_path / "none.tif"), str(tmp_path / "rgb.tif"))))
+    messages = engine.messages()
+    assert messages[-1]["type"] == "error"
+    assert "does not exist" in messages[-1]["text"]
+    assert engine.process.wait() == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"job": "dance", "parameters": {}, "token": ""}', "[]",
+                                  '{"job": "selectbands", "parameters": {"nonsense": 1}, "token": ""}'])  # fmt: skip
+def test_what_is_no_job_is_one_message(engine, text):
+    engine.send(text)
+    messages = engine.messages()
+    assert [m["type"] for m in messages] == ["hello", "error"]
+    assert engine.process.wait() == 1
+
+
+def test_what_libraries_print_does_not_reach_the_stream(tmp_path):
+    code = (
+        "import sys; sys.argv = ['x']; sys.path.insert(0, sys.path[0])\n"
+        "from spectrafilm.engine import protocol\n"
+        "stream = protocol._claim_stdout()\n"
+        "print('a library speaks'); import os; os.system('echo a child speaks')\n"
+        "protocol.MessageStream(stream).info('ours')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                          env={**os.environ, "PYTHONPATH": str(ROOT / "build" / "plugins")})  # fmt: skip
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [{"type": "info", "text": "ours"}]
+    assert "a library speaks" in done.stderr
+    assert "a child speaks" in done.stderr
+
+
+def test_closing_the_input_ends_the_engine_within_two_seconds(engine, scene_path, polygons_path, tmp_path):
+    job = TrainFilm(str(scene_path), str(polygons_path), str(tmp_path / "m.safetensors"), polygons_crs="EPSG:32633")
+    engine.send(to_json(job, "token"))
+    for line in engine.process.stdout:
+        if "Training" in line or "Features of" in line:
+            break
+    started = time.monotonic()
+    engine.process.stdin.close()
+    status = engine.process.wait(5)
+    assert time.monotonic() - started < 2
+    assert status == 3
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", JOBS.values(), ids=JOBS)
+def test_jobs_survive_the_way_across(kind):
+    required = {"scene": "s", "output": "o", "polygons": "p", "model": "m", "map": "m", "reference": "r", "report": "h"}
+    names = kind.__dataclass_fields__
+    job = kind(**{k: v for k, v in required.items() if k in names})
+    assert from_json(to_json(job, "abc")) == (job, "abc")
+    assert set(job.outputs()) <= set(required.values()) | {""}
+
+
+def test_stages_nest_and_progress_never_moves_back():
+    recorder = Recorder()
+    with recorder.stage(0.2, 0.6):
+        recorder.set(0.5)
+        with recorder.stage(0.5, 1.0):
+            recorder.set(0.5)
+        recorder.set(0.1)
+    list(recorder.track([1, 2]))
+    assert recorder.positions == pytest.approx([0.2, 0.4, 0.4, 0.5, 0.6, 0.6, 0.6, 0.6, 1.0])
+
+
+def test_a_silent_progress_keeps_warnings_for_the_report():
+    progress = Progress()
+    progress.warning("take care")
+    assert progress.warnings == ["take care"]

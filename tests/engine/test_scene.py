@@ -1,0 +1,139 @@
+"""Scenes are read as they are: masks, scales, ENVI peculiarities, mirrored edges."""
+
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.windows import Window
+from synthetic import BANDS, HEIGHT, TRANSFORM, WIDTH, make_spectra, write_scene
+
+from spectrafilm.engine.errors import EngineError
+from spectrafilm.engine.scene import Scene
+
+
+def test_values_and_wavelengths_are_those_written(scene_path):
+    with Scene.open(str(scene_path)) as scene:
+        spectra, valid = scene.read(Window(10, 20, 30, 7), scene.bands)
+        np.testing.assert_array_equal(spectra, make_spectra()[:, 20:27, 10:40])
+        assert valid.all()
+        assert scene.wavelengths[1] == 450.0
+        assert scene.wavelengths[BANDS] == 1000.0
+
+
+def test_a_pixel_without_data_in_one_band_is_invalid_and_zero(tmp_path):
+    spectra = make_spectra()
+    spectra[3, 5, 6] = -1.0
+    spectra[0, 7, 8] = np.nan
+    spectra[1, 9, 9] = np.inf
+    path = write_scene(tmp_path / "gaps.tif", spectra)
+    with Scene.open(str(path)) as scene:
+        values, valid = scene.read(Window(0, 0, WIDTH, HEIGHT), scene.bands)
+    assert set(zip(*np.nonzero(~valid), strict=True)) == {(5, 6), (7, 8), (9, 9)}
+    assert not values[:, 5, 6].any()
+
+
+def test_scale_and_offset_are_applied_after_nodata_is_found(tmp_path):
+    raw = np.full((3, 4, 5), 2000, np.int16)
+    raw[:, 0, 0] = -99
+    with rasterio.open(tmp_path / "scaled.tif", "w", driver="GTiff", count=3, height=4, width=5, dtype="int16",
+                       crs="EPSG:32633", transform=TRANSFORM, nodata=-99) as dataset:  # fmt: skip
+        dataset.write(raw)
+        dataset.scales, dataset.offsets = (0.0001,) * 3, (0.5,) * 3
+    with Scene.open(str(tmp_path / "scaled.tif")) as scene:
+        values, valid = scene.read(Window(0, 0, 5, 4), scene.bands)
+    assert values[0, 1, 1] == pytest.approx(0.7)
+    assert not valid[0, 0]
+    assert valid.sum() == 19
+
+
+def test_a_float32_nodata_survives_the_way_through_float64(tmp_path):
+    spectra = make_spectra()
+    nodata = float(np.float32(-3.4028235e38))
+    spectra[:, 0, 0] = nodata
+    path = write_scene(tmp_path / "lowest.tif", spectra, nodata=nodata)
+    with Scene.open(str(path)) as scene:
+        _, valid = scene.read(Window(0, 0, WIDTH, HEIGHT), scene.bands)
+    assert not valid[0, 0]
+    assert valid.sum() == HEIGHT * WIDTH - 1
+
+
+def test_a_mask_band_makes_pixels_invalid(tmp_path):
+    mask = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    mask[:10] = 0
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        path = write_scene(tmp_path / "masked.tif", make_spectra(), nodata=None)
+        with rasterio.open(path, "r+") as dataset:
+            dataset.write_mask(mask)
+    with Scene.open(str(path)) as scene:
+        _, valid = scene.read(Window(0, 0, WIDTH, HEIGHT), scene.bands)
+    np.testing.assert_array_equal(valid, mask > 0)
+
+
+@pytest.mark.parametrize(("row", "column", "height", "width"), [(-16, -5, 40, 30), (60, 80, 64, 64), (-3, 0, 200, 10)])
+def test_beyond_its_edges_a_scene_is_mirrored(scene_path, row, column, height, width):
+    with Scene.open(str(scene_path)) as scene:
+        values, valid = scene.read_reflected(row, column, height, width, scene.bands[:3])
+    padded = np.pad(make_spectra()[:3], ((0, 0), (128, 128), (128, 128)), mode="symmetric")
+    np.testing.assert_array_equal(values, padded[:, 128 + row :, 128 + column :][:, :height, :width])
+    assert valid.all()
+
+
+@pytest.fixture
+def compressed_envi(tmp_path):
+    path = write_scene(tmp_path / "envi.bsq", make_spectra(), driver="ENVI", wavelengths=None)
+    header = path.with_suffix(".hdr")
+    text = header.read_text()
+    wavelengths = ", ".join(f"{w:.4f}" for w in np.linspace(0.45, 1.0, BANDS))
+    header.write_text(f"{text}file compression = 1\nwavelength units = Micrometers\nwavelength = {{{wavelengths}}}\n")
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    return path
+
+
+def test_a_compressed_envi_body_is_read_without_a_trace(compressed_envi):
+    before = {p.name for p in compressed_envi.parent.iterdir()}
+    with Scene.open(str(compressed_envi)) as scene:
+        spectra, _ = scene.read(Window(0, 30, WIDTH, 3), scene.bands)
+        assert scene.wavelengths[BANDS] == pytest.approx(1000.0)
+    np.testing.assert_array_equal(spectra, make_spectra()[:, 30:33])
+    assert {p.name for p in compressed_envi.parent.iterdir()} == before
+
+
+def test_the_header_of_an_envi_file_stands_for_its_body(compressed_envi):
+    with Scene.open(str(compressed_envi.with_suffix(".hdr"))) as scene:
+        assert scene.width == WIDTH
+
+
+def test_a_damaged_compressed_body_is_one_sentence(compressed_envi):
+    compressed_envi.write_bytes(compressed_envi.read_bytes()[:2000])
+    with pytest.raises(EngineError, match="damaged"):
+        Scene.open(str(compressed_envi))
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"), [(None, "does not exist"), (b"no raster at all", "not a raster that can be read")]
+)
+def test_what_is_no_raster_is_one_sentence(tmp_path, content, sentence):
+    path = tmp_path / "scene.tif"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(EngineError, match=sentence):
+        Scene.open(str(path))
+
+
+def test_a_scene_without_crs_is_refused_unless_one_is_given(tmp_path):
+    path = write_scene(tmp_path / "nowhere.tif", make_spectra(), crs=None)
+    with pytest.raises(EngineError, match="no coordinate reference system"):
+        Scene.open(str(path))
+    with Scene.open(str(path), "EPSG:32633") as scene:
+        assert scene.crs.to_epsg() == 32633
+
+
+def test_a_truncated_file_is_one_sentence(tmp_path):
+    # Without tags the directory stands at the front, so that the file opens.
+    path = write_scene(tmp_path / "cut.tif", make_spectra(), wavelengths=None)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with Scene.open(str(path)) as scene, pytest.raises(EngineError, match="cannot be read at row 60"):
+        scene.read(Window(0, 60, 10, 10), scene.bands)

@@ -1,0 +1,83 @@
+"""Unusable bands are dropped and named; scenes without usable data are refused in one sentence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import rasterio
+from synthetic import BANDS, HEIGHT, WIDTH, make_spectra, write_scene
+
+from spectrafilm.engine.errors import EngineError
+from spectrafilm.engine.scene import Scene
+from spectrafilm.engine.survey import survey_scene
+
+
+def survey_of(path):
+    with Scene.open(str(path)) as scene:
+        return survey_scene(scene)
+
+
+def test_bad_empty_and_constant_bands_are_dropped_by_name(tmp_path, progress):
+    spectra = make_spectra()
+    spectra[4] = np.nan
+    spectra[7] = -1.0
+    spectra[9] = 0.25
+    path = write_scene(tmp_path / "s.tif", spectra)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(2, bbl="0")
+    survey = survey_of(path)
+    dropped = {reason: [b.number for b in bands] for reason, bands in survey.dropped.items()}
+    assert dropped == {"bad": [2], "empty": [5, 8], "constant": [10]}
+    assert len(survey.bands) == BANDS - 4
+    survey.log(progress)
+    assert any("2 empty band(s) left out: 5 (546 nm), 8 (617 nm)" in m for m in progress.messages)
+
+
+def test_the_sample_holds_valid_pixels_only(tmp_path):
+    spectra = make_spectra()
+    spectra[:, :40] = -1.0
+    spectra[3, 50, 50] = np.inf
+    survey = survey_of(write_scene(tmp_path / "s.tif", spectra))
+    assert len(survey.pixels) == 40 * WIDTH - 1
+    assert np.isfinite(survey.pixels).all()
+    assert survey.valid_share == pytest.approx((40 * WIDTH - 1) / (HEIGHT * WIDTH))
+
+
+def test_a_band_that_spoils_many_pixels_is_pointed_out(tmp_path, progress):
+    spectra = make_spectra()
+    spectra[6, :, :40] = np.nan
+    survey = survey_of(write_scene(tmp_path / "s.tif", spectra))
+    survey.log(progress)
+    assert [b.number for b in survey.blocking] == [7]
+    assert "Band 7 (593 nm) alone has no data in 40%" in progress.warnings[0]
+
+
+def test_a_sparsely_filled_scene_is_read_until_there_is_data(tmp_path):
+    spectra = np.full((3, 1024, 1024), -1.0, np.float32)
+    spectra[:, 1000:, 1000:] = np.random.default_rng(0).random((3, 24, 24), np.float32)
+    survey = survey_of(write_scene(tmp_path / "s.tif", spectra, wavelengths=None))
+    assert len(survey.pixels) == 24 * 24
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda s: s[:2], "has 2 band\\(s\\); at least three"),
+        (lambda s: np.full_like(s, -1.0), "no valid pixel"),
+        (lambda s: np.full_like(s, np.nan), "no valid pixel"),
+        (lambda s: np.full_like(s, 0.5), "same value in every pixel"),
+        (lambda s: np.concatenate([s[:2], np.full_like(s[2:], 0.5)]), "Only 2 band"),
+    ],
+)
+def test_unusable_scenes_are_one_sentence(tmp_path, spoil, sentence):
+    path = write_scene(tmp_path / "s.tif", spoil(make_spectra()), wavelengths=None)
+    with pytest.raises(EngineError, match=sentence):
+        survey_of(path)
+
+
+def test_bands_that_are_never_valid_together_name_the_worst(tmp_path):
+    spectra = make_spectra()
+    spectra[0, :30] = np.nan
+    spectra[1, 30:] = np.nan
+    with pytest.raises(EngineError, match="band 2 .* has the most gaps"):
+        survey_of(write_scene(tmp_path / "s.tif", spectra))

@@ -1,0 +1,93 @@
+"""Networks learn what is there to learn, members and subsets stay apart, and a seed decides everything."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from spectrafilm.engine.ensemble import FilmEnsemble
+from spectrafilm.engine.methods import METHODS, scale_layers
+from spectrafilm.engine.networks import GeoDiffNetFilm
+from spectrafilm.engine.training import Samples, fit, predict_logits
+
+
+@pytest.fixture
+def samples():
+    """Classes that need both: the spectrum says one half of the answer, the features the other."""
+    rng = np.random.default_rng(0)
+    spectra = rng.normal(0, 1, (240, 8)).astype(np.float32)
+    features = rng.normal(0, 1, (240, 4)).astype(np.float32)
+    spectra[:, 0] += np.sign(spectra[:, 0])
+    features[:, 0] += np.sign(features[:, 0])
+    return Samples(spectra, features, 2 * (spectra[:, 0] > 0) + (features[:, 0] > 0), 4)
+
+
+@pytest.mark.parametrize("key", ["spectrafilm", "geodiffnet-f"])
+def test_fusion_needs_and_uses_both_inputs(samples, key, progress):
+    half = np.arange(240) < 160
+    network = fit(METHODS[key], samples, [half], 0, progress)[0].network
+    predicted = predict_logits(network, samples).mean(0).argmax(1)
+    assert (predicted == samples.targets)[~half].mean() > 0.75
+
+
+@pytest.mark.parametrize(("key", "ceiling"), [("spectral", 0.7), ("geodiffnet", 0.7)])
+def test_one_input_alone_cannot_tell_all_classes(samples, key, ceiling, progress):
+    half = np.arange(240) < 160
+    network = fit(METHODS[key], samples, [half], 0, progress)[0].network
+    predicted = predict_logits(network, samples).mean(0).argmax(1)
+    assert 0.3 < (predicted == samples.targets)[~half].mean() < ceiling
+
+
+@pytest.mark.parametrize("key", list(METHODS))
+def test_the_same_seed_gives_the_same_network(samples, key, progress):
+    everything = [np.ones(240, bool)]
+    first, second, other = (
+        predict_logits(fit(METHODS[key], samples, everything, seed, progress)[0].network, samples)
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, second)
+    assert np.abs(first - other).max() > 1e-3
+
+
+def test_a_subset_learns_nothing_from_pixels_outside_it(samples, progress):
+    flipped = Samples(samples.spectra, samples.features, samples.targets.copy(), 4)
+    half = np.arange(240) < 120
+    flipped.targets[~half] = 3 - flipped.targets[~half]
+    for key in METHODS:
+        one, two = (fit(METHODS[key], s, [half], 0, progress)[0].network for s in (samples, flipped))
+        np.testing.assert_allclose(predict_logits(one, samples), predict_logits(two, samples), atol=1e-5)
+
+
+def test_film_starts_as_the_identity():
+    torch.manual_seed(0)
+    spectra, features = torch.randn(5, 20), torch.randn(5, 7)
+    network = GeoDiffNetFilm(20, 7, 3).eval()
+    torch.testing.assert_close(network(spectra, features)[0], network.head(features))
+    ensemble = FilmEnsemble(2, 20, 7, 3)
+    assert not ensemble.scale.weight.any()
+    assert not ensemble.shift.weight.any()
+
+
+def test_members_of_an_ensemble_are_independent():
+    torch.manual_seed(0)
+    ensemble = FilmEnsemble(4, 6, 10, 3).eval()
+    spectra, features = torch.randn(5, 6), torch.randn(5, 10)
+    whole = ensemble(spectra, features)
+    part = ensemble.select([3, 1]).eval()(spectra, features)
+    torch.testing.assert_close(part, whole[[3, 1]])
+
+
+def test_one_pixel_a_class_can_be_trained_on(progress):
+    rng = np.random.default_rng(0)
+    samples = Samples(rng.normal(0, 1, (2, 6)).astype(np.float32), rng.normal(0, 1, (2, 8)).astype(np.float32),
+                      np.array([0, 1]), 2)  # fmt: skip
+    for method in METHODS.values():
+        logits = predict_logits(fit(method, samples, [np.ones(2, bool)], 0, progress)[0].network, samples)
+        assert np.isfinite(logits).all()
+
+
+def test_default_layers_are_carried_over_to_other_backbones():
+    assert scale_layers((5, 8, 10), 12) == (5, 8, 10)
+    assert scale_layers((8,), 16) == (11,)  # the end of the 32-pixel stage, as in the paper
+    assert scale_layers((7, 8), 16) == (10, 11)

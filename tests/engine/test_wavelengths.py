@@ -1,0 +1,92 @@
+"""Wavelengths come in nm from wherever a product keeps them, and match bands between scenes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import rasterio
+from synthetic import BANDS, make_spectra, write_scene
+
+from spectrafilm.engine.errors import EngineError
+from spectrafilm.engine.wavelengths import match_bands, read_band_spectra
+
+
+def spectra_of(path):
+    with rasterio.open(path) as dataset:
+        return read_band_spectra(dataset)
+
+
+@pytest.mark.parametrize(
+    ("tags", "nanometres"),
+    [
+        ({"wavelength": "0.55", "wavelength_units": "Micrometers"}, 550.0),
+        ({"wavelength": "550", "wavelength_units": "nm"}, 550.0),
+        ({"wavelength": "0.55"}, 550.0),
+        ({"wavelength": "2450"}, 2450.0),
+        ({"WAVELENGTH": "2.45", "WAVELENGTH_UNITS": "um"}, 2450.0),
+        ({"wavelength": "unknown"}, None),
+    ],
+)
+def test_band_tags_in_any_unit(tmp_path, tags, nanometres):
+    path = write_scene(tmp_path / "s.tif", make_spectra()[:3], wavelengths=None)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(1, **tags)
+    found = spectra_of(path)[0].wavelength
+    assert found == (None if nanometres is None else pytest.approx(nanometres))
+
+
+def test_a_zero_in_bbl_marks_a_bad_band(tmp_path):
+    path = write_scene(tmp_path / "s.tif", make_spectra()[:3])
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(2, bbl="0")
+    assert [s.good for s in spectra_of(path)] == [True, False, True]
+
+
+def test_gdal_imagery_domain(tmp_path):
+    path = write_scene(tmp_path / "s.tif", make_spectra()[:3], wavelengths=None)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(2, ns="IMAGERY", CENTRAL_WAVELENGTH_UM="0.665", FWHM_UM="0.031")
+    band = spectra_of(path)[1]
+    assert (band.wavelength, band.fwhm) == (pytest.approx(665.0), pytest.approx(31.0))
+
+
+def test_wavelengths_hidden_in_band_names(tmp_path):
+    path = write_scene(tmp_path / "s.tif", make_spectra()[:3], wavelengths=None)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.descriptions = ("band 1 (0.455400 Micrometers)", "Green 560 nm", "B4")
+    assert [s.wavelength for s in spectra_of(path)] == [pytest.approx(455.4), pytest.approx(560.0), None]
+
+
+def test_enmap_metadata_beside_the_image(tmp_path):
+    path = write_scene(tmp_path / "ENMAP01-X-SPECTRAL_IMAGE.TIF", make_spectra()[:3], wavelengths=None)
+    band = "<bandID><wavelengthCenterOfBand>{}</wavelengthCenterOfBand><FWHMOfBand>6.5</FWHMOfBand></bandID>"
+    bands = "".join(band.format(w) for w in (418.4, 424.0, 429.4))
+    text = f"<level_X><specific><bandCharacterisation>{bands}</bandCharacterisation></specific></level_X>"
+    (tmp_path / "ENMAP01-X-METADATA.XML").write_text(text)
+    assert [s.wavelength for s in spectra_of(path)] == [418.4, 424.0, 429.4]
+    assert spectra_of(path)[0].fwhm == 6.5
+
+
+def test_bands_are_matched_by_wavelength_whatever_their_order():
+    available = dict(enumerate([900.0, 452.0, 551.0, 648.0], 1))
+    assert match_bands([450.0, 550.0, 650.0], available) == [2, 3, 4]
+
+
+def test_missing_wavelengths_are_named():
+    with pytest.raises(EngineError, match=r"2 of the 4 wavelengths needed \(1600, 2200 nm\)"):
+        match_bands([550.0, 650.0, 1600.0, 2200.0], {1: 550.0, 2: 650.0}, tolerance=10.0)
+
+
+def test_two_wavelengths_never_share_a_band():
+    with pytest.raises(EngineError, match="no band for 1 of the 2"):
+        match_bands([550.0, 552.0], {1: 551.5, 2: 700.0}, tolerance=10.0)
+
+
+def test_a_coarser_sensor_is_refused():
+    fine = np.linspace(400, 1000, 100)
+    with pytest.raises(EngineError, match="has no band for"):
+        match_bands(fine, dict(enumerate(fine[::4], 1)))
+
+
+def test_every_band_of_the_scene_is_described(scene_path):
+    assert len(spectra_of(scene_path)) == BANDS

@@ -1,0 +1,145 @@
+"""The compute environment is found in a fixed order, made without touching QGIS, and never half there."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from qgis.core import QgsProcessingException, QgsSettings
+
+from spectrafilm.plugin import environment, settings
+from spectrafilm.plugin.environment import Installation
+
+
+@pytest.fixture(autouse=True)
+def clean(qgis_app, monkeypatch, tmp_path):
+    """No interpreter chosen, no environment made, and a list of requirements that is quick to install."""
+    for key in (settings.PYTHON, settings.ENVIRONMENT):
+        QgsSettings().remove(key)
+    monkeypatch.delenv(environment.VARIABLE, raising=False)
+    settings.set_environment_folder(tmp_path / "none")
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("# nothing\n")
+    monkeypatch.setattr(environment, "REQUIREMENTS", requirements)
+    yield requirements
+    for key in (settings.PYTHON, settings.ENVIRONMENT):
+        QgsSettings().remove(key)
+
+
+@pytest.fixture
+def made(tmp_path, feedback):
+    folder = tmp_path / "made"
+    environment.create(Installation(folder), feedback)
+    environment.mark_complete(folder)
+    return folder
+
+
+def test_the_setting_goes_before_the_variable_before_the_own_environment(made, tmp_path, monkeypatch):
+    assert environment.find_python() == str(environment.interpreter_of(made))
+    other = tmp_path / "python-of-the-variable"
+    other.symlink_to(sys.executable)
+    monkeypatch.setenv(environment.VARIABLE, str(other))
+    assert environment.find_python() == str(other)
+    settings.set_python_interpreter(sys.executable)
+    assert environment.find_python() == sys.executable
+
+
+def test_without_any_the_sentence_says_what_to_do():
+    with pytest.raises(QgsProcessingException, match="run 'Set up compute environment'"):
+        environment.find_python()
+
+
+@pytest.mark.parametrize("where", ["setting", "variable"])
+def test_an_interpreter_that_does_not_exist_is_named_with_its_origin(monkeypatch, where):
+    if where == "setting":
+        settings.set_python_interpreter("/nowhere/python")
+    else:
+        monkeypatch.setenv(environment.VARIABLE, "/nowhere/python")
+    with pytest.raises(QgsProcessingException) as caught:
+        environment.find_python()
+    origin = "Settings > Options > SpectraFiLM" if where == "setting" else "SPECTRAFILM_PYTHON"
+    assert "/nowhere/python" in str(caught.value)
+    assert f"{origin}, does not exist" in str(caught.value)
+
+
+def test_an_environment_is_current_until_the_requirements_change(made, clean):
+    assert environment.is_current(made)
+    clean.write_text("# something else\n")
+    assert environment.is_complete(made)
+    assert not environment.is_current(made)
+
+
+def test_a_broken_marker_is_no_current_environment(made):
+    (made / environment.MARKER).write_text("{")
+    assert not environment.is_current(made)
+
+
+def test_what_cannot_be_installed_leaves_nothing(tmp_path, clean, feedback):
+    clean.write_text("no-such-package==0.0.0\n")
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    with pytest.raises(QgsProcessingException, match="could not be installed; .*no-such-package"):
+        environment.create(Installation(tmp_path / "new", wheels=str(wheels)), feedback)
+    assert not (tmp_path / "new").exists()
+
+
+def test_wheels_are_installed_without_a_network(tmp_path, clean, feedback, monkeypatch):
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/nothing")
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    make_wheel(wheels / "tiny_part-1.0-py3-none-any.whl")
+    clean.write_text("tiny-part==1.0\n")
+    environment.create(Installation(tmp_path / "new", wheels=str(wheels)), feedback)
+    site = next((tmp_path / "new").rglob("site-packages"))
+    assert (site / "tiny_part.py").is_file()
+    assert feedback.positions == sorted(feedback.positions)
+
+
+def make_wheel(path):
+    """The smallest wheel there is."""
+    import zipfile
+
+    info = "tiny_part-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("tiny_part.py", "")
+        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-part\nVersion: 1.0\n")
+        tags = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        wheel.writestr(f"{info}/WHEEL", tags)
+        wheel.writestr(f"{info}/RECORD", f"tiny_part.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+
+
+def test_cancelling_leaves_nothing(tmp_path, feedback):
+    canceller = threading.Timer(0.5, feedback.cancel)
+    canceller.start()
+    with pytest.raises(QgsProcessingException, match="cancelled"):
+        environment.create(Installation(tmp_path / "new"), feedback)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path, feedback):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    with pytest.raises(QgsProcessingException, match="not empty and no environment"):
+        environment.create(Installation(tmp_path / "mine"), feedback)
+    assert (tmp_path / "mine" / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize("base", ["/nowhere/python3", "old"])
+def test_a_base_interpreter_that_will_not_do_is_one_sentence(tmp_path, feedback, base):
+    if base == "old":
+        old = tmp_path / "python3"
+        old.write_text("#!/bin/sh\necho 3 8\n")
+        old.chmod(0o755)
+        base = str(old)
+    with pytest.raises(QgsProcessingException, match=r"Python 3.10 or newer is needed .*(3\.8|none|nowhere)"):
+        environment.create(Installation(tmp_path / "new", base=base), feedback)
+    assert not (tmp_path / "new").exists()
+
+
+def test_qgis_itself_is_never_taken_for_python(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "qgis-bin.exe"))
+    assert Path(environment._base_interpreter("")).name.startswith("python")
+    assert os.access(environment._base_interpreter(""), os.X_OK)

@@ -1,0 +1,158 @@
+"""Labels are taken as QGIS has them: selections, filters, other systems, invalid shapes, styles."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from in_qgis import POLYGONS, SCENE
+from qgis.core import (
+    QgsCategorizedSymbolRenderer,
+    QgsCoordinateReferenceSystem,
+    QgsFeature,
+    QgsFillSymbol,
+    QgsGeometry,
+    QgsProcessing,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeatureSourceDefinition,
+    QgsProcessingParameterFeatureSource,
+    QgsProcessingParameters,
+    QgsProject,
+    QgsRasterLayer,
+    QgsRendererCategory,
+    QgsVectorLayer,
+)
+
+from spectrafilm.plugin.polygon_source import Legend, export_features, read_legend
+
+UTM = QgsCoordinateReferenceSystem("EPSG:32633")
+SQUARE = "Polygon((380000 5780000, 380100 5780000, 380100 5780100, 380000 5780100, 380000 5780000))"
+BOW_TIE = "Polygon((380000 5780000, 380100 5780100, 380100 5780000, 380000 5780100, 380000 5780000))"
+CURVE = "CurvePolygon(CircularString(380000 5780000, 380050 5780050, 380100 5780000, 380050 5779950, 380000 5780000))"
+MULTI = "MultiPolygonZ(((380000 5780000 5, 380010 5780000 5, 380010 5780010 5, 380000 5780000 5)))"
+
+
+def memory_layer(features, crs="EPSG:32633", field="class:string", kind="Polygon"):
+    layer = QgsVectorLayer(f"{kind}?crs={crs}&field={field}", "labels", "memory")
+    for value, wkt in features:
+        feature = QgsFeature(layer.fields())
+        feature.setAttribute(0, value)
+        feature.setGeometry(QgsGeometry.fromWkt(wkt))
+        assert layer.dataProvider().addFeature(feature)
+    return layer
+
+
+@pytest.fixture
+def export(qgis_app, feedback, tmp_path):
+    """Export as an algorithm would; returns the GeoJSON features."""
+
+    def run(layer, field="class", legend=None, selected=False):
+        context = QgsProcessingContext()
+        QgsProject.instance().addMapLayer(layer, False)
+        value = QgsProcessingFeatureSourceDefinition(layer.id(), selected) if selected else layer.id()
+        context.setProject(QgsProject.instance())
+        definition = QgsProcessingParameterFeatureSource("P", "", [QgsProcessing.SourceType.TypeVectorAnyGeometry])
+        source = QgsProcessingParameters.parameterAsSource(definition, {"P": value}, context)
+        path = tmp_path / "labels.geojson"
+        export_features(source, field, legend or Legend(), UTM, path, context, feedback)
+        return json.loads(path.read_text())["features"]
+
+    yield run
+    QgsProject.instance().clear()
+
+
+def classes_of(features):
+    return [f["properties"]["class"] for f in features]
+
+
+def test_a_memory_layer(export, feedback):
+    assert classes_of(export(memory_layer([("roof", SQUARE), ("tree", MULTI)]))) == ["roof", "tree"]
+    assert feedback.infos == ["Labels in EPSG:32633, scene in EPSG:32633."]
+
+
+def test_selected_features_only(export):
+    layer = memory_layer([("a", SQUARE), ("b", SQUARE), ("c", SQUARE)])
+    layer.selectByExpression("class = 'b'")
+    assert classes_of(export(layer, selected=True)) == ["b"]
+
+
+def test_an_empty_selection_is_one_sentence(export):
+    with pytest.raises(QgsProcessingException, match="hold no features"):
+        export(memory_layer([("a", SQUARE)]), selected=True)
+
+
+def test_a_filter_of_the_layer(export):
+    layer = QgsVectorLayer(POLYGONS, "labels", "ogr")
+    assert layer.setSubsetString("class = 'Water'")
+    assert set(classes_of(export(layer))) == {"Water"}
+
+
+def test_another_coordinate_system_is_reprojected_and_both_are_named(export, feedback):
+    lonlat = "Polygon((13.0 52.0, 13.001 52.0, 13.001 52.001, 13.0 52.0))"
+    feature = export(memory_layer([("a", lonlat)], crs="EPSG:4326"))[0]
+    x, y = feature["geometry"]["coordinates"][0][0]
+    assert (x, y) == (pytest.approx(362710, abs=100), pytest.approx(5763000, abs=1000))
+    assert feedback.infos == ["Labels in EPSG:4326, scene in EPSG:32633; the labels are reprojected."]
+
+
+def test_invalid_geometries_are_repaired_and_counted(export, feedback):
+    features = export(memory_layer([("a", BOW_TIE), ("b", SQUARE)]))
+    assert feedback.warnings == ["1 invalid geometrie(s) were repaired."]
+    assert features[0]["geometry"]["type"] == "MultiPolygon"
+    areas = [QgsGeometry.fromWkt(SQUARE).area()]
+    assert len(features[0]["geometry"]["coordinates"]) == 2
+    assert areas
+
+
+def test_curves_become_polygons(export):
+    geometry = export(memory_layer([("a", CURVE)], kind="CurvePolygon"))[0]["geometry"]
+    assert geometry["type"] == "Polygon"
+    assert len(geometry["coordinates"][0]) > 10
+
+
+def test_numbers_and_nothing_are_classes_and_no_class(export):
+    features = export(memory_layer([(3.0, SQUARE), (None, SQUARE)], field="class:double"))
+    assert classes_of(features) == ["3", None]
+
+
+def test_a_missing_field_names_those_there_are(export):
+    with pytest.raises(QgsProcessingException, match="no field 'klass' \\(they have class\\)"):
+        export(memory_layer([("a", SQUARE)]), field="klass")
+
+
+def test_labels_without_a_coordinate_system_are_one_sentence(export):
+    layer = memory_layer([("a", SQUARE)])
+    layer.setCrs(QgsCoordinateReferenceSystem())
+    with pytest.raises(QgsProcessingException, match="have no coordinate reference system"):
+        export(layer)
+
+
+def styled(layer, categories, attribute="class"):
+    symbols = [(v, label, QgsFillSymbol.createSimple({"color": colour})) for v, label, colour in categories]
+    layer.setRenderer(QgsCategorizedSymbolRenderer(attribute, [QgsRendererCategory(v, s, t) for v, t, s in symbols]))
+    return layer
+
+
+def test_names_and_colours_come_from_the_categorized_style(export):
+    layer = styled(memory_layer([(2, SQUARE), (7, SQUARE)], field="class:int"),
+                   [(7, "Roof", "#ff0000"), (2, "Tree", "#008000"), ("", "others", "#000000")])  # fmt: skip
+    legend = read_legend(layer, "class")
+    assert legend == Legend(("7", "2"), ("Roof", "Tree"), ("#ff0000", "#008000"))
+    assert classes_of(export(layer, legend=legend)) == ["Tree", "Roof"]
+
+
+def test_a_style_by_another_field_is_left_alone(qgis_app):
+    assert read_legend(styled(memory_layer([("a", SQUARE)]), [("a", "A", "#ff0000")], "other"), "class") == Legend()
+
+
+def test_the_style_file_beside_a_layer_is_read(qgis_app):
+    legend = read_legend(QgsVectorLayer(POLYGONS, "labels", "ogr"), "class")
+    assert legend.names[0] == "Water"
+    assert len(set(legend.colours)) == 10
+
+
+def test_the_sample_scene_opens_with_its_style(qgis_app):
+    layer = QgsRasterLayer(SCENE, "scene")
+    assert layer.isValid()
+    assert layer.bandCount() == 80

@@ -1,0 +1,95 @@
+"""The toolbox: ids and keys that scripts rely on, help everywhere, models that hold together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from qgis.core import QgsApplication, QgsProcessingModelAlgorithm, QgsProcessingParameterDefinition
+
+KEYS = {
+    "selectbands": (["INPUT", "METHOD", "BANDS", "STRETCH_LOW", "STRETCH_HIGH"], ["OUTPUT"]),
+    "extractfeatures": (
+        ["INPUT", "BACKBONE", "COMPOSITES", "LAYERS", "TIMESTEPS", "STRIDE", "DEVICE", "SEED"], ["OUTPUT"]),
+    "trainfilm": (
+        ["INPUT", "POLYGONS", "CLASS_FIELD", "METHOD", "FEATURES", "BACKBONE", "COMPOSITES", "LAYERS", "TIMESTEPS",
+         "DEVICE", "SEED"],
+        ["MODEL", "REPORT", "OVERALL_ACCURACY", "AVERAGE_ACCURACY", "KAPPA"]),
+    "predictmap": (
+        ["INPUT", "MODEL", "FEATURES", "DEVICE"], ["OUTPUT", "CONFIDENCE", "PROBABILITIES", "UNCERTAINTY"]),
+    "assessaccuracy": (
+        ["MAP", "REFERENCE", "CLASS_FIELD"], ["REPORT", "OVERALL_ACCURACY", "AVERAGE_ACCURACY", "KAPPA"]),
+    "setupenvironment": (["FOLDER"], ["PYTHON"]),
+}  # fmt: skip
+MANDATORY = {"INPUT", "POLYGONS", "CLASS_FIELD", "MODEL", "MAP", "REFERENCE"}
+MODELS = {"map_from_polygons": "Map from polygons", "all_single_steps": "All single steps"}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_keys_are_those_that_scripts_rely_on(provider, name):
+    algorithm = provider.algorithm(name)
+    inputs, outputs = KEYS[name]
+    definitions = [d.name() for d in algorithm.parameterDefinitions()]
+    assert [key for key in definitions if key in inputs] == inputs
+    assert set(outputs) <= {o.name() for o in algorithm.outputDefinitions()}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_only_what_a_person_must_decide_is_mandatory(provider, name):
+    optional = QgsProcessingParameterDefinition.Flag.FlagOptional
+    for definition in provider.algorithm(name).parameterDefinitions():
+        if definition.isDestination() or definition.flags() & optional:
+            continue
+        assert definition.defaultValue() is not None or definition.name() in MANDATORY
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_every_algorithm_and_parameter_explains_itself(provider, name):
+    algorithm = provider.algorithm(name)
+    assert algorithm.id() == f"spectrafilm:{name}"
+    assert len(algorithm.shortHelpString()) > 80
+    assert Path(algorithm.svgIconPath()).is_file()
+    assert not algorithm.icon().isNull()
+    for definition in algorithm.parameterDefinitions():
+        assert len(definition.help()) > 15, definition.name()
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_algorithms_make_fresh_instances(provider, name):
+    algorithm = provider.algorithm(name)
+    copy = algorithm.create()
+    assert copy is not algorithm
+    assert copy.id() == algorithm.id()
+
+
+@pytest.mark.parametrize(("name", "title"), MODELS.items())
+def test_models_are_offered_and_can_run(provider, name, title):
+    model = provider.algorithm(name)
+    assert isinstance(model, QgsProcessingModelAlgorithm)
+    assert model.displayName() == title
+    ok, reason = model.canExecute()
+    assert ok, reason
+    ok, problems = model.validate()
+    assert ok, problems
+    assert all(child.algorithm().id().startswith("spectrafilm:") for child in model.childAlgorithms().values())
+    copy = model.create()
+    assert copy.displayName() == title
+    assert [d.name() for d in copy.parameterDefinitions()] == [d.name() for d in model.parameterDefinitions()]
+
+
+def test_everything_is_gone_after_unloading(qgis_app, qgis_processing):
+    from spectrafilm.plugin.plugin import SpectraFilmPlugin
+
+    registry = QgsApplication.processingRegistry()
+    plugin = SpectraFilmPlugin(None)
+    plugin.initProcessing()
+    assert registry.algorithmById("spectrafilm:trainfilm") is not None
+    plugin.unload()
+    assert registry.providerById("spectrafilm") is None
+    plugin.unload()
+
+
+def test_without_an_environment_everything_still_registers(provider, monkeypatch):
+    monkeypatch.delenv("SPECTRAFILM_PYTHON")
+    provider.refreshAlgorithms()
+    assert {a.name() for a in provider.algorithms()} == {*KEYS, *MODELS}

@@ -1,0 +1,86 @@
+"""The main job from the shell: polygons to map to report, through qgis_process; run by `make demo`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+from qgis_shell import QgisShell
+
+SAMPLE = ROOT / "resources" / "sample"
+
+
+def main() -> int:
+    """Train, map, assess and draw; the exit status of the first step that fails."""
+    arguments = parse()
+    out = arguments.out.absolute()
+    out.mkdir(parents=True, exist_ok=True)
+    shell = QgisShell(arguments.plugins.absolute(), arguments.profile.absolute(), str(arguments.python.absolute()))
+    steps = {
+        "trainfilm": {
+            "INPUT": arguments.scene, "POLYGONS": arguments.polygons, "CLASS_FIELD": arguments.class_field,
+            "MODEL": out / "model.safetensors", "REPORT": out / "training.html",
+        },
+        "predictmap": {
+            "INPUT": arguments.scene, "MODEL": out / "model.safetensors", "OUTPUT": out / "map.tif",
+            "CONFIDENCE": out / "confidence.tif",
+        },
+    }  # fmt: skip
+    if arguments.reference:
+        steps["assessaccuracy"] = {
+            "MAP": out / "map.tif", "REFERENCE": arguments.reference, "CLASS_FIELD": arguments.class_field,
+            "REPORT": out / "accuracy.html",
+        }  # fmt: skip
+    for algorithm, parameters in steps.items():
+        print(f"\n=== spectrafilm:{algorithm} ===", flush=True)
+        answer = shell.run(f"spectrafilm:{algorithm}", parameters, show=True)
+        if answer.status:
+            return answer.status
+    drawn = subprocess.run([str(arguments.python.absolute()), str(ROOT / "tools" / "overview.py"), arguments.scene,
+                            str(out / "map.tif"), str(out / "confidence.tif"), str(out / "overview.png")],
+                           check=False)  # fmt: skip
+    summarise(out, bool(arguments.reference))
+    return drawn.returncode
+
+
+def parse() -> argparse.Namespace:
+    """The command line; without a scene it is the sample scene."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("--plugins", "--profile", "--python", "--out"):
+        parser.add_argument(name, type=Path, required=True)
+    for name in ("--scene", "--polygons", "--class-field", "--reference"):
+        parser.add_argument(name, default="")
+    arguments = parser.parse_args()
+    own = [arguments.scene, arguments.polygons, arguments.class_field]
+    if not any(own):
+        arguments.scene, arguments.polygons = str(SAMPLE / "scene.tif"), str(SAMPLE / "polygons.gpkg")
+        arguments.class_field, arguments.reference = "class", str(SAMPLE / "reference.gpkg")
+    elif not all(own):
+        parser.error("SCENE, POLYGONS and CLASS_FIELD belong together; give all three.")
+    return arguments
+
+
+def summarise(out: Path, assessed: bool) -> None:
+    """Print the figures and where everything is."""
+    report = out / ("accuracy.json" if assessed else "training.json")
+    how = "on the independent reference" if assessed else "cross-validated by polygon"
+    accuracy = json.loads(report.read_text(encoding="utf-8"))["accuracy"]
+    print(f"\n=== Accuracy {how} ===")
+    if accuracy is None:
+        print("Not validated: draw at least two polygons a class.")
+    else:
+        for key, name in (("overall", "OA"), ("average", "AA"), ("kappa", "kappa")):
+            figure = accuracy[key]
+            print(f"{name:6}{figure['value']:6.1f} %   (95 % interval {figure['low']:.1f} to {figure['high']:.1f})")
+    print(f"\nResults in {out}:")
+    for path in sorted(out.iterdir()):
+        print(f"  {path.name}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
