@@ -1,0 +1,1 @@
+"""Measurements: accuracy on real scenes, speed and memory."""

@@ -1,0 +1,1 @@
+"""The main job on real scenes, against classical classifiers under the same labels."""

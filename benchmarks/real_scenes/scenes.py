@@ -1,0 +1,163 @@
+"""The real scenes and how their labels are divided into training and test polygons."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio.features import shapes
+
+from spectrafilm.engine.folds import split_by_polygon
+from spectrafilm.engine.labels import Labels, label_pixels
+from spectrafilm.engine.polygons import LandCoverClass, class_order, make_classes, read_features, to_parts
+from spectrafilm.engine.progress import Recorder
+from spectrafilm.engine.scene import Scene
+from spectrafilm.engine.survey import survey_scene
+from spectrafilm.tools.qgis_shell import QgisShell
+
+POTSDAM = {1: "roof", 2: "pavement", 3: "low vegetation", 4: "tree", 5: "soil", 6: "water"}
+
+
+@dataclass(frozen=True)
+class RealScene:
+    """One scene of the data folder.
+
+    Attributes:
+        name, title: for files and for people.
+        scene: path in the data folder.
+        labels: a polygon layer, or the training and the validation label raster.
+        field: class field of the polygon layer.
+        protocol: how test pixels are kept apart.
+    """
+
+    name: str
+    title: str
+    scene: str
+    labels: tuple[str, ...]
+    field: str
+    protocol: str
+
+
+BY_POLYGON = "5-fold by polygon"
+ENMAP_LABELS = "enmap_berlin/LandCov_BerlinUrbanGradient.shp"
+SCENES = {
+    s.name: s
+    for s in (
+        RealScene("enmap_berlin", "EnMAP Berlin (30 m, 177 bands)", "enmap_berlin/EnMAP_BerlinUrbanGradient.bsq",
+                  (ENMAP_LABELS,), "Level_2", BY_POLYGON),
+        RealScene("hymap_berlin", "HyMap Berlin (9 m, 111 bands)",
+                  "hymap_berlin/HyMap02_Berlin_Urban_Gradient_2009.bsq",
+                  ("hymap_berlin/LandCov_Vec_Berlin_Urban_Gradient_2009.shp",), "Level_2", BY_POLYGON),
+        RealScene("aerial_berlin", "Aerial Berlin (3.6 m, 4 bands)",
+                  "aerial_berlin/HighResolution_BerlinUrbanGradient.bsq", (ENMAP_LABELS,), "Level_2", BY_POLYGON),
+        RealScene("enmap_potsdam", "EnMAP Potsdam (30 m, 218 bands)", "enmap_potsdam/enmap_potsdam.tif",
+                  ("enmap_potsdam/labels_train.tif", "enmap_potsdam/labels_validation.tif"), "class",
+                  "training tiles to validation tiles"),
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Split:
+    """Training polygons as a GeoJSON file, the pixels they label, and the pixels to test on."""
+
+    polygons: Path
+    crs: str
+    training: Labels
+    testing: Labels
+
+
+class LabelledScene:
+    """A real scene with its labels as single-part polygons.
+
+    Args:
+        data: folder of the real scenes.
+        folder: where polygon files are written.
+        shell: QGIS, which takes multipart features apart.
+    """
+
+    def __init__(self, real: RealScene, data: Path, folder: Path, shell: QgisShell) -> None:
+        self.real = real
+        self.path = str(data / real.scene)
+        self._folder = folder
+        self._progress = Recorder()
+        sources = [str(data / name) for name in real.labels]
+        layers = [self._single_parts(sources[0], shell)] if len(sources) == 1 else [_polygonize(s) for s in sources]
+        self._features: list[dict[str, Any]] = [feature for layer in layers for feature in layer]
+        first = len(layers[0])
+        with Scene.open(self.path) as scene:
+            self._shape, self._transform, self._crs = (scene.height, scene.width), scene.transform, scene.crs
+            survey = survey_scene(scene)
+            self.bands = survey.bands
+            raster = scene.read_pixels(rasterio.windows.Window(0, 0, scene.width, scene.height), survey.bands)
+        self.crs = f"EPSG:{self._crs.to_epsg()}"
+        self.pixels = raster.reshape(len(survey.bands), *self._shape)
+        everything = self._write(self._features, folder / "polygons.geojson")
+        self.polygons = everything
+        named = read_features(str(everything), real.field, self._progress)
+        self.classes: list[LandCoverClass] = make_classes(sorted({name for name, _ in named}, key=class_order))
+        self.labels = self._label(everything)
+        self._in_first = self.labels.polygons < first
+
+    def splits(self, seed: int) -> Iterator[Split]:
+        """Training and test labels of every fold."""
+        if len(self.real.labels) == 2:
+            yield self._split(~self._in_first, self._folder / "train.geojson")
+            return
+        folds = split_by_polygon(self.labels, self.classes, seed, self._progress)
+        for number, testing in enumerate(folds.testing):
+            yield self._split(testing, self._folder / f"train-{seed}-{number}.geojson")
+
+    def spectra(self, labels: Labels) -> np.ndarray:
+        """Spectra (n, bands) of labelled pixels."""
+        return self.pixels[:, labels.rows, labels.columns].T
+
+    def _split(self, testing: np.ndarray, path: Path) -> Split:
+        tested = set(self.labels.polygons[testing].tolist())
+        polygons = [f for i, f in enumerate(self._features) if i not in tested]
+        self._write(polygons, path)
+        train = self._label(path)
+        test = self.labels.select(testing)
+        # A pixel that small polygons of both sides share trains, and so must not test.
+        taken = set((train.rows * self._shape[1] + train.columns).tolist())
+        apart = [p not in taken for p in (test.rows * self._shape[1] + test.columns).tolist()]
+        return Split(path, self.crs, train, test.select(np.array(apart)))
+
+    def _label(self, path: Path) -> Labels:
+        features = read_features(str(path), self.real.field, self._progress)
+        parts = to_parts(features, self.classes, self._transform, self.crs, self._crs)
+        assert len(parts) == len(features), "every feature is one part"  # noqa: S101
+        labels = label_pixels(parts, self.classes, *self._shape, self._progress)
+        valid = np.isfinite(self.pixels[:, labels.rows, labels.columns]).all(0)
+        return labels.select(valid)
+
+    def _single_parts(self, path: str, shell: QgisShell) -> list[dict[str, Any]]:
+        fixed, parts = self._folder / "fixed.gpkg", self._folder / "parts.geojson"
+        for algorithm, source, target in (("fixgeometries", path, fixed), ("multiparttosingleparts", fixed, parts)):
+            answer = shell.run(f"native:{algorithm}", {"INPUT": source, "OUTPUT": target})
+            if answer.status:
+                raise SystemExit(answer.output)
+        return list(json.loads(parts.read_text(encoding="utf-8"))["features"])
+
+    def _write(self, features: Sequence[dict[str, Any]], path: Path) -> Path:
+        code = self._crs.to_epsg()
+        crs = {"type": "name", "properties": {"name": f"urn:ogc:def:crs:EPSG::{code}"}}
+        collection = {"type": "FeatureCollection", "crs": crs, "features": list(features)}
+        path.write_text(json.dumps(collection), encoding="utf-8")
+        return path
+
+
+def _polygonize(path: str) -> list[dict[str, Any]]:
+    """The areas of a label raster as features with a field `class`."""
+    with rasterio.open(path) as dataset:
+        values = dataset.read(1)
+        areas = shapes(values, mask=values > 0, transform=dataset.transform)
+        return [
+            {"type": "Feature", "properties": {"class": POTSDAM[int(value)]}, "geometry": geometry}
+            for geometry, value in areas
+        ]
