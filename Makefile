@@ -22,6 +22,8 @@ help:
 	@echo "make test            set up everything, check style and types, run all tests"
 	@echo "make test-qgis344    run the tests in QGIS 3.44 (Debian 13 in a chroot; root, 3 GB)"
 	@echo "make package         a zip for the plugin manager, in $(BUILD)/"
+	@echo "make benchmark-accuracy benchmark-speed   measure, and write docs/real_scenes.md and docs/speed.md"
+	@echo "make screenshots     make the pictures of the user guide"
 	@echo "make models sample   make the ready-made models and the sample scene anew"
 
 .PHONY: system
@@ -70,9 +72,21 @@ test: lint types test-engine test-qgis
 test-qgis344: environment
 	sh tools/test_qgis344.sh $(BUILD)/trixie $(ENGINE)
 
-.PHONY: package models sample
+.PHONY: package models sample screenshots benchmark-accuracy benchmark-speed
 package: | system
 	$(SYSTEM) tools/package.py $(BUILD)
+
+# The desktop on a virtual screen (Debian's xvfb), with the results of the demo.
+screenshots: demo
+	QGIS_PLUGINPATH=$(CURDIR)/$(PLUGINS) QGIS_CUSTOM_CONFIG_PATH=$(CURDIR)/$(PROFILE) SPECTRAFILM_ROOT=$(CURDIR) \
+	    xvfb-run -a -s "-screen 0 1400x900x24" qgis --noversioncheck --nologo --code tools/screenshots.py
+
+BENCHMARK = PYTHONPATH=$(PLUGINS) $(ENGINE) -m spectrafilm.benchmarks
+benchmark-accuracy: environment
+	$(BENCHMARK).real_scenes --python $(CURDIR)/$(ENGINE)
+
+benchmark-speed: environment
+	$(BENCHMARK).speed
 
 models: system
 	QT_QPA_PLATFORM=offscreen PYTHONPATH=$(PLUGINS) $(SYSTEM) -m spectrafilm.tools.build_models

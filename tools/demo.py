@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ def main() -> int:
     arguments = parse()
     out = arguments.out.absolute()
     out.mkdir(parents=True, exist_ok=True)
+    if not arguments.scene:
+        use_sample(arguments, out / "labels")
     shell = QgisShell(arguments.plugins.absolute(), arguments.profile.absolute(), str(arguments.python.absolute()))
     steps = {
         "trainfilm": {
@@ -57,12 +60,19 @@ def parse() -> argparse.Namespace:
         parser.add_argument(name, default="")
     arguments = parser.parse_args()
     own = [arguments.scene, arguments.polygons, arguments.class_field]
-    if not any(own):
-        arguments.scene, arguments.polygons = str(SAMPLE / "scene.tif"), str(SAMPLE / "polygons.gpkg")
-        arguments.class_field, arguments.reference = "class", str(SAMPLE / "reference.gpkg")
-    elif not all(own):
+    if any(own) and not all(own):
         parser.error("SCENE, POLYGONS and CLASS_FIELD belong together; give all three.")
     return arguments
+
+
+def use_sample(arguments: argparse.Namespace, folder: Path) -> None:
+    """Fill in the sample scene, with copies of its labels: QGIS changes a GeoPackage by opening it."""
+    folder.mkdir(exist_ok=True)
+    for path in SAMPLE.glob("*.gpkg"):
+        for source in (path, path.with_suffix(".qml")):
+            shutil.copyfile(source, folder / source.name)
+    arguments.scene, arguments.class_field = str(SAMPLE / "scene.tif"), "class"
+    arguments.polygons, arguments.reference = str(folder / "polygons.gpkg"), str(folder / "reference.gpkg")
 
 
 def summarise(out: Path, assessed: bool) -> None:

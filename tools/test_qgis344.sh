@@ -2,7 +2,13 @@
 # Run the QGIS tests in QGIS 3.44 of Debian 13, in a chroot, with the engine of this machine.
 #
 # usage: test_qgis344.sh FOLDER ENGINE_PYTHON      (root or sudo; 3 GB; five minutes the first time)
+# Ends with status 75 where the chroot cannot be built.
 set -eu
+
+cannot_build() {
+    [ ! -e "$root.log" ] || tail -n 20 "$root.log" >&2
+    exit 75
+}
 
 root=$(realpath -m "$1")
 engine=$(realpath -s "$2")
@@ -10,24 +16,26 @@ project=$(pwd)
 tests="tests/plugin tests/algorithms tests/shell"
 
 if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null 2>&1 || cannot_build
     exec sudo -- "$0" "$@"
 fi
 # Mounts are made in a namespace of their own and so end with this script, however it ends.
 if [ "${SPECTRAFILM_UNSHARED:-}" = "" ]; then
+    unshare --mount true || cannot_build
     SPECTRAFILM_UNSHARED=1 exec unshare --mount -- "$0" "$@"
 fi
 
 if ! command -v debootstrap >/dev/null 2>&1; then
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends debootstrap >/dev/null
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends debootstrap >/dev/null || cannot_build
 fi
 if [ ! -e "$root/ready" ]; then
     rm -rf "$root"
     mkdir -p "$root"
-    debootstrap --variant=minbase trixie "$root" >"$root.log" 2>&1 || { tail -n 20 "$root.log" >&2; exit 1; }
+    debootstrap --variant=minbase trixie "$root" >"$root.log" 2>&1 || cannot_build
     sed 's/ trixie / trixie-backports /' "$root/etc/apt/sources.list" >"$root/etc/apt/sources.list.d/backports.list"
     chroot "$root" sh -c 'export DEBIAN_FRONTEND=noninteractive; apt-get update -qq &&
         apt-get install -y -qq --no-install-recommends -t trixie-backports qgis python3-qgis python3-venv' \
-        >>"$root.log" 2>&1 || { tail -n 20 "$root.log" >&2; exit 1; }
+        >>"$root.log" 2>&1 || cannot_build
     chroot "$root" python3 -m venv --system-site-packages /tests
     touch "$root/ready"
 fi

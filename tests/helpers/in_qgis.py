@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,11 @@ from qgis.core import QgsProcessingFeedback
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "resources" / "sample"
 SCENE = str(SAMPLE / "scene.tif")
-POLYGONS = str(SAMPLE / "polygons.gpkg")
-REFERENCE = str(SAMPLE / "reference.gpkg")
+# Copies, because QGIS changes a GeoPackage by opening it.
+_COPIES = tempfile.TemporaryDirectory(prefix="spectrafilm-sample-")
+shutil.copytree(SAMPLE, _COPIES.name, dirs_exist_ok=True)
+POLYGONS = str(Path(_COPIES.name) / "polygons.gpkg")
+REFERENCE = str(Path(_COPIES.name) / "reference.gpkg")
 CLASSES = ["Water", "Asphalt", "Flat roof", "Tile roof", "Bare soil", "Stubble", "Crop", "Grassland",
            "Broadleaved trees", "Conifers"]  # fmt: skip
 

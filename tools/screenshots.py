@@ -1,0 +1,100 @@
+"""Pictures of the desktop for the user guide; run inside QGIS by `make screenshots`, after `make demo`.
+
+Arguments come from the environment, since QGIS passes none on: SPECTRAFILM_ROOT is the project's folder.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import processing
+from qgis.core import QgsApplication, QgsProject, QgsRasterLayer, QgsVectorLayer
+from qgis.PyQt.QtCore import QTimer
+from qgis.PyQt.QtWidgets import QApplication, QDockWidget, QWidget
+from qgis.utils import iface
+
+ROOT = Path(os.environ["SPECTRAFILM_ROOT"])
+SAMPLE = ROOT / "resources" / "sample"
+DEMO = ROOT / "build" / "demo"
+IMAGES = ROOT / "docs" / "images"
+SETTLE_MS = 3000
+
+
+def grab(widget: QWidget, name: str) -> None:
+    """Save what a window shows."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    widget.grab().save(str(IMAGES / name))
+
+
+def steps() -> Iterator[None]:
+    """One picture after another; every `yield` lets QGIS draw."""
+    window = iface.mainWindow()
+    window.resize(1400, 900)
+    project = QgsProject.instance()
+    scene = QgsRasterLayer(str(SAMPLE / "scene.tif"), "Scene")
+    polygons = QgsVectorLayer(str(DEMO / "labels" / "polygons.gpkg"), "Training polygons", "ogr")
+    project.addMapLayers([scene, polygons])
+    for dock in window.findChildren(QDockWidget):
+        dock.setVisible(dock.objectName() in ("Layers", "ProcessingToolbox"))
+    iface.mapCanvas().setExtent(scene.extent())
+    toolbox = window.findChild(QDockWidget, "ProcessingToolbox")
+    toolbox.searchBox.setText("SpectraFiLM")
+    yield
+    grab(window, "desktop_polygons.png")
+
+    parameters = {"INPUT": scene.id(), "POLYGONS": polygons.id(), "CLASS_FIELD": "class"}
+    dialog = processing.createAlgorithmDialog("spectrafilm:trainfilm", parameters)
+    dialog.resize(900, 640)
+    dialog.show()
+    yield
+    grab(dialog, "train_dialog.png")
+    dialog.close()
+
+    land_cover = QgsRasterLayer(str(DEMO / "map.tif"), "Land cover")
+    project.addMapLayer(land_cover)
+    project.layerTreeRoot().findLayer(polygons).setItemVisibilityChecked(False)
+    yield
+    grab(window, "desktop_map.png")
+
+    model = QgsApplication.processingRegistry().algorithmById("spectrafilm:all_single_steps")
+    from processing.modeler.ModelerDialog import ModelerDialog
+
+    designer = ModelerDialog.create(model.create())
+    designer.resize(1300, 800)
+    designer.show()
+    yield
+    designer.zoomFull() if hasattr(designer, "zoomFull") else None
+    yield
+    grab(designer, "model_designer.png")
+    designer.setDirty(False)
+    designer.close()
+
+
+def run(todo: Iterator[None]) -> None:
+    """Do one step and come back later; quit at the end or on a failure."""
+    try:
+        next(todo)
+    except StopIteration:
+        leave()
+    except Exception:
+        traceback.print_exc()
+        leave()
+    else:
+        later(lambda: run(todo))
+
+
+def leave() -> None:
+    """Quit without the question whether to save."""
+    QgsProject.instance().clear()
+    QApplication.instance().exit(0)
+
+
+def later(what: Callable[[], None]) -> None:
+    """Call it when QGIS had time to draw."""
+    QTimer.singleShot(SETTLE_MS, what)
+
+
+later(lambda: run(steps()))
