@@ -89,7 +89,8 @@ benchmark-speed: environment
 	$(BENCHMARK).speed
 
 models: system
-	QT_QPA_PLATFORM=offscreen PYTHONPATH=$(PLUGINS) $(SYSTEM) -m spectrafilm.tools.build_models
+	# A fixed seed keeps the order of the elements in the files.
+	QT_QPA_PLATFORM=offscreen QT_HASH_SEED=0 PYTHONPATH=$(PLUGINS) $(SYSTEM) -m spectrafilm.tools.build_models
 
 sample: system
 	PYTHONPATH=$(PLUGINS) $(SYSTEM) -m spectrafilm.tools.sample_scene resources/sample

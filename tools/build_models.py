@@ -144,7 +144,7 @@ def all_single_steps() -> None:
                  {"INPUT": "@INPUT", "MODEL": ("train", "MODEL"), "FEATURES": ("features", "OUTPUT")})  # fmt: skip
     builder.step("assess", "spectrafilm:assessaccuracy", 5, 2,
                  {"MAP": ("map", "OUTPUT"), "REFERENCE": "@REFERENCE", "CLASS_FIELD": "@REFERENCE_FIELD"})  # fmt: skip
-    builder.output("bands", "OUTPUT", "Pseudo-RGB", 0)
+    builder.output("bands", "OUTPUT", "Pseudo-RGB", 1)
     builder.output("train", "MODEL", "Model", 2)
     builder.output("train", "REPORT", "Training report", 3)
     builder.output("map", "OUTPUT", "Land-cover map", 1)

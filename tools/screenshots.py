@@ -36,12 +36,14 @@ def steps() -> Iterator[None]:
     project = QgsProject.instance()
     scene = QgsRasterLayer(str(SAMPLE / "scene.tif"), "Scene")
     polygons = QgsVectorLayer(str(DEMO / "labels" / "polygons.gpkg"), "Training polygons", "ogr")
-    project.addMapLayers([scene, polygons])
+    for layer in (scene, polygons):
+        project.addMapLayer(layer)
+    project.layerTreeRoot().findLayer(scene).setExpanded(False)
     for dock in window.findChildren(QDockWidget):
         dock.setVisible(dock.objectName() in ("Layers", "ProcessingToolbox"))
-    iface.mapCanvas().setExtent(scene.extent())
     toolbox = window.findChild(QDockWidget, "ProcessingToolbox")
     toolbox.searchBox.setText("SpectraFiLM")
+    iface.mapCanvas().zoomToFullExtent()
     yield
     grab(window, "desktop_polygons.png")
 
@@ -56,6 +58,8 @@ def steps() -> Iterator[None]:
     land_cover = QgsRasterLayer(str(DEMO / "map.tif"), "Land cover")
     project.addMapLayer(land_cover)
     project.layerTreeRoot().findLayer(polygons).setItemVisibilityChecked(False)
+    project.layerTreeRoot().findLayer(polygons).setExpanded(False)
+    project.layerTreeRoot().findLayer(land_cover).setExpanded(True)
     yield
     grab(window, "desktop_map.png")
 
@@ -63,10 +67,10 @@ def steps() -> Iterator[None]:
     from processing.modeler.ModelerDialog import ModelerDialog
 
     designer = ModelerDialog.create(model.create())
-    designer.resize(1300, 800)
+    designer.resize(1300, 640)
     designer.show()
     yield
-    designer.zoomFull() if hasattr(designer, "zoomFull") else None
+    designer.zoomFull()
     yield
     grab(designer, "model_designer.png")
     designer.setDirty(False)
