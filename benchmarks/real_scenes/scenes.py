@@ -84,10 +84,14 @@ class LabelledScene:
     def __init__(self, real: RealScene, data: Path, folder: Path, shell: QgisShell) -> None:
         self.real = real
         self.path = str(data / real.scene)
+        self.source = data / real.labels[0]
+        self.has_validation_raster = len(real.labels) == 2
         self._folder = folder
         self._progress = Recorder()
-        sources = [str(data / name) for name in real.labels]
-        layers = [self._single_parts(sources[0], shell)] if len(sources) == 1 else [_polygonize(s) for s in sources]
+        if self.has_validation_raster:
+            layers = [_polygonize(data / name) for name in real.labels]
+        else:
+            layers = [self._single_parts(self.source, shell)]
         self._features: list[dict[str, Any]] = [feature for layer in layers for feature in layer]
         first = len(layers[0])
         with Scene.open(self.path) as scene:
@@ -98,7 +102,6 @@ class LabelledScene:
         self.crs = f"EPSG:{self._crs.to_epsg()}"
         self.pixels = raster.reshape(len(survey.bands), *self._shape)
         everything = self._write(self._features, folder / "polygons.geojson")
-        self.polygons = everything
         named = read_features(str(everything), real.field, self._progress)
         self.classes: list[LandCoverClass] = make_classes(sorted({name for name, _ in named}, key=class_order))
         self.labels = self._label(everything)
@@ -106,7 +109,7 @@ class LabelledScene:
 
     def splits(self, seed: int) -> Iterator[Split]:
         """Training and test labels of every fold."""
-        if len(self.real.labels) == 2:
+        if self.has_validation_raster:
             yield self._split(~self._in_first, self._folder / "train.geojson")
             return
         folds = split_by_polygon(self.labels, self.classes, seed, self._progress)
@@ -136,7 +139,7 @@ class LabelledScene:
         valid = np.isfinite(self.pixels[:, labels.rows, labels.columns]).all(0)
         return labels.select(valid)
 
-    def _single_parts(self, path: str, shell: QgisShell) -> list[dict[str, Any]]:
+    def _single_parts(self, path: Path, shell: QgisShell) -> list[dict[str, Any]]:
         fixed, parts = self._folder / "fixed.gpkg", self._folder / "parts.geojson"
         for algorithm, source, target in (("fixgeometries", path, fixed), ("multiparttosingleparts", fixed, parts)):
             answer = shell.run(f"native:{algorithm}", {"INPUT": source, "OUTPUT": target})
@@ -152,7 +155,7 @@ class LabelledScene:
         return path
 
 
-def _polygonize(path: str) -> list[dict[str, Any]]:
+def _polygonize(path: Path) -> list[dict[str, Any]]:
     """The areas of a label raster as features with a field `class`."""
     with rasterio.open(path) as dataset:
         values = dataset.read(1)

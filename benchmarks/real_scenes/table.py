@@ -68,21 +68,21 @@ def section(measured: Measured) -> str:
         "",
         f"![Scene, map and confidence](images/{labelled.real.name}.png)",
         "",
-        f"{labelled.real.protocol}, {seeds} seed(s). Labelled training pixels (polygons) per class, mean of the "
-        f"folds: {per_class}. Tested on {tested.samples} pixels of {tested.groups} polygons. The interval is that "
-        "of the first seed, from resampling whole polygons.",
+        f"{labelled.real.protocol}, {seeds} seed(s) of folds and training. Labelled training pixels (polygons) per "
+        f"class, mean of the folds: {per_class}. Tested on {tested.samples} pixels of {tested.groups} polygons. The "
+        "interval is that of the first seed, from resampling whole polygons.",
         "",
-        f"| row | OA % | 95 % interval | AA % | kappa % | OA against {OURS} |",
-        "|---|---|---|---|---|---|",
+        f"| row | seeds | OA % | 95 % interval | AA % | kappa % | OA against {OURS} |",
+        "|---|---|---|---|---|---|---|",
     ]
     ours = np.array([a.overall.value for a in measured.accuracies(OURS)])
     for row in measured.results:
         figures = measured.accuracies(row)
         overall = np.array([a.overall.value for a in figures])
         first = figures[0].overall
-        difference = overall - ours
+        difference = overall - ours[: len(overall)]
         lines.append(
-            f"| {row} | {spread(overall)} | {first.low:.1f} to {first.high:.1f} "
+            f"| {row} | {len(figures)} | {spread(overall)} | {first.low:.1f} to {first.high:.1f} "
             f"| {spread(np.array([a.average.value for a in figures]))} "
             f"| {spread(np.array([a.kappa.value for a in figures]))} "
             f"| {'' if row == OURS else f'{difference.mean():+.1f}'} |"

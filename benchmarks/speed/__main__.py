@@ -9,8 +9,12 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
+
+from torch import Tensor
 
 from spectrafilm.engine.backbone import Backbone
 from spectrafilm.engine.device import choose_device
@@ -92,21 +96,18 @@ def unet_share(scene: Path, model: Path, output: Path) -> tuple[float, str]:
     inside = 0.0
     original = Backbone.activations
 
-    def timed(self: Backbone, *arguments: object) -> object:
+    def timed(self: Backbone, images: Tensor, timestep: int, layers: Sequence[int]) -> list[Tensor]:
         nonlocal inside
         started = time.monotonic()
-        try:
-            return original(self, *arguments)
-        finally:
-            inside += time.monotonic() - started
+        activations = original(self, images, timestep, layers)
+        inside += time.monotonic() - started
+        return activations
 
-    Backbone.activations = timed
-    try:
+    with mock.patch.object(Backbone, "activations", timed):
         started = time.monotonic()
         run_job(PredictMap(str(scene), str(model), str(output)), Progress())
-        return inside / (time.monotonic() - started), choose_device("auto", Recorder()).target.type
-    finally:
-        Backbone.activations = original
+        share = inside / (time.monotonic() - started)
+    return share, choose_device("auto", Recorder()).target.type
 
 
 def main() -> None:
