@@ -12,7 +12,9 @@ from qgis.core import (
     QgsProcessingFeedback,
     QgsProcessingParameterDefinition,
     QgsProcessingParameterEnum,
+    QgsProcessingParameterFile,
     QgsProcessingParameterNumber,
+    QgsProcessingParameterString,
     QgsProviderRegistry,
 )
 from qgis.PyQt.QtCore import QCoreApplication
@@ -78,8 +80,14 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
             parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
         self.addParameter(parameter)
 
-    def add_composites(self) -> None:
-        """Declare COMPOSITES."""
+    def add_feature_choices(self) -> None:
+        """Declare BACKBONE, COMPOSITES, LAYERS and TIMESTEPS."""
+        self.add(
+            QgsProcessingParameterFile("BACKBONE", self.tr("Backbone"),
+                                       QgsProcessingParameterFile.Behavior.Folder, optional=True),
+            "Folder of a diffusion U-Net in diffusers format. Left empty: the bundled one.",
+            advanced=True,
+        )  # fmt: skip
         self.add(
             QgsProcessingParameterEnum("COMPOSITES", self.tr("Composites"), [
                 self.tr("Default of the method"), self.tr("Principal components, three triplets"),
@@ -91,6 +99,17 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
             "components show it nearly everything the scene holds; true colour is what the paper used.",
             advanced=True,
         )  # fmt: skip
+        self.add(
+            QgsProcessingParameterString("LAYERS", self.tr("Decoder layers"), optional=True),
+            "Decoder layers whose activations are taken, as in 9,10,11; 0 is the deepest. Left empty: the default "
+            "of the method.",
+            advanced=True,
+        )
+        self.add(
+            QgsProcessingParameterString("TIMESTEPS", self.tr("Timesteps"), optional=True),
+            "How much noise is added, as in 0,50; 0 is the cleanest. Left empty: the default of the method.",
+            advanced=True,
+        )
 
     def add_device(self) -> None:
         """Declare DEVICE."""

@@ -7,11 +7,9 @@ from typing import Any
 from qgis.core import (
     QgsProcessingContext,
     QgsProcessingFeedback,
-    QgsProcessingParameterFile,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
-    QgsProcessingParameterString,
 )
 
 from ..engine.jobs import ExtractFeatures
@@ -38,23 +36,7 @@ class ExtractFeaturesAlgorithm(SpectraFilmAlgorithm):
             "A scene, of which composites are made, or a raster with three bands from 'Select bands', which is used "
             "as it is.",
         )
-        self.add(
-            QgsProcessingParameterFile("BACKBONE", self.tr("Backbone"),
-                                       QgsProcessingParameterFile.Behavior.Folder, optional=True),
-            "Folder of a diffusion U-Net in diffusers format. Left empty: the bundled one.",
-            advanced=True,
-        )  # fmt: skip
-        self.add_composites()
-        self.add(
-            QgsProcessingParameterString("LAYERS", self.tr("Decoder layers"), optional=True),
-            "Decoder layers whose activations are taken, as in 9,10,11; 0 is the deepest. Left empty: the default.",
-            advanced=True,
-        )
-        self.add(
-            QgsProcessingParameterString("TIMESTEPS", self.tr("Timesteps"), optional=True),
-            "How much noise is added, as in 0,50; 0 is the cleanest. Left empty: the default.",
-            advanced=True,
-        )
+        self.add_feature_choices()
         self.add(
             QgsProcessingParameterNumber("STRIDE", self.tr("Stride (pixels)"),
                                          QgsProcessingParameterNumber.Type.Integer, 32, minValue=2),

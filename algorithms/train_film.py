@@ -16,10 +16,8 @@ from qgis.core import (
     QgsProcessingParameterEnum,
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterField,
-    QgsProcessingParameterFile,
     QgsProcessingParameterFileDestination,
     QgsProcessingParameterRasterLayer,
-    QgsProcessingParameterString,
 )
 
 from ..engine.jobs import TrainFilm
@@ -81,24 +79,7 @@ class TrainFilmAlgorithm(SpectraFilmAlgorithm):
             "A raster from 'Extract spatial features' of the same scene, to be used instead of computing features.",
             advanced=True,
         )
-        self.add(
-            QgsProcessingParameterFile("BACKBONE", self.tr("Backbone"),
-                                       QgsProcessingParameterFile.Behavior.Folder, optional=True),
-            "Folder of a diffusion U-Net in diffusers format. Left empty: the bundled one.",
-            advanced=True,
-        )  # fmt: skip
-        self.add_composites()
-        self.add(
-            QgsProcessingParameterString("LAYERS", self.tr("Decoder layers"), optional=True),
-            "Decoder layers whose activations are taken, as in 9,10,11; 0 is the deepest. Left empty: the default "
-            "of the method.",
-            advanced=True,
-        )
-        self.add(
-            QgsProcessingParameterString("TIMESTEPS", self.tr("Timesteps"), optional=True),
-            "How much noise is added, as in 0,50; 0 is the cleanest. Left empty: the default of the method.",
-            advanced=True,
-        )
+        self.add_feature_choices()
         self.add_device()
         self.add_seed()
         self.add(

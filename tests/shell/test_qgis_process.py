@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -66,6 +67,17 @@ def test_the_model_of_all_single_steps(shell, tmp_path):
     })  # fmt: skip
     report = json.loads((tmp_path / "a.json").read_text())
     assert report["accuracy"]["overall"]["value"] > 70
+
+
+def test_the_zip_for_the_plugin_manager_works(tmp_path):
+    subprocess.run([sys.executable, str(ROOT / "tools" / "package.py"), str(tmp_path)], check=True)
+    (archive,) = tmp_path.glob("*.zip")
+    shutil.unpack_archive(archive, tmp_path / "plugins")
+    installed = QgisShell(tmp_path / "plugins", tmp_path / "profile", engine_python())
+    run(installed, "trainfilm", {"INPUT": SCENE, "POLYGONS": POLYGONS, "CLASS_FIELD": "class",
+                                 "MODEL": tmp_path / "m.safetensors", "REPORT": tmp_path / "r.html"})  # fmt: skip
+    run(installed, "predictmap", {"INPUT": SCENE, "MODEL": tmp_path / "m.safetensors", "OUTPUT": tmp_path / "m.tif"})
+    assert not any((tmp_path / "plugins" / "spectrafilm" / name).exists() for name in ("tests", "build", "tools"))
 
 
 def test_failures_end_with_a_non_zero_status_and_a_sentence(shell, tmp_path):
