@@ -72,8 +72,7 @@ class FilmEnsemble(nn.Module):
             spectra: (R or 1, n, bands).
             features: (R or 1, n, channels).
         """
-        embedding = self._drop(F.gelu(self.spectral_embed(spectra)))
-        experts = [self.spectral_out(embedding)]
+        experts = [self._spectral_logits(spectra)]
         if self.channels:
             embedding = self._drop(F.gelu(self.film_embed(spectra)))
             modulated = (1 + self.scale(embedding)) * features + self.shift(embedding)
@@ -83,8 +82,18 @@ class FilmEnsemble(nn.Module):
 
     def forward(self, spectra: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         """Logits (R, n, classes) of spectra (n, bands) and features (n, channels)."""
+        if not self.sees_features:
+            return F.log_softmax(self._spectral_logits(spectra[None]), -1)
         experts = self.experts(spectra[None], features[None])
         return torch.lerp(experts[0], experts[-1], self.film_share)
+
+    @property
+    def sees_features(self) -> bool:
+        """Whether spatial features have any say."""
+        return bool(self.channels and self.film_share > 0)
+
+    def _spectral_logits(self, spectra: torch.Tensor) -> torch.Tensor:
+        return self.spectral_out(self._drop(F.gelu(self.spectral_embed(spectra))))
 
     def _drop(self, values: torch.Tensor) -> torch.Tensor:
         return F.dropout(values, DROPOUT, self.training)

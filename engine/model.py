@@ -71,13 +71,18 @@ class Model:
     channels: int = 0
     scores: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def sees_features(self) -> bool:
+        """Whether spatial features have any say; without it a map needs no backbone."""
+        return self.features is not None and bool(getattr(self.network, "sees_features", True))
+
     @torch.inference_mode()
     def classify(self, spectra: np.ndarray, features: np.ndarray, device: torch.device) -> Classification:
         """Classify pixels.
 
         Args:
             spectra: (n, bands) as read from the scene.
-            features: (n, k) spatial features, projected already.
+            features: (n, k) spatial features, projected already; ignored where they have no say.
             device: where the network is.
         """
         projected = torch.from_numpy(self.spectral.apply(spectra)).to(device)

@@ -17,7 +17,7 @@ if [ "$(id -u)" != 0 ]; then
     command -v sudo >/dev/null 2>&1 || { echo "Installing $missing needs root or sudo." >&2; exit 1; }
     sudo="sudo"
 fi
-echo "Installing$missing ..."
+echo "Installing: $missing"
 export DEBIAN_FRONTEND=noninteractive
 $sudo apt-get update -qq
 # shellcheck disable=SC2086  (several packages)

@@ -139,18 +139,26 @@ def _pieces(
 ) -> Iterator[Piece]:
     if model.features is None:
         return stream_spectra(scene, bands, progress)
-    if job.features:
-        raster = RasterFeatures(job.features, scene, bands)
-        differences = raster.settings.differences(model.features)
-        if differences:
-            raise EngineError(
-                f"The features raster {job.features} was made with other {', '.join(differences)} than the model; "
-                "leave it out to have the features computed."
-            )
+    raster = _fitting_raster(job.features, model.features, scene, bands) if job.features else None
+    if not model.sees_features:
+        progress.info("Cross-validation gave the spatial features no say in this model; only spectra are read.")
+        return stream_spectra(scene, bands, progress)
+    if raster:
         return raster.stream(model.spatial, progress)
     composites = model.features.load_composites().on(bands)
     backbone = _load_backbone(job.backbone, model.features, device)
     return ComputedFeatures(scene, bands, composites, backbone, model.features).stream(model.spatial, progress)
+
+
+def _fitting_raster(path: str, settings: FeatureSettings, scene: Scene, bands: list[Band]) -> RasterFeatures:
+    raster = RasterFeatures(path, scene, bands)
+    differences = raster.settings.differences(settings)
+    if differences:
+        raise EngineError(
+            f"The features raster {path} was made with other {', '.join(differences)} than the model; leave it out "
+            "to have the features computed."
+        )
+    return raster
 
 
 def _load_backbone(given: str, settings: FeatureSettings, device: Device) -> Backbone:

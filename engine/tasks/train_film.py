@@ -53,6 +53,8 @@ def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]
             fits = fit(method, data.samples, [everything, *folds.training], job.seed, progress)
         networks = [f.network for f in fits]
         accuracy, temperature, scores = _validate(data, folds, networks[0], networks[1:])
+        if "film_share" in scores:
+            progress.info(f"The spatial features' share, chosen by cross-validation, is {scores['film_share']:.0%}.")
         model = Model(
             method, data.classes, band_wavelengths(survey.bands), tuple(b.number for b in survey.bands),
             data.spectral, data.spatial, networks[0], temperature, source.settings if source else None,

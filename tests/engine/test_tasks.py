@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import rasterio
+import torch
 from synthetic import (
     CRS,
     HEIGHT,
@@ -22,6 +23,7 @@ from synthetic import (
     write_scene,
 )
 
+from spectrafilm.engine.backbone import Backbone
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.feature_settings import TAG, FeatureSettings
 from spectrafilm.engine.jobs import AssessAccuracy, ExtractFeatures, PredictMap, SelectBands, TrainFilm
@@ -156,6 +158,17 @@ def test_a_features_raster_replaces_computing(trained, mapped, scene_path, polyg
         assert (a.read(1) == direct.read(1)).mean() > 0.97
 
 
+def test_features_without_a_say_are_not_computed(trained, scene_path, tmp_path, monkeypatch):
+    model = Model.load(str(trained[0] / "m.safetensors"))
+    model.network.set_film_share(0.0)
+    model.save(tmp_path / "m.safetensors")
+    monkeypatch.setattr(Backbone, "load", lambda *_: pytest.fail("the backbone was loaded"))
+    run_job(PredictMap(str(scene_path), str(tmp_path / "m.safetensors"), str(tmp_path / "map.tif")), Recorder())
+    bands = len(model.spectral.components)
+    spectral = model.network.experts(torch.zeros(1, 2, bands), torch.zeros(1, 2, model.network.channels))[0]
+    assert torch.equal(model.network(torch.zeros(2, bands), torch.zeros(2, 0)), spectral)
+
+
 def test_features_made_otherwise_are_refused(trained, scene_path, backbone_path, tmp_path):
     features = str(tmp_path / "f.tif")
     job = ExtractFeatures(str(scene_path), features, str(backbone_path), layers=(3,), timesteps=(50,), stride=16)
@@ -205,7 +218,7 @@ def test_assessment_against_a_label_raster_on_another_grid(mapped, tmp_path):
     labels = np.zeros((HEIGHT // 2, WIDTH // 2), np.uint8)
     labels[:20, :25], labels[20:, 25:] = 1, 4  # "field" is right, the second is called "water" but is "tree"
     with rasterio.open(mapped / "map.tif") as dataset:
-        transform = dataset.transform * dataset.transform.scale(2)
+        transform = dataset.transform @ dataset.transform.scale(2)
     with rasterio.open(tmp_path / "l.tif", "w", driver="GTiff", width=WIDTH // 2, height=HEIGHT // 2, count=1,
                        dtype="uint8", crs=CRS, transform=transform) as dataset:  # fmt: skip
         dataset.write(labels, 1)
