@@ -181,6 +181,11 @@ def _match_classes(
             f"No class of the reference ({', '.join(unknown[:8])}) is a class of the map {path} "
             f"({', '.join(c.name for c in classes[:8])}); choose the field that holds the same names."
         )
+    numbered = [n for n in found if n not in by_name and n.casefold() not in by_folded]
+    if numbered:
+        name_of = {c.id: c.name for c in classes}
+        matched = ", ".join(f"{n} is {name_of[found[n]]}" for n in sorted(numbered, key=class_order))
+        progress.info(f"Reference classes are matched by the map's numbers: {matched}.")
     if unknown:
         progress.warning(f"The map has no class {', '.join(unknown)}; reference pixels of it are left out.")
     return found

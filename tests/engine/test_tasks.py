@@ -223,8 +223,10 @@ def test_assessment_against_a_label_raster_on_another_grid(mapped, tmp_path):
                        dtype="uint8", crs=CRS, transform=transform) as dataset:  # fmt: skip
         dataset.write(labels, 1)
     job = AssessAccuracy(str(mapped / "map.tif"), str(tmp_path / "l.tif"), str(tmp_path / "a.html"))
-    values = run_job(job, Recorder())
+    recorder = Recorder()
+    values = run_job(job, recorder)
     assert values["overall_accuracy"] == pytest.approx(50, abs=3)
+    assert "Reference classes are matched by the map's numbers: 1 is field, 4 is water." in recorder.messages
 
 
 def test_classes_of_the_reference_that_the_map_lacks_are_named(mapped, tmp_path):
