@@ -84,8 +84,9 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
         """Declare BACKBONE, COMPOSITES, LAYERS and TIMESTEPS."""
         self.add(
             QgsProcessingParameterFile("BACKBONE", self.tr("Backbone"),
-                                       QgsProcessingParameterFile.Behavior.Folder, optional=True),
-            "Folder of a diffusion U-Net in diffusers format. Left empty: the bundled one.",
+                                       QgsProcessingParameterFile.Behavior.File, optional=True),
+            "A diffusion U-Net: config.json of a folder in diffusers format, or a checkpoint of guided-diffusion or "
+            "improved-diffusion, such as 64x64_diffusion.pt. Left empty: the bundled one.",
             advanced=True,
         )  # fmt: skip
         self.add(

@@ -2,13 +2,14 @@
 
 A backbone is a folder in diffusers format: `config.json` of a `UNet2DModel`, its weights as
 safetensors, and `scheduler_config.json`; the sub-folders `unet` and `scheduler` of a pipeline will do.
+Or it is one file of OpenAI's guided-diffusion or improved-diffusion.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from . import openai_unet
 from .device import Device
 from .errors import EngineError
 
@@ -45,8 +47,8 @@ class Backbone:
     """A loaded U-Net.
 
     Attributes:
-        name: name of its folder.
-        path: the folder.
+        name: name of its folder or file.
+        path: the folder or file.
         sha256: digest of configuration and weights, which models remember.
         patch: side of the images it was trained on, in pixels.
         timesteps: number of timesteps of its noise schedule.
@@ -67,24 +69,28 @@ class Backbone:
         self._unet.to(device.target, device.dtype, memory_format=torch.channels_last)
         # A class-conditional U-Net is run without a class: no embedding is added.
         self._unet.class_embedding = None
-        self._modules = list(_decoder_modules(unet))
+        self._modules = decoder_modules(unet)
         self.layers = self._probe()
 
     @classmethod
     def load(cls, path: str, device: Device) -> Backbone:
-        """Load a backbone from its folder; an empty path stands for the bundled one.
+        """Load a backbone from its folder or file; an empty path stands for the bundled one.
 
         Raises:
             EngineError: something is missing, damaged, or does not fit together.
         """
         folder = Path(path) if path else BUNDLED
         if folder.is_file():
+            if folder.suffix in openai_unet.SUFFIXES and not (folder.parent / "config.json").is_file():
+                unet, scheduler = openai_unet.read_openai_unet(folder)
+                return cls(folder, unet, scheduler, _digest(*openai_unet.files_of(folder)), device)
             folder = folder.parent
         nested = (folder / "unet").is_dir()
         weights_folder = folder / "unet" if nested else folder
         config_path = weights_folder / "config.json"
         if not config_path.is_file():
-            raise EngineError(f"{folder} holds no backbone (no config.json); choose a folder in diffusers format.")
+            raise EngineError(f"{folder} holds no backbone (no config.json); choose a folder in diffusers "
+                "format, or a checkpoint of guided-diffusion or improved-diffusion.")
         weights_path = _weights_file(weights_folder)
         try:
             config = json.loads(config_path.read_text(encoding="utf-8"))
@@ -98,10 +104,8 @@ class Backbone:
         unet.load_state_dict(weights)
         if unet.config["in_channels"] != 3 or not isinstance(unet.config["sample_size"], int):
             raise EngineError(f"The backbone {folder} does not take square three-channel images; choose another.")
-        digest = hashlib.sha256(config_path.read_bytes())
-        digest.update(weights_path.read_bytes())
         scheduler = _load_scheduler(folder / "scheduler" if nested else folder)
-        return cls(folder, unet, scheduler, digest.hexdigest(), device)
+        return cls(folder, unet, scheduler, _digest(config_path, weights_path), device)
 
     def check_layers(self, layers: Sequence[int]) -> None:
         """Raise EngineError unless every layer exists."""
@@ -160,14 +164,27 @@ class Backbone:
         return tuple(DecoderLayer(o.shape[1], self.patch // o.shape[2]) for o in outputs)
 
 
-def _decoder_modules(unet: UNet2DModel) -> Iterator[nn.Module]:
-    """The module whose output is decoder layer 0, 1, ...: residual block, its attention, or the upsampler."""
+def decoder_modules(unet: UNet2DModel) -> list[nn.Module]:
+    """The modules whose outputs are decoder layers 0, 1, ...: residual block, its attention, or the upsampler."""
+    modules = []
     for block in unet.up_blocks:
         attentions = getattr(block, "attentions", None) or [None] * len(block.resnets)
         for index, (resnet, attention) in enumerate(zip(block.resnets, attentions, strict=True)):
             upsamplers = block.upsamplers if getattr(block, "upsamplers", None) else None
             is_last = index == len(block.resnets) - 1
-            yield upsamplers[-1] if is_last and upsamplers else attention if attention is not None else resnet
+            modules.append(
+                upsamplers[-1] if is_last and upsamplers else attention if attention is not None else resnet
+            )
+    return modules
+
+
+def _digest(*paths: Path) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 24):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def _weights_file(folder: Path) -> Path:

@@ -1,0 +1,122 @@
+"""Checkpoints of guided-diffusion and improved-diffusion give the activations that they gave at home."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from openai_reference import ReferenceUnet
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from spectrafilm.engine.backbone import Backbone, decoder_modules
+from spectrafilm.engine.device import choose_device
+from spectrafilm.engine.errors import EngineError
+from spectrafilm.engine.openai_unet import GUIDED, IMPROVED, Architecture, convert, read_openai_unet
+from spectrafilm.engine.progress import Progress
+
+FIXTURES = Path(os.environ.get("SPECTRAFILM_FIXTURES", Path(__file__).parents[3] / "shared" / "fixtures"))
+SMALL = {"image_size": 16, "num_heads": 2, "num_head_channels": -1, "diffusion_steps": 100}
+
+
+@torch.inference_mode()
+def activations(unet, image, timestep, label):
+    """Of every decoder layer, then the output."""
+    seen = []
+    for module in decoder_modules(unet):
+        module.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    output = unet(image, timestep, class_labels=label).sample
+    return [*seen, output]
+
+
+def largest_difference(unet, image, timestep, label, expected):
+    pairs = zip(activations(unet, image, timestep, label), expected, strict=True)
+    return max(float((a - b).abs().max() / b.abs().max()) for a, b in pairs)
+
+
+@pytest.mark.parametrize("reference", [
+    ReferenceUnet(classes=10),
+    ReferenceUnet(residual_resampling=False, new_order=False),
+    ReferenceUnet((32, 64, 64), 3, (False, True, True), new_order=False, classes=3),
+    ReferenceUnet((32, 32, 96), 1, (False, False, True), residual_resampling=False, scale_shift=False),
+], ids=["guided", "improved", "guided, old order", "added timestep"])  # fmt: skip
+def test_every_decoder_layer_is_that_of_the_published_network(reference):
+    torch.manual_seed(0)
+    image, timestep = torch.randn(2, 3, 16, 16), torch.tensor([0, 50])
+    label = torch.tensor([1, 2]) if reference.classes else None
+    expected = reference(image, timestep, label)
+    flags = replace(GUIDED, **SMALL, use_new_attention_order=reference.new_order)
+    unet = convert(reference.weights, Architecture.of(reference.weights), flags)
+    assert largest_difference(unet, image, timestep, label, expected) < 1e-4
+
+
+@pytest.mark.parametrize("name", ["adm_small", "improved_small"])
+@pytest.mark.skipif(not FIXTURES.is_dir(), reason=f"{FIXTURES} is not there")
+def test_the_networks_of_the_original_code_are_reproduced(name):
+    with safe_open(FIXTURES / f"{name}.safetensors", "pt") as file:
+        config = json.loads(file.metadata()["config"])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    weights = {k.removeprefix("weights."): v for k, v in tensors.items() if k.startswith("weights.")}
+    flags = replace(GUIDED if config["ups"] else IMPROVED, image_size=config["img"],
+                    num_heads=1, num_head_channels=config["heads_c"])  # fmt: skip
+    unet = convert(weights, Architecture.of(weights), flags)
+    expected = [tensors[f"out_{k}"] for k in range(len(decoder_modules(unet)))] + [tensors["final"]]
+    label = tensors.get("input.y") if config["cls"] else None
+    assert largest_difference(unet, tensors["input.x"], tensors["input.t"], label, expected) < 1e-4
+
+
+@pytest.fixture(params=[".pt", ".safetensors"])
+def checkpoint(request, tmp_path):
+    torch.manual_seed(0)
+    reference = ReferenceUnet(classes=10)
+    reference(torch.zeros(1, 3, 16, 16), torch.tensor([0]), torch.tensor([0]))
+    path = tmp_path / f"small{request.param}"
+    save_file(reference.weights, path) if request.param == ".safetensors" else torch.save(reference.weights, path)
+    path.with_suffix(".json").write_text(json.dumps({**SMALL, "class_cond": True}))
+    return path
+
+
+def test_a_checkpoint_is_a_backbone(checkpoint):
+    backbone = Backbone.load(str(checkpoint), choose_device("cpu", Progress()))
+    assert (backbone.name, backbone.patch, backbone.timesteps) == (checkpoint.name, 16, 100)
+    assert [layer.channels for layer in backbone.layers] == [64, 64, 64, 32, 32, 32]
+    assert [layer.stride for layer in backbone.layers] == [2, 2, 1, 1, 1, 1]
+    digest = backbone.sha256
+    checkpoint.with_suffix(".json").write_text(json.dumps({**SMALL, "diffusion_steps": 200}))
+    assert Backbone.load(str(checkpoint), choose_device("cpu", Progress())).sha256 != digest
+
+
+def test_the_cosine_schedule_has_the_published_noise_levels(checkpoint):
+    checkpoint.with_suffix(".json").write_text(json.dumps({**SMALL, "diffusion_steps": 1000}))
+    _, scheduler = read_openai_unet(checkpoint)
+    noise = (1 - scheduler.alphas_cumprod).sqrt()
+    assert noise[[0, 50, 100]].tolist() == pytest.approx([0.0064, 0.0913, 0.169], rel=0.01)
+
+
+def test_damaged_and_foreign_files_are_refused(checkpoint, tmp_path):
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(EngineError, match="cannot be read"):
+        read_openai_unet(checkpoint)
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"layer.weight": torch.zeros(2)}, foreign)
+    with pytest.raises(EngineError, match="holds no U-Net of guided-diffusion"):
+        read_openai_unet(foreign)
+
+
+def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path):
+    reference = ReferenceUnet()
+    reference(torch.zeros(1, 3, 16, 16), torch.tensor([0]))
+    del reference.weights["middle_block.1.norm.bias"]
+    save_file(reference.weights, tmp_path / "part.safetensors")
+    with pytest.raises(EngineError, match="do not form a whole U-Net"):
+        read_openai_unet(tmp_path / "part.safetensors")
+
+
+def test_flags_that_make_no_sense_are_refused(checkpoint):
+    checkpoint.with_suffix(".json").write_text('{"noise_schedule": "sideways"}')
+    with pytest.raises(EngineError, match="does not hold the flags"):
+        read_openai_unet(checkpoint)
