@@ -61,6 +61,8 @@ def _parse(arguments: list[str]) -> Any:
                 options |= {"type": int, "nargs": "*"}
             elif kind == tuple[str, ...]:
                 options |= {"nargs": "*"}
+            elif kind is bool:
+                options["action"] = argparse.BooleanOptionalAction
             else:
                 options["type"] = kind
             command.add_argument(f"--{f.name.replace('_', '-')}", **options)

@@ -56,7 +56,8 @@ class TrainFilm:
     """Train a model from labelled polygons.
 
     `polygons` is a GeoJSON file in `polygons_crs`. `class_names` and `class_colours` give the classes
-    in their order; left empty, they are the values of `class_field`, sorted.
+    in their order; left empty, they are the values of `class_field`, sorted. Without `validate`
+    nothing is cross-validated: no accuracy, confidences as they come, half a say for either expert.
     """
 
     name: ClassVar[str] = "trainfilm"
@@ -76,6 +77,7 @@ class TrainFilm:
     timesteps: tuple[int, ...] = ()
     device: str = "auto"
     seed: int = 0
+    validate: bool = True
     scene_crs: str = ""
 
     def outputs(self) -> tuple[str, ...]:

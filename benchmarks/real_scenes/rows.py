@@ -92,16 +92,17 @@ def spectral_only(bench: Bench, labelled: LabelledScene, split: Split, seed: int
 
 def geodiffnet_f(bench: Bench, labelled: LabelledScene, split: Split, seed: int) -> np.ndarray:
     """FiLM as published, with the bundled backbone."""
-    return engine_map(bench, labelled, split, seed, "geodiffnet-f")
+    return engine_map(bench, labelled, split, seed, "geodiffnet-f", validate=False)
 
 
 def engine_map(
-    bench: Bench, labelled: LabelledScene, split: Split, seed: int, method: str, features: str = ""
-) -> np.ndarray:
+    bench: Bench, labelled: LabelledScene, split: Split, seed: int, method: str, features: str = "",
+    validate: bool = True,
+) -> np.ndarray:  # fmt: skip
     """Train and map in this process, by the same jobs that QGIS sends to the engine."""
     model, land_cover = str(bench.folder / "model.safetensors"), bench.folder / "map.tif"
     run_job(TrainFilm(labelled.path, str(split.polygons), model, class_field=labelled.real.field, method=method,
-                      polygons_crs=split.crs, features=features, seed=seed), Progress())  # fmt: skip
+                      polygons_crs=split.crs, features=features, seed=seed, validate=validate), Progress())  # fmt: skip
     run_job(PredictMap(labelled.path, model, str(land_cover), features=features), Progress())
     return read_map(land_cover, labelled, split.testing)
 

@@ -47,7 +47,10 @@ def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]
         source = _feature_source(job, method, scene, survey, progress) if method.uses_features else None
         with progress.stage(0.08, 0.6):
             data = prepare(method, scene, survey, labels, classes, source, job.seed, progress)
-        folds = split_by_polygon(data.labels, data.classes, job.seed, progress)
+        if job.validate:
+            folds = split_by_polygon(data.labels, data.classes, job.seed, progress)
+        else:
+            folds = Folds((), (), np.zeros(len(data.labels), bool))
         everything = np.ones(len(data.labels), bool)
         with progress.stage(0.6, 0.92, f"Training {method.title} on {len(data.labels)} pixels."):
             fits = fit(method, data.samples, [everything, *folds.training], job.seed, progress)

@@ -74,6 +74,14 @@ def test_an_easy_scene_is_learned_and_validated_by_polygon(trained):
     assert recorder.positions[-1] == 1.0
 
 
+def test_training_without_validation_gives_a_model_and_no_figures(scene_path, polygons_path, backbone_path, tmp_path):
+    values = run_job(training(scene_path, polygons_path, backbone_path, tmp_path, validate=False), Recorder())
+    assert set(values.values()) == {None}
+    assert json.loads((tmp_path / "r.json").read_text())["accuracy"] is None
+    model = Model.load(str(tmp_path / "m.safetensors"))
+    assert (model.scores, model.temperature, float(model.network.film_share)) == ({}, 1.0, 0.5)
+
+
 def test_the_report_is_one_page_with_its_pictures(trained):
     folder, _, _ = trained
     page = (folder / "r.html").read_text()
