@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDPMScheduler, UNet2DModel
+from diffusers import UNet2DModel
 from diffusers.utils import logging as diffusers_logging
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
 from . import openai_unet
+from .conditioning import Conditioning, read_conditioning
 from .device import Device
 from .errors import EngineError
 
@@ -52,19 +53,18 @@ class Backbone:
         sha256: digest of configuration and weights, which models remember.
         patch: side of the images it was trained on, in pixels.
         timesteps: number of timesteps of its noise schedule.
+        conditioning: how images are noised for it.
         layers: its decoder layers; layer 0 is the deepest, as in the paper.
     """
 
-    def __init__(self, path: Path, unet: UNet2DModel, scheduler: DDPMScheduler, sha256: str, device: Device) -> None:
+    def __init__(self, path: Path, unet: UNet2DModel, conditioning: Conditioning, sha256: str, device: Device) -> None:
         self.path = path
         self.name = path.name
         self.sha256 = sha256
         self.device = device
         self.patch = int(unet.config["sample_size"])
-        self.timesteps = int(scheduler.config["num_train_timesteps"])
-        # sqrt(abar_t) and sqrt(1 - abar_t) of the one-step noising x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps.
-        self.signal = scheduler.alphas_cumprod.sqrt()
-        self.noise = (1 - scheduler.alphas_cumprod).sqrt()
+        self.timesteps = len(conditioning)
+        self.conditioning = conditioning
         self._unet = unet.eval().requires_grad_(False)
         self._unet.to(device.target, device.dtype, memory_format=torch.channels_last)
         # A class-conditional U-Net is run without a class: no embedding is added.
@@ -83,7 +83,8 @@ class Backbone:
         if folder.is_file():
             if folder.suffix in openai_unet.SUFFIXES and not (folder.parent / "config.json").is_file():
                 unet, scheduler = openai_unet.read_openai_unet(folder)
-                return cls(folder, unet, scheduler, _digest(*openai_unet.files_of(folder)), device)
+                conditioning = Conditioning.of_schedule(scheduler)
+                return cls(folder, unet, conditioning, _digest(*openai_unet.files_of(folder)), device)
             folder = folder.parent
         nested = (folder / "unet").is_dir()
         weights_folder = folder / "unet" if nested else folder
@@ -104,8 +105,8 @@ class Backbone:
         unet.load_state_dict(weights)
         if unet.config["in_channels"] != 3 or not isinstance(unet.config["sample_size"], int):
             raise EngineError(f"The backbone {folder} does not take square three-channel images; choose another.")
-        scheduler = _load_scheduler(folder / "scheduler" if nested else folder)
-        return cls(folder, unet, scheduler, _digest(config_path, weights_path), device)
+        conditioning = read_conditioning(folder / "scheduler" if nested else folder)
+        return cls(folder, unet, conditioning, _digest(config_path, weights_path), device)
 
     def check_layers(self, layers: Sequence[int]) -> None:
         """Raise EngineError unless every layer exists."""
@@ -130,7 +131,7 @@ class Backbone:
 
         Args:
             images: (n, 3, patch, patch) on the backbone's device, noised to `timestep`.
-            timestep: what the U-Net is told.
+            timestep: of the backbone's schedule.
             layers: decoder layers, 0 is the deepest.
 
         Returns:
@@ -150,7 +151,7 @@ class Backbone:
         handles = [self._modules[layer].register_forward_hook(keep(layer)) for layer in set(layers)]
         try:
             images = images.to(self.device.dtype).contiguous(memory_format=torch.channels_last)
-            self._unet(images, timestep)
+            self._unet(images, self.conditioning.told[timestep])
         except _Reached:
             pass
         finally:
@@ -206,13 +207,3 @@ def _check_weights(unet: UNet2DModel, weights: dict[str, torch.Tensor], path: Pa
     broken = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise EngineError(f"The weights {path} hold numbers that are not finite ({broken[0]}); copy them again.")
-
-
-def _load_scheduler(folder: Path) -> DDPMScheduler:
-    path = folder / "scheduler_config.json"
-    if not path.is_file():
-        raise EngineError(f"The backbone {folder} has no scheduler_config.json, so its noise schedule is unknown.")
-    try:
-        return DDPMScheduler.from_config(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, NotImplementedError) as error:
-        raise EngineError(f"{path} does not describe a noise schedule ({error}).") from error

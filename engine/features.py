@@ -139,7 +139,7 @@ class FeatureExtractor:
         flat = images.flatten(0, 1)
         per_timestep = []
         for timestep in self.timesteps:
-            noised = backbone.signal[timestep] * flat + backbone.noise[timestep] * self._noise
+            noised = backbone.conditioning.add_noise(flat, self._noise, timestep)
             per_timestep.append(backbone.activations(noised, timestep, self.layers))
         by_composite = [[a.unflatten(0, (count, -1)) for a in activations] for activations in per_timestep]
         if self._slices is None:

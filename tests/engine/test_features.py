@@ -130,8 +130,8 @@ def test_noising_follows_the_schedule(backbone):
     # x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps, with abar the running product of 1 - beta.
     betas = torch.linspace(1e-4, 0.02, 1000)
     expected = torch.cumprod(1 - betas, 0)
-    torch.testing.assert_close(backbone.signal**2, expected, rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(backbone.noise**2, 1 - expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(backbone.conditioning.signal**2, expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(backbone.conditioning.noise**2, 1 - expected, rtol=1e-4, atol=1e-6)
 
 
 def test_layers_match_the_blocks_of_the_unet(backbone):

@@ -1,0 +1,75 @@
+"""One-step noising, and what the U-Net is told of it, by the kind of diffusion it was trained with."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import DDPMScheduler
+
+from .errors import EngineError
+
+# Schedulers of models that work with noise levels sigma instead of timesteps.
+SIGMA_SCHEDULERS = ("CMStochasticIterativeScheduler", "EDMEulerScheduler", "EDMDPMSolverMultistepScheduler")
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """For every timestep t, the input signal[t] x_0 + noise[t] eps, and told[t], the timestep given to the U-Net."""
+
+    signal: torch.Tensor
+    noise: torch.Tensor
+    told: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.told)
+
+    def add_noise(self, images: torch.Tensor, noise: torch.Tensor, timestep: int) -> torch.Tensor:
+        """What the U-Net sees of images in [-1, 1] at a timestep, with standard normal `noise`."""
+        return self.signal[timestep] * images + self.noise[timestep] * noise
+
+    @classmethod
+    def of_schedule(cls, scheduler: DDPMScheduler) -> Conditioning:
+        """Denoising diffusion: x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps."""
+        abar = scheduler.alphas_cumprod
+        return cls(abar.sqrt(), (1 - abar).sqrt(), torch.arange(len(abar), dtype=torch.float32))
+
+    @classmethod
+    def of_sigmas(cls, sigma_data: float) -> Conditioning:
+        """EDM and consistency models: c_in (x_0 + sigma eps), told 250 ln sigma.
+
+        c_in = 1 / sqrt(sigma^2 + sigma_data^2) brings the input to a standard deviation of 1.
+        Timestep t stands for the sigma that makes as much noise as timestep t of 1000 of the cosine
+        schedule, so that timesteps mean the same for every backbone.
+
+        Source: Karras et al. (2022), Elucidating the design space of diffusion-based generative
+        models, table 1; Song et al. (2023), Consistency models, appendix C.
+        """
+        abar = DDPMScheduler(1000, beta_schedule="squaredcos_cap_v2").alphas_cumprod
+        sigma = ((1 - abar) / abar).sqrt()
+        scale = (sigma**2 + sigma_data**2).rsqrt()
+        return cls(scale, scale * sigma, 250 * sigma.log())
+
+
+def read_conditioning(folder: Path) -> Conditioning:
+    """The conditioning that `scheduler_config.json` in a folder describes.
+
+    Raises:
+        EngineError: it is missing or describes none.
+    """
+    path = folder / "scheduler_config.json"
+    if not path.is_file():
+        raise EngineError(f"The backbone {folder} has no scheduler_config.json, so its noise schedule is unknown.")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if config.get("_class_name") in SIGMA_SCHEDULERS:
+            sigma_data = float(config.get("sigma_data", 0.5))
+            if not (math.isfinite(sigma_data) and sigma_data > 0):
+                raise ValueError(f"sigma_data {sigma_data}")
+            return Conditioning.of_sigmas(sigma_data)
+        return Conditioning.of_schedule(DDPMScheduler.from_config(config))
+    except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
+        raise EngineError(f"{path} does not describe a noise schedule ({error}).") from error
