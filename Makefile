@@ -60,7 +60,7 @@ types: environment $(ENVIRONMENT)/dev
 	$(ENGINE) -m mypy
 
 test-engine: environment $(ENVIRONMENT)/dev
-	$(ENGINE) -m pytest tests/engine tests/tools
+	$(ENGINE) -m pytest tests/engine tests/tools tests/benchmarks
 
 test-qgis: environment $(QGIS_TESTS)/ready
 	QT_QPA_PLATFORM=offscreen SPECTRAFILM_PYTHON=$(CURDIR)/$(ENGINE) \
