@@ -84,7 +84,8 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
         """Declare BACKBONE, COMPOSITES, LAYERS and TIMESTEPS."""
         self.add(
             QgsProcessingParameterFile("BACKBONE", self.tr("Backbone"),
-                                       QgsProcessingParameterFile.Behavior.File, optional=True),
+                                       QgsProcessingParameterFile.Behavior.File, optional=True,
+                                       fileFilter=self.tr("Backbones") + " (*)"),  # a folder passes, too
             "A diffusion U-Net: config.json of a folder in diffusers format, or a checkpoint of guided-diffusion or "
             "improved-diffusion, such as 64x64_diffusion.pt. Left empty: the bundled one.",
             advanced=True,

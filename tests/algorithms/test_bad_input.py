@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import processing
 import pytest
-from in_qgis import POLYGONS, SCENE, write_raster
+from in_qgis import POLYGONS, ROOT, SCENE, write_raster
 from qgis.core import QgsFeature, QgsGeometry, QgsProcessingException, QgsVectorLayer
 
 BANDS = np.random.default_rng(0).random((6, 40, 40)).astype(np.float32)
@@ -131,6 +131,11 @@ def test_labels_without_classes(fails, values, field, sentence):
         ({"LAYERS": "12"}, "no decoder layer 12; it has the layers 0 (deepest) to 11"),
         ({"TIMESTEPS": "5000"}, "no timestep 5000"),
         ({"BACKBONE": "/nowhere"}, "holds no backbone"),
+        ({"BACKBONE": str(ROOT / "resources")}, "holds no backbone"),
+        ({"BACKBONE": str(ROOT / "resources" / "backbones" / "natural64" / "config.json"), "LAYERS": "99"},
+         "natural64 has no decoder layer 99"),
+        ({"BACKBONE": str(ROOT / "resources" / "backbones" / "natural64"), "LAYERS": "99"},
+         "natural64 has no decoder layer 99"),
         ({"FEATURES": SCENE}, "is not a features raster"),
     ],
 )
