@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "benchmarks" / "real_scenes")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs")
     parser.add_argument("--scenes", nargs="*", default=list(SCENES), choices=list(SCENES))
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, help="repetitions; left out, each scene's own number")
     parser.add_argument("--no-page", action="store_true", help="measure only")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", "The least populated class")
@@ -44,7 +44,7 @@ def main() -> None:
         folder = (arguments.folder / name).absolute()
         folder.mkdir(exist_ok=True)
         labelled = LabelledScene(SCENES[name], arguments.data.absolute(), folder, shell)
-        measured.append(measure(labelled, Bench(shell, folder), arguments.seeds))
+        measured.append(measure(labelled, Bench(shell, folder), arguments.seeds or SCENES[name].seeds))
         if not arguments.no_page:
             draw_overview(labelled, arguments.plugins, folder, arguments.python, images / f"{name}.png")
     if not arguments.no_page:

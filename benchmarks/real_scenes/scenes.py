@@ -33,6 +33,7 @@ class RealScene:
         labels: a polygon layer, or the training and the validation label raster.
         field: class field of the polygon layer.
         protocol: how test pixels are kept apart.
+        seeds: how often it is repeated by default, with other folds and other initial weights.
     """
 
     name: str
@@ -41,6 +42,7 @@ class RealScene:
     labels: tuple[str, ...]
     field: str
     protocol: str
+    seeds: int = 1
 
 
 BY_POLYGON = "5-fold by polygon"
@@ -57,7 +59,7 @@ SCENES = {
                   "aerial_berlin/HighResolution_BerlinUrbanGradient.bsq", (ENMAP_LABELS,), "Level_2", BY_POLYGON),
         RealScene("enmap_potsdam", "EnMAP Potsdam (30 m, 218 bands)", "enmap_potsdam/enmap_potsdam.tif",
                   ("enmap_potsdam/labels_train.tif", "enmap_potsdam/labels_validation.tif"), "class",
-                  "training tiles to validation tiles"),
+                  "training tiles to validation tiles", 3),
     )
 }  # fmt: skip
 
