@@ -105,11 +105,11 @@ def draw_bars(measured: list[Measured], path: Path) -> None:
             values = [np.mean([getattr(a, figure_name).value for a in m.accuracies(row)]) for row in rows]
             axis.barh(np.arange(len(rows)) + offset, values, 0.38, color=colour, label=f"{figure_name} accuracy")
         axis.set_yticks(range(len(rows)), rows)
-        axis.invert_yaxis()
         axis.set_xlim(0, 100)
         axis.set_xlabel("per cent")
         axis.set_title(m.labelled.real.title, fontsize=10)
         axis.spines[["top", "right"]].set_visible(False)
+    axes[0, 0].invert_yaxis()  # the panels share it
     handles, names = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncol=2, frameon=False)
     figure.savefig(path, dpi=110)
