@@ -1,7 +1,7 @@
 #!/bin/sh
 # Run the QGIS tests in QGIS 3.44 of Debian 13, in a chroot, with the engine of this machine.
 #
-# usage: test_qgis344.sh FOLDER ENGINE_PYTHON      (root or sudo; 3 GB; five minutes the first time)
+# usage: test_qgis344.sh FOLDER ENGINE_PYTHON [TESTS]      (root or sudo; 3 GB; five minutes the first time)
 # Ends with status 75 where the chroot cannot be built.
 set -eu
 
@@ -13,7 +13,7 @@ cannot_build() {
 root=$(realpath -m "$1")
 engine=$(realpath -s "$2")
 project=$(pwd)
-tests="tests/plugin tests/algorithms tests/shell"
+tests=${3:-tests/plugin tests/algorithms tests/shell}
 
 if [ "$(id -u)" != 0 ]; then
     command -v sudo >/dev/null 2>&1 || cannot_build
