@@ -21,8 +21,7 @@ from qgis.core import (
 
 from ..engine.jobs import AssessAccuracy
 from ..plugin.polygon_source import FIELD, Legend, export_features, read_legend
-from .base import SpectraFilmAlgorithm, crs_text
-from .train_film import NUMBERS
+from .base import ACCURACIES, SpectraFilmAlgorithm, crs_text
 
 
 class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
@@ -63,8 +62,7 @@ class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
             QgsProcessingParameterFileDestination("REPORT", self.tr("Report"), self.tr("HTML files (*.html)")),
             "The report as a page; the same figures as JSON beside it.",
         )
-        for key, title in (("OVERALL_ACCURACY", "Overall accuracy"), ("AVERAGE_ACCURACY", "Average accuracy"),
-                           ("KAPPA", "Cohen's kappa")):  # fmt: skip
+        for key, title in ACCURACIES.items():
             self.addOutput(QgsProcessingOutputNumber(key, self.tr(title + " (per cent)")))
 
     def prepareAlgorithm(  # noqa: N802
@@ -91,7 +89,7 @@ class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
                 map_crs=crs_text(crs),
             )
             values = self.run_job(job, feedback)
-        return {"REPORT": report, **{key: values[name] for key, name in NUMBERS.items()}}
+        return {"REPORT": report, **{key: values[key.lower()] for key in ACCURACIES}}
 
     def _reference(
         self, parameters: dict[str, Any], map_crs: Any, folder: Path, context: QgsProcessingContext,

@@ -32,6 +32,11 @@ COMPOSITES = (
     "true colour and principal components", "most informative bands",
 )  # fmt: skip
 
+# Output keys, each of which the engine names in lower case.
+ACCURACIES = {
+    "OVERALL_ACCURACY": "Overall accuracy", "AVERAGE_ACCURACY": "Average accuracy", "KAPPA": "Cohen's kappa",
+}  # fmt: skip
+
 
 class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
     """An algorithm that hands its work to the engine.
@@ -80,8 +85,8 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
             parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
         self.addParameter(parameter)
 
-    def add_feature_choices(self) -> None:
-        """Declare BACKBONE, COMPOSITES, LAYERS and TIMESTEPS."""
+    def add_feature_choices(self, layers: str, timesteps: str) -> None:
+        """Declare BACKBONE, COMPOSITES, LAYERS and TIMESTEPS, the last two with these helps."""
         self.add(
             QgsProcessingParameterFile("BACKBONE", self.tr("Backbone"),
                                        QgsProcessingParameterFile.Behavior.File, optional=True,
@@ -102,15 +107,10 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
             advanced=True,
         )  # fmt: skip
         self.add(
-            QgsProcessingParameterString("LAYERS", self.tr("Decoder layers"), optional=True),
-            "Decoder layers whose activations are taken, as in 9,10,11; 0 is the deepest. Left empty: the default "
-            "of the method.",
-            advanced=True,
+            QgsProcessingParameterString("LAYERS", self.tr("Decoder layers"), optional=True), layers, advanced=True
         )
         self.add(
-            QgsProcessingParameterString("TIMESTEPS", self.tr("Timesteps"), optional=True),
-            "How much noise is added, as in 0,50; 0 is the cleanest. Left empty: the default of the method.",
-            advanced=True,
+            QgsProcessingParameterString("TIMESTEPS", self.tr("Timesteps"), optional=True), timesteps, advanced=True
         )
 
     def add_device(self) -> None:

@@ -36,7 +36,11 @@ class ExtractFeaturesAlgorithm(SpectraFilmAlgorithm):
             "A scene, of which composites are made, or a raster with three bands from 'Select bands', which is used "
             "as it is.",
         )
-        self.add_feature_choices()
+        self.add_feature_choices(
+            "Decoder layers whose activations are taken, as in 9,10,11; 0 is the deepest. Left empty: 5,8,10, or "
+            "their counterparts in another backbone.",
+            "How much noise is added, as in 0,50; 0 is the cleanest. Left empty: 0.",
+        )
         self.add(
             QgsProcessingParameterNumber("STRIDE", self.tr("Stride (pixels)"),
                                          QgsProcessingParameterNumber.Type.Integer, 32, minValue=2),

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from qgis.core import (
-    QgsProcessing,
     QgsProcessingContext,
-    QgsProcessingException,
-    QgsProcessingFeatureSourceDefinition,
     QgsProcessingFeedback,
     QgsProcessingOutputNumber,
+    QgsProcessingParameterBoolean,
     QgsProcessingParameterEnum,
-    QgsProcessingParameterFeatureSource,
-    QgsProcessingParameterField,
+    QgsProcessingParameterFile,
     QgsProcessingParameterFileDestination,
     QgsProcessingParameterRasterLayer,
 )
 
 from ..engine.jobs import TrainFilm
-from ..plugin.polygon_source import FIELD, Legend, export_features, read_legend
-from .base import SpectraFilmAlgorithm, crs_text
+from .base import ACCURACIES
+from .labelled_scene import LabelledSceneAlgorithm
 
 METHODS = ("spectrafilm", "geodiffnet-f", "geodiffnet", "spectral")
-NUMBERS = {
-    "OVERALL_ACCURACY": "overall_accuracy",
-    "AVERAGE_ACCURACY": "average_accuracy",
-    "KAPPA": "kappa",
-}
 
 
-class TrainFilmAlgorithm(SpectraFilmAlgorithm):
+class TrainFilmAlgorithm(LabelledSceneAlgorithm):
     """A model from a scene and digitized polygons."""
 
     ID = "trainfilm"
@@ -49,25 +39,8 @@ class TrainFilmAlgorithm(SpectraFilmAlgorithm):
         "modulation (FiLM) and trains an ensemble; GeoDiffNet-F and GeoDiffNet are the methods as published."
     )
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._legend = Legend()
-
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802
-        self.add(
-            QgsProcessingParameterRasterLayer("INPUT", self.tr("Scene")),
-            "The hyperspectral or multispectral raster on which the polygons were drawn.",
-        )
-        self.add(
-            QgsProcessingParameterFeatureSource("POLYGONS", self.tr("Training polygons"),
-                                                [QgsProcessing.SourceType.TypeVectorPolygon]),
-            "Polygons of known land cover, in any coordinate reference system. A pixel is used when its centre lies "
-            "in a polygon; polygons smaller than a pixel use the pixels that they mostly cover.",
-        )  # fmt: skip
-        self.add(
-            QgsProcessingParameterField("CLASS_FIELD", self.tr("Class field"), parentLayerParameterName="POLYGONS"),
-            "The field that says which class a polygon shows, as text or number.",
-        )
+        self.add_labelled_scene()
         self.add(
             QgsProcessingParameterEnum("METHOD", self.tr("Method"), [
                 self.tr("SpectraFiLM"), self.tr("GeoDiffNet-F (as published)"),
@@ -79,7 +52,25 @@ class TrainFilmAlgorithm(SpectraFilmAlgorithm):
             "A raster from 'Extract spatial features' of the same scene, to be used instead of computing features.",
             advanced=True,
         )
-        self.add_feature_choices()
+        self.add_feature_choices(
+            "Decoder layers whose activations are taken, as in 9,10,11; 0 is the deepest. Left empty: those of the "
+            "analysis, or the default of the method.",
+            "How much noise is added, as in 0,50; 0 is the cleanest. Left empty: those of the analysis, or the "
+            "default of the method.",
+        )
+        self.add(
+            QgsProcessingParameterFile("ANALYSIS", self.tr("Analysis"), QgsProcessingParameterFile.Behavior.File,
+                                       optional=True, fileFilter=self.tr("Reports") + " (*.html *.json)"),
+            "A report of 'Analyse layers and timesteps', whose recommendation is used where layers and timesteps are "
+            "left empty.",
+            advanced=True,
+        )
+        self.add(
+            QgsProcessingParameterBoolean("ANALYSE", self.tr("Choose layers and timesteps by an analysis"), False),
+            "Compare all decoder layers at several timesteps by cross-validation first, and train with what is "
+            "recommended. Takes some minutes more.",
+            advanced=True,
+        )  # fmt: skip
         self.add_device()
         self.add_seed()
         self.add(
@@ -92,59 +83,32 @@ class TrainFilmAlgorithm(SpectraFilmAlgorithm):
                                                   optional=True),
             "Accuracy, labels, spectra and settings as a page; the same figures as JSON beside it.",
         )  # fmt: skip
-        for key, title in (("OVERALL_ACCURACY", "Overall accuracy"), ("AVERAGE_ACCURACY", "Average accuracy"),
-                           ("KAPPA", "Cohen's kappa")):  # fmt: skip
+        for key, title in ACCURACIES.items():
             self.addOutput(QgsProcessingOutputNumber(key, self.tr(title + " (per cent, cross-validated)")))
-
-    def checkParameterValues(self, parameters: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:  # noqa: N802
-        problem = self.check_numbers(parameters, ("LAYERS", "TIMESTEPS"), context)
-        return (False, problem) if problem else super().checkParameterValues(parameters, context)
-
-    def prepareAlgorithm(  # noqa: N802
-        self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
-    ) -> bool:
-        polygons = parameters["POLYGONS"]
-        if isinstance(polygons, QgsProcessingFeatureSourceDefinition):
-            polygons = polygons.source  # the layer behind 'Selected features only'
-        layer = self.parameterAsVectorLayer({"POLYGONS": polygons}, "POLYGONS", context)
-        self._legend = read_legend(layer, self.parameterAsString(parameters, "CLASS_FIELD", context))
-        return True
 
     def processAlgorithm(  # noqa: N802
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
-        scene, crs = self.raster_of(parameters, "INPUT", context)
-        source = self.parameterAsSource(parameters, "POLYGONS", context)
-        if source is None:
-            raise QgsProcessingException(self.invalidSourceError(parameters, "POLYGONS"))
         features = ""
         if parameters.get("FEATURES"):
             features, _ = self.raster_of(parameters, "FEATURES", context)
         model = self.parameterAsFileOutput(parameters, "MODEL", context)
         report = self.parameterAsFileOutput(parameters, "REPORT", context)
-        label_crs = crs if crs.isValid() else source.sourceCrs()
-        with tempfile.TemporaryDirectory(prefix="spectrafilm-") as folder:
-            polygons = Path(folder) / "polygons.geojson"
-            field = self.parameterAsString(parameters, "CLASS_FIELD", context)
-            export_features(source, field, self._legend, label_crs, polygons, context, feedback)
+        with self.exported(parameters, context, feedback) as labelled_scene:
             job = TrainFilm(
-                scene=scene,
-                polygons=str(polygons),
+                **labelled_scene,
                 model=model,
                 report=report,
-                class_field=FIELD,
-                polygons_crs=crs_text(label_crs),
-                class_names=self._legend.names,
-                class_colours=self._legend.colours,
                 method=METHODS[self.parameterAsEnum(parameters, "METHOD", context)],
                 features=features,
                 backbone=self.parameterAsString(parameters, "BACKBONE", context),
                 composites=self.composites_of(parameters, context),
                 layers=self.numbers_of(parameters, "LAYERS", context),
                 timesteps=self.numbers_of(parameters, "TIMESTEPS", context),
+                analysis=self.parameterAsString(parameters, "ANALYSIS", context),
+                analyse=self.parameterAsBool(parameters, "ANALYSE", context),
                 device=self.device_of(parameters, context),
                 seed=self.parameterAsInt(parameters, "SEED", context),
-                scene_crs=crs_text(crs),
             )
             values = self.run_job(job, feedback)
-        return {"MODEL": model, "REPORT": report, **{key: values[name] for key, name in NUMBERS.items()}}
+        return {"MODEL": model, "REPORT": report, **{key: values[key.lower()] for key in ACCURACIES}}

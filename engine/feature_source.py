@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -49,26 +50,31 @@ class ComputedFeatures:
         self, scene: Scene, bands: Sequence[Band], composites: Composites, backbone: Backbone,
         settings: FeatureSettings,
     ) -> None:  # fmt: skip
-        self.settings = settings
-        self._scene, self._bands, self._composites, self._backbone = scene, bands, composites, backbone
+        self.settings, self.composites, self.backbone = settings, composites, backbone
+        self._scene, self._bands = scene, bands
         self._extractor = self._make_extractor(None)
         self.channels = self._extractor.raw_channels
 
+    def with_choice(self, layers: tuple[int, ...], timesteps: tuple[int, ...]) -> ComputedFeatures:
+        """Features of other layers and timesteps, otherwise the same."""
+        settings = replace(self.settings, layers=layers, timesteps=timesteps)
+        return ComputedFeatures(self._scene, self._bands, self.composites, self.backbone, settings)
+
     def at(self, rows: np.ndarray, columns: np.ndarray, progress: Progress) -> np.ndarray:
         return gather_features(
-            self._scene, self._bands, self._composites, self._extractor, self.settings.stride, rows, columns,
+            self._scene, self._bands, self.composites, self._extractor, self.settings.stride, rows, columns,
             progress,
         )  # fmt: skip
 
     def stream(self, projection: Projection | None, progress: Progress) -> Iterator[Piece]:
         return iterate_features(
-            self._scene, self._bands, self._composites, self._make_extractor(projection), self.settings.stride,
+            self._scene, self._bands, self.composites, self._make_extractor(projection), self.settings.stride,
             progress,
         )  # fmt: skip
 
     def _make_extractor(self, projection: Projection | None) -> FeatureExtractor:
         return FeatureExtractor(
-            self._backbone, self.settings.layers, self.settings.timesteps, self._composites.count,
+            self.backbone, self.settings.layers, self.settings.timesteps, self.composites.count,
             self.settings.seed, projection,
         )  # fmt: skip
 

@@ -28,6 +28,7 @@ from .projection import Projection
 from .scene import Band, Scene
 
 BATCH = 24
+BATCH_VALUES = 150_000_000
 STRIP_VALUES = 60_000_000
 
 
@@ -213,6 +214,46 @@ def iterate_features(
             yield from _iterate_strip(scene, bands, composites, extractor, grid, left, width, progress)
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """Consecutive rows of a strip, mirrored at the scene's edges.
+
+    Attributes:
+        images: (composites, 3, rows, span).
+        valid: (rows, span) bool.
+        spectra: (bands, rows, columns), of columns inside the scene only.
+        left: scene column of the first of these columns.
+    """
+
+    images: np.ndarray
+    valid: np.ndarray
+    spectra: np.ndarray
+    left: int
+
+    @classmethod
+    def read(
+        cls, scene: Scene, bands: Sequence[Band], composites: Composites, row: int, column: int, height: int,
+        width: int,
+    ) -> _Rows:  # fmt: skip
+        window, rows, columns = scene.reflect(row, column, height, width)
+        spectra, valid = scene.read(window, bands)
+        if len(rows) != window.height or rows[0] > rows[-1]:
+            spectra, valid = spectra[:, rows], valid[rows]
+        # Nine channels are mirrored instead of hundreds of bands.
+        images = composites.apply(spectra).take(columns, -1)
+        return cls(images, valid[:, columns], spectra, int(window.col_off))
+
+    def advance(self, following: _Rows) -> _Rows:
+        """These rows without the first ones, for which the rows that follow make room."""
+        count = len(following.valid)
+        return _Rows(
+            np.concatenate([self.images[:, :, count:], following.images], 2),
+            np.concatenate([self.valid[count:], following.valid]),
+            np.concatenate([self.spectra[:, count:], following.spectra], 1),
+            self.left,
+        )
+
+
 def _iterate_strip(
     scene: Scene,
     bands: Sequence[Band],
@@ -231,12 +272,16 @@ def _iterate_strip(
     weight = blend_window(size)
     total = np.zeros((extractor.channels, size, span), np.float32)
     weights = np.zeros((size, span), np.float32)
+    here = _Rows.read(scene, bands, composites, -margin, origin, size, span)
     for i in range(grid.rows):
         top = i * stride - margin
-        spectra, valid = scene.read_reflected(top, origin, size, span, bands)
-        images = composites.apply(spectra)
+        if i:
+            # Each row of the scene is read once.
+            below = _Rows.read(scene, bands, composites, top + size - stride, origin, stride, span)
+            here = here.advance(below)
+        images, valid = here.images, here.valid
         offsets = [j * stride for j in range(last - first + 1) if valid[:, j * stride : j * stride + size].any()]
-        batches = list(_batches(offsets, extractor.composites))
+        batches = list(_batches(offsets, extractor))
         for done, batch in enumerate(batches):
             progress.set((i + done / len(batches)) / grid.rows)
             patches = [fill_invalid(images[..., o : o + size], valid[:, o : o + size]) for o in batch]
@@ -249,7 +294,8 @@ def _iterate_strip(
         if stop > start:
             features = total[:, start:stop, inner] / np.maximum(weights[start:stop, inner], 1e-12)
             window = Window(left, top + start, width, stop - start)
-            yield window, spectra[:, start:stop, inner], valid[start:stop, inner], features
+            columns = slice(left - here.left, left - here.left + width)
+            yield window, here.spectra[:, start:stop, columns], valid[start:stop, inner], features
         total = np.concatenate([total[:, stride:], np.zeros_like(total[:, :stride])], 1)
         weights = np.concatenate([weights[stride:], np.zeros_like(weights[:stride])])
 
@@ -277,13 +323,13 @@ def gather_features(
     total = np.zeros((len(rows), extractor.channels), np.float32)
     weights = np.zeros((len(rows), 1), np.float32)
     window = blend_window(size)
-    batches = list(_batches(grid.containing(rows, columns), extractor.composites))
+    batches = list(_batches(grid.containing(rows, columns), extractor))
     for batch in progress.track(batches):
         corners = [(i * grid.stride - grid.margin, j * grid.stride - grid.margin) for i, j in batch]
         images = []
         for top, left in corners:
-            spectra, valid = scene.read_reflected(top, left, size, size, bands)
-            images.append(fill_invalid(composites.apply(spectra), valid))
+            patch = _Rows.read(scene, bands, composites, top, left, size, size)
+            images.append(fill_invalid(patch.images, patch.valid))
         for (top, left), features in zip(corners, extractor(np.stack(images)), strict=True):
             y, x = rows - top, columns - left
             inside = (y >= 0) & (y < size) & (x >= 0) & (x < size)
@@ -293,7 +339,9 @@ def gather_features(
     return total / weights
 
 
-def _batches(items: list, composites: int) -> Iterator[list]:
-    size = max(BATCH // composites, 1)
+def _batches(items: list, extractor: FeatureExtractor) -> Iterator[list]:
+    """Patches that go through the U-Net at once: few where their features would fill the memory."""
+    fitting = BATCH_VALUES // (extractor.channels * extractor.backbone.patch**2)
+    size = max(min(BATCH // extractor.composites, fitting), 1)
     for start in range(0, len(items), size):
         yield items[start : start + size]

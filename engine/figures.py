@@ -116,6 +116,26 @@ def map_picture(classified: np.ndarray, classes: Sequence[LandCoverClass]) -> by
     return _png(figure)
 
 
+def heat_picture(
+    values: Sequence[Sequence[float]], row_names: Sequence[str], column_names: Sequence[str], across: str, down: str
+) -> bytes:
+    """A grid of figures in per cent, each written in its cell, the highest framed."""
+    grid = np.asarray(values, float)
+    figure, axes = plt.subplots(figsize=(1.9 + 0.85 * grid.shape[1], 0.9 + 0.38 * grid.shape[0]))
+    axes.imshow(grid, cmap="Blues", aspect="auto")
+    middle = (grid.min() + grid.max()) / 2
+    for (row, column), value in np.ndenumerate(grid):
+        axes.text(column, row, f"{value:.1f}", ha="center", va="center", color="white" if value > middle else INK)
+    row, column = np.unravel_index(grid.argmax(), grid.shape)
+    axes.add_patch(plt.Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="#d95f02", lw=2))
+    axes.set_xticks(range(grid.shape[1]), column_names)
+    axes.set_yticks(range(grid.shape[0]), row_names)
+    axes.set_xlabel(across)
+    axes.set_ylabel(down)
+    axes.spines[:].set_visible(False)
+    return _png(figure)
+
+
 def _map_axes(height: int, width: int) -> tuple[Figure, plt.Axes]:
     longest = max(height, width)
     figure, axes = plt.subplots(figsize=(max(6 * width / longest, 2), max(6 * height / longest, 2)))

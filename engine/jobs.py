@@ -58,6 +58,8 @@ class TrainFilm:
     `polygons` is a GeoJSON file in `polygons_crs`. `class_names` and `class_colours` give the classes
     in their order; left empty, they are the values of `class_field`, sorted. Without `validate`
     nothing is cross-validated: no accuracy, confidences as they come, half a say for either expert.
+    Layers and timesteps left empty come from `analysis`, a report of `AnalyseFeatures`, or from an
+    analysis on the way (`analyse`), or are the method's default.
     """
 
     name: ClassVar[str] = "trainfilm"
@@ -75,6 +77,8 @@ class TrainFilm:
     composites: str = ""
     layers: tuple[int, ...] = ()
     timesteps: tuple[int, ...] = ()
+    analysis: str = ""
+    analyse: bool = False
     device: str = "auto"
     seed: int = 0
     validate: bool = True
@@ -83,6 +87,35 @@ class TrainFilm:
     def outputs(self) -> tuple[str, ...]:
         """The files it writes."""
         return (self.model, self.report)
+
+
+@dataclass(frozen=True)
+class AnalyseFeatures:
+    """Find the decoder layers and timesteps that serve a scene and its polygons best.
+
+    Polygons and classes as in `TrainFilm`. Empty `layers` and `timesteps` stand for all layers and
+    for 0, 5, 10 and 20 % of the backbone's timesteps.
+    """
+
+    name: ClassVar[str] = "analysefeatures"
+    scene: str
+    polygons: str
+    report: str
+    class_field: str = "class"
+    polygons_crs: str = "EPSG:4326"
+    class_names: tuple[str, ...] = ()
+    class_colours: tuple[str, ...] = ()
+    backbone: str = ""
+    composites: str = ""
+    layers: tuple[int, ...] = ()
+    timesteps: tuple[int, ...] = ()
+    device: str = "auto"
+    seed: int = 0
+    scene_crs: str = ""
+
+    def outputs(self) -> tuple[str, ...]:
+        """The files it writes."""
+        return (self.report,)
 
 
 @dataclass(frozen=True)
@@ -136,9 +169,12 @@ class CheckEnvironment:
 
 
 # Written for Python 3.9, which QGIS 3.22 has on Windows.
-Job = Union[SelectBands, ExtractFeatures, TrainFilm, PredictMap, AssessAccuracy, CheckEnvironment]  # noqa: UP007
+Job = Union[  # noqa: UP007
+    SelectBands, ExtractFeatures, AnalyseFeatures, TrainFilm, PredictMap, AssessAccuracy, CheckEnvironment
+]
 JOBS: dict[str, Any] = {
-    job.name: job for job in (SelectBands, ExtractFeatures, TrainFilm, PredictMap, AssessAccuracy, CheckEnvironment)
+    job.name: job
+    for job in (SelectBands, ExtractFeatures, AnalyseFeatures, TrainFilm, PredictMap, AssessAccuracy, CheckEnvironment)
 }
 
 

@@ -58,6 +58,17 @@ class Progress:
         self.warnings.append(text)
 
 
+class Quiet(Progress):
+    """Passes progress on to the current stage of another one, and keeps messages to itself."""
+
+    def __init__(self, outer: Progress) -> None:
+        super().__init__()
+        self._outer = outer
+
+    def show(self, fraction: float, until: float) -> None:
+        self._outer.set(fraction)
+
+
 class Recorder(Progress):
     """Keeps messages and positions, for notebooks and tests."""
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from threadpoolctl import ThreadpoolController
+
 from .jobs import (
+    AnalyseFeatures,
     AssessAccuracy,
     CheckEnvironment,
     ExtractFeatures,
@@ -19,36 +23,46 @@ from .progress import Progress
 def run_job(job: Job, progress: Progress, token: str = "") -> dict[str, Any]:
     """Run a job and return its results by name.
 
-    Only the modules a job needs are imported: bands are selected without loading torch.
-
     Args:
         token: marks the temporary files of this run.
 
     Raises:
         EngineError: something is wrong with the input or the machine.
     """
+    task = _find_task(job)
+    # Idle threads of OpenBLAS, which numpy computes with, wait actively and take the cores from torch's.
+    with ThreadpoolController().select(internal_api="openblas").limit(limits=1):
+        return task(job, progress, token)
+
+
+def _find_task(job: Job) -> Callable[[Any, Progress, str], dict[str, Any]]:
+    """The function that does a job. Only what it needs is imported: bands are selected without loading torch."""
     match job:
         case SelectBands():
             from .tasks.select_bands import select_bands
 
-            return select_bands(job, progress, token)
+            return select_bands
         case ExtractFeatures():
             from .tasks.extract_features import extract_features
 
-            return extract_features(job, progress, token)
+            return extract_features
+        case AnalyseFeatures():
+            from .tasks.analyse_features import analyse_scene
+
+            return analyse_scene
         case TrainFilm():
             from .tasks.train_film import train_film
 
-            return train_film(job, progress, token)
+            return train_film
         case PredictMap():
             from .tasks.predict_map import predict_map
 
-            return predict_map(job, progress, token)
+            return predict_map
         case AssessAccuracy():
             from .tasks.assess_accuracy import assess_accuracy
 
-            return assess_accuracy(job, progress, token)
+            return assess_accuracy
         case CheckEnvironment():
             from .tasks.check_environment import check_environment
 
-            return check_environment(job, progress)
+            return lambda job, progress, _token: check_environment(job, progress)

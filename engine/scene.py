@@ -20,7 +20,8 @@ from .errors import EngineError
 from .wavelengths import read_band_spectra
 
 # Every block of a 2048-pixel-wide, 200-band scene tiled by 256 rows fits, so no tile is read twice.
-GDAL_OPTIONS = {"GDAL_CACHEMAX": 512, "CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}
+# Rasterio takes the size in bytes.
+GDAL_OPTIONS = {"GDAL_CACHEMAX": 512 * 1024 * 1024, "CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}
 
 # Names of datasets inside files, which are no paths themselves.
 SUBDATASETS = ("/vsi", "NETCDF:", "HDF5:", "HDF4_SDS:", "GPKG:", "GTIFF_DIR:")
@@ -158,22 +159,21 @@ class Scene:
         usable = self._usable(raw, spectra, bands)
         valid &= usable.all(0)
         _apply_scale(spectra, bands)
-        spectra[:, ~valid] = 0.0
+        if not valid.all():
+            spectra[:, ~valid] = 0.0
         return spectra, valid
 
-    def read_reflected(
-        self, row: int, column: int, height: int, width: int, bands: Sequence[Band]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Like `read`, for a window that may reach beyond the scene, whose edges then act as mirrors."""
+    def reflect(self, row: int, column: int, height: int, width: int) -> tuple[Window, np.ndarray, np.ndarray]:
+        """What stands for a window that may reach beyond the scene, whose edges then act as mirrors.
+
+        Returns:
+            The part of the scene to read, and the rows and columns of that part that fill the window.
+        """
         rows = _mirror(np.arange(row, row + height), self.height)
         columns = _mirror(np.arange(column, column + width), self.width)
         top, left = int(rows.min()), int(columns.min())
         inner = Window(left, top, int(columns.max()) - left + 1, int(rows.max()) - top + 1)
-        spectra, valid = self.read(inner, bands)
-        if (inner.height, inner.width) == (height, width):
-            return spectra, valid
-        rows, columns = rows - top, columns - left
-        return spectra[:, rows][:, :, columns], valid[rows][:, columns]
+        return inner, rows - top, columns - left
 
     def read_pixels(self, window: Window, bands: Sequence[Band]) -> np.ndarray:
         """Read a window as (bands, height, width) float32 with NaN where a single band has no data."""
@@ -193,7 +193,7 @@ class Scene:
         return self._dataset.read(band.number, out_shape=shape)
 
     def _usable(self, raw: np.ndarray, spectra: np.ndarray, bands: Sequence[Band]) -> np.ndarray:
-        usable = np.isfinite(spectra)
+        usable = np.isfinite(spectra) if raw.dtype.kind in "fc" else np.ones(raw.shape, bool)
         for i, band in enumerate(bands):
             if band.nodata is not None and np.isfinite(band.nodata):
                 # Compared in the file's own type: a float32 nodata of -3.4e38 is not that float64.

@@ -54,24 +54,25 @@ def prepare(
     source: FeatureSource | None,
     seed: int,
     progress: Progress,
+    per_class: int = PIXELS_PER_CLASS,
 ) -> TrainingData:
     """Read spectra and features of labelled pixels and fit the projections.
 
-    Classes of many pixels are thinned out to 2 000. Projections are fitted to unlabelled pixels too.
+    Classes of more than `per_class` pixels are thinned out. Projections are fitted to unlabelled pixels too.
 
     Raises:
         EngineError: fewer than two classes have a valid pixel.
     """
-    labels = labels.select(thin_labels(labels, 4 * PIXELS_PER_CLASS, seed))
+    labels = labels.select(thin_labels(labels, 4 * per_class, seed))
     with progress.stage(0.0, 0.1):
         spectra, valid = read_pixels(scene, survey.bands, labels.rows, labels.columns, progress)
     if not valid.all():
         progress.warning(f"{(~valid).sum()} of {len(valid)} labelled pixels have no valid data and are left out.")
     labels, spectra = labels.select(valid), spectra[valid]
     classes, labels = _keep_classes(classes, labels, progress)
-    kept = thin_labels(labels, PIXELS_PER_CLASS, seed)
+    kept = thin_labels(labels, per_class, seed)
     if len(kept) < len(labels):
-        progress.info(f"{len(kept)} of {len(labels)} labelled pixels are used, at most {PIXELS_PER_CLASS} a class.")
+        progress.info(f"{len(kept)} of {len(labels)} labelled pixels are used, at most {per_class} a class.")
     labels, spectra = labels.select(kept), spectra[kept]
     targets = labels.class_ids - 1
     pool = np.concatenate([survey.pixels, spectra])
@@ -82,7 +83,7 @@ def prepare(
         return TrainingData(classes, labels, spectra, samples, spectral, None, 0)
     grid = patch_grid(source.settings, scene)
     with progress.stage(0.1, 0.15):
-        rows, columns = _valid_context(scene, survey, labels, grid, seed, progress)
+        rows, columns = valid_context(scene, survey, labels, grid, seed, progress)
     patches = len(grid.containing(labels.rows, labels.columns))
     text = f"Reading features of {len(labels)} labelled pixels from {patches} of {grid.rows * grid.columns} patches."
     with progress.stage(0.15, 1.0, text):
@@ -94,9 +95,10 @@ def prepare(
     return TrainingData(classes, labels, spectra, samples, spectral, spatial, source.channels)
 
 
-def _valid_context(
+def valid_context(
     scene: Scene, survey: Survey, labels: Labels, grid: PatchGrid, seed: int, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of valid unlabelled pixels near the labels, which cost no further patch."""
     rows, columns = context_pixels(labels, grid, seed)
     _, valid = read_pixels(scene, survey.bands, rows, columns, progress)
     return rows[valid], columns[valid]

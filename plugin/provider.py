@@ -5,6 +5,7 @@ from __future__ import annotations
 from qgis.core import QgsApplication, QgsMessageLog, QgsProcessingModelAlgorithm, QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
+from ..algorithms.analyse_features import AnalyseFeaturesAlgorithm
 from ..algorithms.assess_accuracy import AssessAccuracyAlgorithm
 from ..algorithms.extract_features import ExtractFeaturesAlgorithm
 from ..algorithms.predict_map import PredictMapAlgorithm
@@ -16,6 +17,7 @@ from .paths import ICONS, MODELS
 ALGORITHMS = (
     SelectBandsAlgorithm,
     ExtractFeaturesAlgorithm,
+    AnalyseFeaturesAlgorithm,
     TrainFilmAlgorithm,
     PredictMapAlgorithm,
     AssessAccuracyAlgorithm,

@@ -22,7 +22,7 @@ from ..scene import Band, Scene
 from ..survey import sample_bands
 from ..wavelengths import match_bands
 
-CHUNK = 65536
+CHUNK = 8192
 SUSPICIOUS_RATIO = 5.0
 
 

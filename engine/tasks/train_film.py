@@ -11,41 +11,44 @@ from torch import nn
 from ..accuracy import Accuracy, assess
 from ..backbone import Backbone
 from ..calibration import calibration_error, fit_share, fit_temperature, mixture
-from ..composites import band_wavelengths, make_composites, published_composite
+from ..composites import band_wavelengths
 from ..device import choose_device
 from ..ensemble import FilmEnsemble
-from ..feature_settings import FeatureSettings
+from ..errors import EngineError
 from ..feature_source import ComputedFeatures, FeatureSource, RasterFeatures
 from ..folds import Folds, split_by_polygon
 from ..jobs import TrainFilm
-from ..labels import Labels, label_pixels
-from ..methods import Method, find_method, scale_layers
+from ..labels import Labels
+from ..methods import Method, find_method
 from ..model import Model
 from ..outputs import Outputs
-from ..polygons import LandCoverClass, class_order, make_classes, read_features, to_parts
-from ..progress import Progress
+from ..polygons import LandCoverClass
+from ..progress import Progress, Quiet
 from ..report import json_twin
 from ..scene import Scene
 from ..survey import Survey, survey_scene
 from ..training import Samples, fit, predict_experts, predict_logits
 from ..training_data import TrainingData, prepare
+from .analyse_features import analyse_labels, read_recommendation, whole_grid
+from .training_inputs import composites_for, read_labels, settings_for
 from .training_report import TrainingResult, write_training_report
-
-STRIDE = 32
 
 
 def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]:
     """Train, validate by polygon, and write the model and its report."""
     method = find_method(job.method)
-    inputs = [job.scene, job.polygons, job.features]
+    inputs = [job.scene, job.polygons, job.features, job.analysis]
     with Scene.open(job.scene, job.scene_crs) as scene, Outputs(inputs, token) as outputs:
         outputs.check(job.model, job.report, json_twin(job.report) if job.report else "")
-        classes, labels = _read_labels(job, scene, progress)
+        classes, labels = read_labels(job, scene, progress)
         with progress.stage(0.02, 0.06, f"Surveying {job.scene}."):
             survey = survey_scene(scene, job.seed)
         survey.log(progress)
-        source = _feature_source(job, method, scene, survey, progress) if method.uses_features else None
-        with progress.stage(0.08, 0.6):
+        source = None
+        if method.uses_features:
+            with progress.stage(0.06, 0.4 if job.analyse else 0.08):
+                source = _feature_source(job, method, scene, survey, labels, classes, progress)
+        with progress.stage(0.4 if job.analyse else 0.08, 0.6):
             data = prepare(method, scene, survey, labels, classes, source, job.seed, progress)
         if job.validate:
             folds = split_by_polygon(data.labels, data.classes, job.seed, progress)
@@ -82,36 +85,41 @@ def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]
     }
 
 
-def _read_labels(job: TrainFilm, scene: Scene, progress: Progress) -> tuple[list[LandCoverClass], Labels]:
-    features = read_features(job.polygons, job.class_field, progress)
-    present = {name for name, _ in features}
-    # Classes of the layer's legend that nothing was drawn for do not belong on the map.
-    colour_of = dict(zip(job.class_names, job.class_colours, strict=False))
-    names = [n for n in job.class_names if n in present] + sorted(present - set(job.class_names), key=class_order)
-    classes = make_classes(names, [colour_of.get(n, "") for n in names])
-    parts = to_parts(features, classes, scene.transform, job.polygons_crs, scene.crs)
-    return classes, label_pixels(parts, classes, scene.height, scene.width, progress)
-
-
 def _feature_source(
-    job: TrainFilm, method: Method, scene: Scene, survey: Survey, progress: Progress
-) -> FeatureSource:
+    job: TrainFilm, method: Method, scene: Scene, survey: Survey, labels: Labels, classes: list[LandCoverClass],
+    progress: Progress,
+) -> FeatureSource:  # fmt: skip
     if job.features:
         return RasterFeatures(job.features, scene, survey.bands)
-    device = choose_device(job.device, progress)
-    backbone = Backbone.load(job.backbone, device)
-    kind = job.composites or method.composites
-    composites = published_composite(survey) if kind == "published" else make_composites(kind, survey)
-    settings = FeatureSettings(
-        backbone.name, str(backbone.path), backbone.sha256,
-        job.layers or scale_layers(method.layers, len(backbone.layers)), job.timesteps or method.timesteps,
-        backbone.patch, backbone.patch * STRIDE // 64, job.seed, composites.to_json(),
-    )  # fmt: skip
+    advice = read_recommendation(job.analysis) if job.analysis else None
+    backbone = Backbone.load(job.backbone, choose_device(job.device, progress))
+    if advice and advice.backbone_sha256 != backbone.sha256:
+        raise EngineError(
+            f"The analysis {job.analysis} was made with the backbone {advice.backbone}, training is to use "
+            f"{backbone.name}; choose the same backbone for both."
+        )
+    composites = composites_for(job.composites or (advice.composites if advice else ""), method, survey)
+    if advice and composites.kind != advice.composites:
+        progress.warning(
+            f"The analysis {job.analysis} was made with other composites ({advice.composites}) than these "
+            f"({composites.kind}); its recommendation may not hold."
+        )
+    layers, timesteps = job.layers, job.timesteps
+    if advice and not layers and not timesteps:
+        layers, timesteps = advice.layers, advice.timesteps
+    settings = settings_for(method, backbone, composites, layers, timesteps, job.seed)
+    source = ComputedFeatures(scene, survey.bands, composites, backbone, settings)
+    if job.analyse and not layers and not timesteps:
+        progress.info("Analysing decoder layers and timesteps.")
+        _, _, analysis = analyse_labels(
+            scene, survey, source, labels, classes, *whole_grid(backbone), job.seed, Quiet(progress)
+        )
+        source = source.with_choice(analysis.recommended.layers, analysis.recommended.timesteps)
     progress.info(
         f"Features of {composites.count} composite(s) ({composites.kind}), decoder layers "
-        f"{list(settings.layers)}, timesteps {list(settings.timesteps)}, backbone {backbone.name}."
+        f"{list(source.settings.layers)}, timesteps {list(source.settings.timesteps)}, backbone {backbone.name}."
     )
-    return ComputedFeatures(scene, survey.bands, composites, backbone, settings)
+    return source
 
 
 def _validate(

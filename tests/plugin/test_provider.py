@@ -11,9 +11,12 @@ KEYS = {
     "selectbands": (["INPUT", "METHOD", "BANDS", "STRETCH_LOW", "STRETCH_HIGH"], ["OUTPUT"]),
     "extractfeatures": (
         ["INPUT", "BACKBONE", "COMPOSITES", "LAYERS", "TIMESTEPS", "STRIDE", "DEVICE", "SEED"], ["OUTPUT"]),
+    "analysefeatures": (
+        ["INPUT", "POLYGONS", "CLASS_FIELD", "BACKBONE", "COMPOSITES", "LAYERS", "TIMESTEPS", "DEVICE", "SEED"],
+        ["REPORT", "BEST_LAYERS", "BEST_TIMESTEPS", "OVERALL_ACCURACY", "AVERAGE_ACCURACY", "KAPPA"]),
     "trainfilm": (
         ["INPUT", "POLYGONS", "CLASS_FIELD", "METHOD", "FEATURES", "BACKBONE", "COMPOSITES", "LAYERS", "TIMESTEPS",
-         "DEVICE", "SEED"],
+         "ANALYSIS", "ANALYSE", "DEVICE", "SEED"],
         ["MODEL", "REPORT", "OVERALL_ACCURACY", "AVERAGE_ACCURACY", "KAPPA"]),
     "predictmap": (
         ["INPUT", "MODEL", "FEATURES", "DEVICE"], ["OUTPUT", "CONFIDENCE", "PROBABILITIES", "UNCERTAINTY"]),

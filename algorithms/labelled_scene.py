@@ -1,0 +1,86 @@
+"""What the algorithms that learn from polygons on a scene share."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from qgis.core import (
+    QgsProcessing,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeatureSourceDefinition,
+    QgsProcessingFeedback,
+    QgsProcessingParameterFeatureSource,
+    QgsProcessingParameterField,
+    QgsProcessingParameterRasterLayer,
+)
+
+from ..plugin.polygon_source import FIELD, Legend, export_features, read_legend
+from .base import SpectraFilmAlgorithm, crs_text
+
+
+class LabelledSceneAlgorithm(SpectraFilmAlgorithm):
+    """An algorithm with a scene, polygons on it, and the field of their class."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._legend = Legend()
+
+    def add_labelled_scene(self) -> None:
+        """Declare INPUT, POLYGONS and CLASS_FIELD."""
+        self.add(
+            QgsProcessingParameterRasterLayer("INPUT", self.tr("Scene")),
+            "The hyperspectral or multispectral raster on which the polygons were drawn.",
+        )
+        self.add(
+            QgsProcessingParameterFeatureSource("POLYGONS", self.tr("Training polygons"),
+                                                [QgsProcessing.SourceType.TypeVectorPolygon]),
+            "Polygons of known land cover, in any coordinate reference system. A pixel is used when its centre lies "
+            "in a polygon; polygons smaller than a pixel use the pixels that they mostly cover.",
+        )  # fmt: skip
+        self.add(
+            QgsProcessingParameterField("CLASS_FIELD", self.tr("Class field"), parentLayerParameterName="POLYGONS"),
+            "The field that says which class a polygon shows, as text or number.",
+        )
+
+    def checkParameterValues(self, parameters: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:  # noqa: N802
+        problem = self.check_numbers(parameters, ("LAYERS", "TIMESTEPS"), context)
+        return (False, problem) if problem else super().checkParameterValues(parameters, context)
+
+    def prepareAlgorithm(  # noqa: N802
+        self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> bool:
+        polygons = parameters["POLYGONS"]
+        if isinstance(polygons, QgsProcessingFeatureSourceDefinition):
+            polygons = polygons.source  # the layer behind 'Selected features only'
+        layer = self.parameterAsVectorLayer({"POLYGONS": polygons}, "POLYGONS", context)
+        self._legend = read_legend(layer, self.parameterAsString(parameters, "CLASS_FIELD", context))
+        return True
+
+    @contextmanager
+    def exported(
+        self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> Iterator[dict[str, Any]]:
+        """The parts of a job that say which scene, polygons and classes, while their temporary file exists."""
+        scene, crs = self.raster_of(parameters, "INPUT", context)
+        source = self.parameterAsSource(parameters, "POLYGONS", context)
+        if source is None:
+            raise QgsProcessingException(self.invalidSourceError(parameters, "POLYGONS"))
+        label_crs = crs if crs.isValid() else source.sourceCrs()
+        with tempfile.TemporaryDirectory(prefix="spectrafilm-") as folder:
+            polygons = Path(folder) / "polygons.geojson"
+            field = self.parameterAsString(parameters, "CLASS_FIELD", context)
+            export_features(source, field, self._legend, label_crs, polygons, context, feedback)
+            yield {
+                "scene": scene,
+                "polygons": str(polygons),
+                "class_field": FIELD,
+                "polygons_crs": crs_text(label_crs),
+                "class_names": self._legend.names,
+                "class_colours": self._legend.colours,
+                "scene_crs": crs_text(crs),
+            }

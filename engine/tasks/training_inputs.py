@@ -1,0 +1,49 @@
+"""What training and the analysis of features both begin with: the labels, and how features are made."""
+
+from __future__ import annotations
+
+from typing import Union
+
+from ..backbone import Backbone
+from ..composites import Composites, make_composites, published_composite
+from ..feature_settings import FeatureSettings
+from ..jobs import AnalyseFeatures, TrainFilm
+from ..labels import Labels, label_pixels
+from ..methods import Method, scale_layers
+from ..polygons import LandCoverClass, class_order, make_classes, read_features, to_parts
+from ..progress import Progress
+from ..scene import Scene
+from ..survey import Survey
+
+STRIDE = 32
+LabelJob = Union[TrainFilm, AnalyseFeatures]  # noqa: UP007
+
+
+def read_labels(job: LabelJob, scene: Scene, progress: Progress) -> tuple[list[LandCoverClass], Labels]:
+    """The classes of a job's polygons, and the pixels that they label."""
+    features = read_features(job.polygons, job.class_field, progress)
+    present = {name for name, _ in features}
+    # Classes of the layer's legend that nothing was drawn for do not belong on the map.
+    colour_of = dict(zip(job.class_names, job.class_colours, strict=False))
+    names = [n for n in job.class_names if n in present] + sorted(present - set(job.class_names), key=class_order)
+    classes = make_classes(names, [colour_of.get(n, "") for n in names])
+    parts = to_parts(features, classes, scene.transform, job.polygons_crs, scene.crs)
+    return classes, label_pixels(parts, classes, scene.height, scene.width, progress)
+
+
+def composites_for(kind: str, method: Method, survey: Survey) -> Composites:
+    """Composites of a kind, or the default of the method."""
+    kind = kind or method.composites
+    return published_composite(survey) if kind == "published" else make_composites(kind, survey)
+
+
+def settings_for(
+    method: Method, backbone: Backbone, composites: Composites, layers: tuple[int, ...], timesteps: tuple[int, ...],
+    seed: int,
+) -> FeatureSettings:  # fmt: skip
+    """How features are made, with the method's default where no layers or timesteps are given."""
+    return FeatureSettings(
+        backbone.name, str(backbone.path), backbone.sha256,
+        layers or scale_layers(method.layers, len(backbone.layers)), timesteps or method.timesteps,
+        backbone.patch, backbone.patch * STRIDE // 64, seed, composites.to_json(),
+    )  # fmt: skip
