@@ -58,8 +58,8 @@ class FeatureAnalysis:
         cells: one setting for each decoder layer at each timestep, layer by layer.
         combinations: settings of several layers, the method's default first.
         spectra_alone: the same classifier without spatial features.
-        recommended: the default, unless a setting is better by more than the standard error of their
-            difference; several dozen were tried, so the best of them is partly luck.
+        recommended: the default, unless a setting is better by more than twice the standard error of
+            their difference; several dozen were tried, so the best of them is partly luck.
     """
 
     cells: tuple[Setting, ...]
@@ -158,7 +158,7 @@ def analyse_features(
                 combinations.append(best)
     recommended = max((*cells, *combinations), key=_merit)
     gain, error = judge.gain(predictions[recommended], predictions[standard])
-    if gain <= error:
+    if gain <= 2 * error:
         recommended = standard
     alone = judge.figures(judge.predict(spectra))
     return FeatureAnalysis(tuple(cells), tuple(combinations), alone, recommended)

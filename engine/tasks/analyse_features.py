@@ -63,7 +63,8 @@ def analyse_scene(job: AnalyseFeatures, progress: Progress, token: str) -> dict[
             data, folds, analysis = analyse_labels(
                 scene, survey, source, labels, classes, layers, timesteps, job.seed, progress
             )
-        _write_report(job, source, data, folds, analysis, outputs, progress)
+        with progress.stage(0.98, 1.0, "Writing the report."):
+            _write_report(job, source, data, folds, analysis, outputs, progress)
     best = analysis.recommended
     progress.info(
         f"Recommended: decoder layers {list(best.layers)} at timesteps {list(best.timesteps)}, overall accuracy "

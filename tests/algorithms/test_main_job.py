@@ -60,6 +60,21 @@ def test_training_validates_and_reports(trained):
     assert any("Computing on" in text for text in listener.infos)
 
 
+def test_the_analysis_of_features_recommends_a_setting_that_training_takes_over(run, tmp_path):
+    report = str(tmp_path / "analysis.html")
+    grid = {"LAYERS": "7,10", "TIMESTEPS": "0"}
+    results = run("analysefeatures", {**TRAIN, **grid, "REPORT": report})
+    assert "<img" in Path(report).read_text()
+    content = json.loads(Path(report).with_suffix(".json").read_text())
+    assert results["BEST_LAYERS"] == ",".join(map(str, content["recommended"]["layers"]))
+    assert results["BEST_TIMESTEPS"] == "0"
+    assert 50 < results["OVERALL_ACCURACY"] <= 100
+    outputs = {"MODEL": str(tmp_path / "m.safetensors"), "REPORT": str(tmp_path / "training.html")}
+    run("trainfilm", {**TRAIN, **outputs, "ANALYSIS": report})
+    settings = json.loads((tmp_path / "training.json").read_text())["settings"]
+    assert settings["decoder layers"] == results["BEST_LAYERS"].replace(",", ", ")
+
+
 def test_mapping_writes_a_styled_map_and_everything_asked_for(trained, run, tmp_path):
     paths = {key: str(tmp_path / f"{key}.tif") for key in ("OUTPUT", "CONFIDENCE", "PROBABILITIES", "UNCERTAINTY")}
     results = run("predictmap", {"INPUT": SCENE, "MODEL": trained[0]["MODEL"], **paths})
