@@ -66,7 +66,8 @@ class TrainFilmAlgorithm(LabelledSceneAlgorithm):
             advanced=True,
         )
         self.add(
-            QgsProcessingParameterBoolean("ANALYSE", self.tr("Choose layers and timesteps by an analysis"), False),
+            QgsProcessingParameterBoolean("ANALYSE", self.tr("Choose layers and timesteps by an analysis"), False,
+                                          optional=True),
             "Compare all decoder layers at several timesteps by cross-validation first, and train with what is "
             "recommended. Takes some minutes more.",
             advanced=True,
