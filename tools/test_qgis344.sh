@@ -39,6 +39,7 @@ if [ ! -e "$root/ready" ]; then
     chroot "$root" python3 -m venv --system-site-packages /tests
     touch "$root/ready"
 fi
+# Wheels are fetched from outside, since the chroot need not reach the registry.
 "$engine" -m pip download --quiet --dest "$root/wheels" --requirement tools/requirements-qgis-tests.txt
 chroot "$root" /tests/bin/pip install --quiet --no-index --find-links /wheels pytest pytest-qgis
 
@@ -49,11 +50,8 @@ exec chroot /host "$engine" "\$@"
 EOF
 chmod +x "$root/usr/local/bin/engine-python"
 mkdir -p "$root/host" "$root$project"
-mount --rbind / "$root/host"
-mount --bind /tmp "$root/tmp"
-mount --bind "$project" "$root$project"
-mount -t proc proc "$root/proc"
-mount --rbind /dev "$root/dev"
+mount --rbind / "$root/host" && mount --bind /tmp "$root/tmp" && mount --bind "$project" "$root$project" &&
+    mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" || cannot_build
 
 chroot "$root" env QT_QPA_PLATFORM=offscreen SPECTRAFILM_PYTHON=/usr/local/bin/engine-python sh -c \
     "cd '$project' && qgis_process --version 2>/dev/null | head -n 1 && exec /tests/bin/python -m pytest $tests"
