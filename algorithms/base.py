@@ -14,6 +14,7 @@ from qgis.core import (
     QgsProcessingParameterEnum,
     QgsProcessingParameterFile,
     QgsProcessingParameterNumber,
+    QgsProcessingParameterRasterLayer,
     QgsProcessingParameterString,
     QgsProviderRegistry,
 )
@@ -85,16 +86,42 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
             parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
         self.addParameter(parameter)
 
-    def add_feature_choices(self, layers: str, timesteps: str) -> None:
-        """Declare BACKBONE, COMPOSITES, LAYERS and TIMESTEPS, the last two with these helps."""
+    def add_model(self) -> None:
+        """Declare MODEL."""
+        self.add(
+            QgsProcessingParameterFile("MODEL", self.tr("Model"), QgsProcessingParameterFile.Behavior.File,
+                                       fileFilter=self.tr("SpectraFiLM model (*.safetensors)")),
+            "A model from 'Train model'.",
+        )  # fmt: skip
+
+    def add_features_raster(self) -> None:
+        """Declare FEATURES for a trained model."""
+        self.add(
+            QgsProcessingParameterRasterLayer("FEATURES", self.tr("Features"), optional=True),
+            "A raster from 'Extract spatial features' of this scene, made with the settings of the model. Left "
+            "empty: features are computed.",
+            advanced=True,
+        )
+
+    def add_moved_backbone(self) -> None:
+        """Declare BACKBONE for a trained model."""
+        self._add_backbone("Only needed where the model's backbone has moved since the training.")
+
+    def _add_backbone(self, text: str) -> None:
         self.add(
             QgsProcessingParameterFile("BACKBONE", self.tr("Backbone"),
                                        QgsProcessingParameterFile.Behavior.File, optional=True,
                                        fileFilter=self.tr("Backbones") + " (*)"),  # a folder passes, too
-            "A diffusion U-Net: config.json of a folder in diffusers format, or a checkpoint of guided-diffusion or "
-            "improved-diffusion, such as 64x64_diffusion.pt. Left empty: the bundled one.",
+            text,
             advanced=True,
         )  # fmt: skip
+
+    def add_feature_choices(self, layers: str, timesteps: str) -> None:
+        """Declare BACKBONE, COMPOSITES, LAYERS and TIMESTEPS, the last two with these helps."""
+        self._add_backbone(
+            "A diffusion U-Net: config.json of a folder in diffusers format, or a checkpoint of guided-diffusion or "
+            "improved-diffusion, such as 64x64_diffusion.pt. Left empty: the bundled one."
+        )
         self.add(
             QgsProcessingParameterEnum("COMPOSITES", self.tr("Composites"), [
                 self.tr("Default of the method"), self.tr("Principal components, three triplets"),

@@ -10,7 +10,6 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingFeedback,
     QgsProcessingLayerPostProcessorInterface,
-    QgsProcessingParameterFile,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
 )
@@ -55,23 +54,9 @@ class PredictMapAlgorithm(SpectraFilmAlgorithm):
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802
         self.add(QgsProcessingParameterRasterLayer("INPUT", self.tr("Scene")), "The scene to map.")
-        self.add(
-            QgsProcessingParameterFile("MODEL", self.tr("Model"), QgsProcessingParameterFile.Behavior.File,
-                                       fileFilter=self.tr("SpectraFiLM model (*.safetensors)")),
-            "A model from 'Train model'.",
-        )  # fmt: skip
-        self.add(
-            QgsProcessingParameterRasterLayer("FEATURES", self.tr("Features"), optional=True),
-            "A raster from 'Extract spatial features' of this scene, made with the settings of the model. Left "
-            "empty: features are computed.",
-            advanced=True,
-        )
-        self.add(
-            QgsProcessingParameterFile("BACKBONE", self.tr("Backbone"),
-                                       QgsProcessingParameterFile.Behavior.Folder, optional=True),
-            "Only needed where the model's backbone has moved since the training.",
-            advanced=True,
-        )  # fmt: skip
+        self.add_model()
+        self.add_features_raster()
+        self.add_moved_backbone()
         self.add_device()
         self.add(
             QgsProcessingParameterRasterDestination("OUTPUT", self.tr("Land-cover map")),

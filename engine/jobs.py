@@ -157,6 +157,30 @@ class AssessAccuracy:
 
 
 @dataclass(frozen=True)
+class SuggestSamples:
+    """Find places whose labelling would help a model most.
+
+    `labelled`, a GeoJSON file in `labelled_crs`, shows where nothing needs to be suggested.
+    """
+
+    name: ClassVar[str] = "suggestsamples"
+    scene: str
+    model: str
+    count: int = 20
+    labelled: str = ""
+    labelled_crs: str = "EPSG:4326"
+    features: str = ""
+    backbone: str = ""
+    device: str = "auto"
+    seed: int = 0
+    scene_crs: str = ""
+
+    def outputs(self) -> tuple[str, ...]:
+        """The files it writes."""
+        return ()
+
+
+@dataclass(frozen=True)
 class CheckEnvironment:
     """Prove that everything the engine needs is installed and computes."""
 
@@ -170,11 +194,15 @@ class CheckEnvironment:
 
 # Written for Python 3.9, which QGIS 3.22 has on Windows.
 Job = Union[  # noqa: UP007
-    SelectBands, ExtractFeatures, AnalyseFeatures, TrainFilm, PredictMap, AssessAccuracy, CheckEnvironment
+    SelectBands, ExtractFeatures, AnalyseFeatures, TrainFilm, PredictMap, AssessAccuracy, SuggestSamples,
+    CheckEnvironment,
 ]
 JOBS: dict[str, Any] = {
     job.name: job
-    for job in (SelectBands, ExtractFeatures, AnalyseFeatures, TrainFilm, PredictMap, AssessAccuracy, CheckEnvironment)
+    for job in (
+        SelectBands, ExtractFeatures, AnalyseFeatures, TrainFilm, PredictMap, AssessAccuracy, SuggestSamples,
+        CheckEnvironment,
+    )
 }
 
 

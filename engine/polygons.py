@@ -83,14 +83,8 @@ def read_features(path: str, class_field: str, progress: Progress) -> list[tuple
     Raises:
         EngineError: the file is missing or no GeoJSON, the field is missing, or it is NULL everywhere.
     """
-    try:
-        collection = json.loads(Path(path).read_text(encoding="utf-8"))
-        features = collection["features"]
-        properties = [feature.get("properties") or {} for feature in features]
-    except OSError as error:
-        raise EngineError(f"The polygons {path} cannot be read ({error.strerror}); check the path.") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EngineError(f"{path} is not a GeoJSON feature collection; export the polygons as GeoJSON.") from error
+    features = _read_collection(path)
+    properties = [feature.get("properties") or {} for feature in features]
     if not features:
         raise EngineError(f"The layer {path} holds no features; draw at least one polygon per class.")
     if not any(class_field in p for p in properties):
@@ -104,6 +98,27 @@ def read_features(path: str, class_field: str, progress: Progress) -> list[tuple
     if len(kept) < len(features):
         progress.warning(f"{len(features) - len(kept)} feature(s) without a class or geometry are left out.")
     return kept
+
+
+def read_geometries(path: str) -> list[dict[str, Any]]:
+    """The geometries of a GeoJSON file.
+
+    Raises:
+        EngineError: the file is missing or no GeoJSON.
+    """
+    return [feature["geometry"] for feature in _read_collection(path) if feature.get("geometry")]
+
+
+def _read_collection(path: str) -> list[dict[str, Any]]:
+    try:
+        features = json.loads(Path(path).read_text(encoding="utf-8"))["features"]
+        if not all(isinstance(feature, dict) for feature in features):
+            raise ValueError("a feature is no object")
+    except OSError as error:
+        raise EngineError(f"The polygons {path} cannot be read ({error.strerror}); check the path.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise EngineError(f"{path} is not a GeoJSON feature collection; export the polygons as GeoJSON.") from error
+    return list(features)
 
 
 def class_name(value: Any) -> str:

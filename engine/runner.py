@@ -15,6 +15,7 @@ from .jobs import (
     Job,
     PredictMap,
     SelectBands,
+    SuggestSamples,
     TrainFilm,
 )
 from .progress import Progress
@@ -62,6 +63,10 @@ def _find_task(job: Job) -> Callable[[Any, Progress, str], dict[str, Any]]:
             from .tasks.assess_accuracy import assess_accuracy
 
             return assess_accuracy
+        case SuggestSamples():
+            from .tasks.suggest_samples import suggest_samples
+
+            return suggest_samples
         case CheckEnvironment():
             from .tasks.check_environment import check_environment
 

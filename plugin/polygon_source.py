@@ -80,14 +80,14 @@ def read_legend(layer: QgsVectorLayer | None, field: str) -> Legend:
 
 def export_features(
     source: QgsProcessingFeatureSource,
-    field: str,
+    field: str | None,
     legend: Legend,
     crs: QgsCoordinateReferenceSystem,
     path: Path,
     context: QgsProcessingContext,
     feedback: QgsProcessingFeedback,
 ) -> None:
-    """Write the source's features as GeoJSON in `crs`, with the class name as property `class`.
+    """Write the source's features as GeoJSON in `crs`, with the class name as property `class`, where a field is given.
 
     Takes what the source gives: selected features only, a filter, a memory layer. Invalid geometries
     are repaired and counted.
@@ -95,8 +95,8 @@ def export_features(
     Raises:
         QgsProcessingException: the source has no such field, no CRS, or no feature.
     """
-    index = source.fields().lookupField(field)
-    if index < 0:
+    index = source.fields().lookupField(field) if field else -1
+    if field and index < 0:
         names = ", ".join(f.name() for f in source.fields())
         raise QgsProcessingException(f"The labels have no field '{field}' (they have {names}); choose another.")
     if not source.sourceCrs().isValid():
@@ -115,7 +115,7 @@ def export_features(
     lost: list[int] = []
     request = QgsFeatureRequest().setDestinationCrs(crs, context.transformContext())
     request.setTransformErrorCallback(lambda feature: lost.append(feature.id()))
-    request.setSubsetOfAttributes([index])
+    request.setSubsetOfAttributes([index] if field else [])
     flag = QgsProcessingFeatureSource.Flag.FlagSkipGeometryValidityChecks
     repaired, features = 0, []
     for feature in _until_cancelled(source.getFeatures(request, flag), feedback):
@@ -123,7 +123,7 @@ def export_features(
         repaired += was_invalid
         features.append({
             "type": "Feature",
-            "properties": {FIELD: legend.name_of(feature.attribute(index))},
+            "properties": {FIELD: legend.name_of(feature.attribute(index)) if field else None},
             "geometry": None if geometry.isNull() else json.loads(geometry.asJson(9)),
         })  # fmt: skip
     if repaired:

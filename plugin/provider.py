@@ -11,6 +11,7 @@ from ..algorithms.extract_features import ExtractFeaturesAlgorithm
 from ..algorithms.predict_map import PredictMapAlgorithm
 from ..algorithms.select_bands import SelectBandsAlgorithm
 from ..algorithms.setup_environment import SetupEnvironmentAlgorithm
+from ..algorithms.suggest_samples import SuggestSamplesAlgorithm
 from ..algorithms.train_film import TrainFilmAlgorithm
 from .paths import ICONS, MODELS
 
@@ -21,6 +22,7 @@ ALGORITHMS = (
     TrainFilmAlgorithm,
     PredictMapAlgorithm,
     AssessAccuracyAlgorithm,
+    SuggestSamplesAlgorithm,
     SetupEnvironmentAlgorithm,
 )
 

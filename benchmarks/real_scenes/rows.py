@@ -40,15 +40,6 @@ class Bench:
     shell: QgisShell
     folder: Path
 
-    def untrained_backbone(self) -> Path:
-        """A backbone of the bundled one's shape with its random initial weights."""
-        path = self.folder / "untrained64"
-        if not path.exists():
-            torch.manual_seed(0)
-            build_unet(Settings("")).half().save_pretrained(path)
-            DDPMScheduler.from_pretrained(BUNDLED).save_pretrained(path)
-        return path
-
     def features(self, labelled: LabelledScene, backbone: Path, composites: str, layers: tuple[int, ...]) -> str:
         """A features raster of the whole scene, made once."""
         name = f"{labelled.real.name}-{backbone.name}-{composites}-{layers}".replace(" ", "_")
@@ -58,6 +49,16 @@ class Bench:
             job = ExtractFeatures(labelled.path, str(path), str(backbone), composites, layers, (0,))
             run_job(job, Progress())
         return str(path)
+
+
+def untrained_backbone(folder: Path) -> Path:
+    """A backbone of the bundled one's shape with its random initial weights."""
+    path = folder / "untrained64"
+    if not path.exists():
+        torch.manual_seed(0)
+        build_unet(Settings("")).half().save_pretrained(path)
+        DDPMScheduler.from_pretrained(BUNDLED).save_pretrained(path)
+    return path
 
 
 # Test pixels' class ids, as the row sees them.
@@ -81,7 +82,7 @@ def spectrafilm(bench: Bench, labelled: LabelledScene, split: Split, seed: int) 
 
 def untrained(bench: Bench, labelled: LabelledScene, split: Split, seed: int) -> np.ndarray:
     """The plugin's default with an untrained backbone of the same shape."""
-    features = bench.features(labelled, bench.untrained_backbone(), "principal components", (5, 8, 10))
+    features = bench.features(labelled, untrained_backbone(bench.folder), "principal components", (5, 8, 10))
     return engine_map(bench, labelled, split, seed, "spectrafilm", features)
 
 

@@ -95,7 +95,7 @@ class LabelledScene:
         else:
             layers = [self._single_parts(self.source, shell)]
         self._features: list[dict[str, Any]] = [feature for layer in layers for feature in layer]
-        first = len(layers[0])
+        self._first = len(layers[0])
         with Scene.open(self.path) as scene:
             self._shape, self._transform, self._crs = (scene.height, scene.width), scene.transform, scene.crs
             survey = survey_scene(scene)
@@ -107,12 +107,11 @@ class LabelledScene:
         named = read_features(str(everything), real.field, self._progress)
         self.classes: list[LandCoverClass] = make_classes(sorted({name for name, _ in named}, key=class_order))
         self.labels = self._label(everything)
-        self._in_first = self.labels.polygons < first
 
     def splits(self, seed: int) -> Iterator[Split]:
         """Training and test labels of every fold."""
         if self.has_validation_raster:
-            yield self._split(~self._in_first, self._folder / "train.geojson")
+            yield self._split(~self.in_training_raster(self.labels), self._folder / "train.geojson")
             return
         folds = split_by_polygon(self.labels, self.classes, seed, self._progress)
         for number, testing in enumerate(folds.testing):
@@ -121,6 +120,10 @@ class LabelledScene:
     def spectra(self, labels: Labels) -> np.ndarray:
         """Spectra (n, bands) of labelled pixels."""
         return self.pixels[:, labels.rows, labels.columns].T
+
+    def in_training_raster(self, labels: Labels) -> np.ndarray:
+        """Which pixels (n,) bool come from the first of two label rasters."""
+        return labels.polygons < self._first
 
     def _split(self, testing: np.ndarray, path: Path) -> Split:
         tested = set(self.labels.polygons[testing].tolist())

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-from torch import nn
-
-from ..accuracy import Accuracy, assess
 from ..backbone import Backbone
-from ..calibration import calibration_error, fit_share, fit_temperature, mixture
 from ..composites import band_wavelengths
 from ..device import choose_device
-from ..ensemble import FilmEnsemble
 from ..errors import EngineError
 from ..feature_source import ComputedFeatures, FeatureSource, RasterFeatures
-from ..folds import Folds, split_by_polygon
 from ..jobs import TrainFilm
 from ..labels import Labels
 from ..methods import Method, find_method
@@ -27,8 +19,8 @@ from ..progress import Progress, Quiet
 from ..report import json_twin
 from ..scene import Scene
 from ..survey import Survey, survey_scene
-from ..training import Samples, fit, predict_experts, predict_logits
-from ..training_data import TrainingData, prepare
+from ..training_data import prepare
+from ..validation import train
 from .analyse_features import analyse_labels, read_recommendation, whole_grid
 from .training_inputs import composites_for, read_labels, settings_for
 from .training_report import TrainingResult, write_training_report
@@ -50,27 +42,19 @@ def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]
                 source = _feature_source(job, method, scene, survey, labels, classes, progress)
         with progress.stage(0.4 if job.analyse else 0.08, 0.6):
             data = prepare(method, scene, survey, labels, classes, source, job.seed, progress)
-        if job.validate:
-            folds = split_by_polygon(data.labels, data.classes, job.seed, progress)
-        else:
-            folds = Folds((), (), np.zeros(len(data.labels), bool))
-        everything = np.ones(len(data.labels), bool)
         with progress.stage(0.6, 0.92, f"Training {method.title} on {len(data.labels)} pixels."):
-            fits = fit(method, data.samples, [everything, *folds.training], job.seed, progress)
-        networks = [f.network for f in fits]
-        accuracy, temperature, scores = _validate(data, folds, networks[0], networks[1:])
-        if "film_share" in scores:
-            progress.info(f"The spatial features' share, chosen by cross-validation, is {scores['film_share']:.0%}.")
+            trained = train(method, data, job.validate, job.seed, progress)
         model = Model(
             method, data.classes, band_wavelengths(survey.bands), tuple(b.number for b in survey.bands),
-            data.spectral, data.spatial, networks[0], temperature, source.settings if source else None,
-            data.channels, scores,
+            data.spectral, data.spatial, trained.network, trained.temperature, source.settings if source else None,
+            data.channels, trained.scores,
         )  # fmt: skip
         model.save(outputs.reserve(job.model))
         if job.report:
             with progress.stage(0.93, 1.0, "Writing the report."):
-                result = TrainingResult(job, model, labels, data, fits, folds, accuracy)
+                result = TrainingResult(job, model, labels, data, trained)
                 write_training_report(result, scene, survey, outputs, progress)
+    accuracy = trained.accuracy
     if accuracy is None:
         return {"overall_accuracy": None, "average_accuracy": None, "kappa": None}
     progress.info(
@@ -120,48 +104,3 @@ def _feature_source(
         f"{list(source.settings.layers)}, timesteps {list(source.settings.timesteps)}, backbone {backbone.name}."
     )
     return source
-
-
-def _validate(
-    data: TrainingData, folds: Folds, final: nn.Module, networks: list[Any]
-) -> tuple[Accuracy | None, float, dict[str, Any]]:
-    """Accuracy, temperature and scores from predictions of pixels that a fold held out.
-
-    The same predictions decide the share of the FiLM expert, which is set in every network; one
-    number chosen out of eleven makes the accuracy hardly optimistic.
-    """
-    if not len(folds):
-        return None, 1.0, {}
-    tested = folds.validated
-    targets = data.samples.targets[tested]
-    scores: dict[str, Any] = {}
-    if isinstance(final, FilmEnsemble) and final.channels:
-        share = fit_share(_held_out(predict_experts, networks, data, folds)[..., tested, :], targets)
-        scores["film_share"] = share
-        for network in (final, *networks):
-            network.set_film_share(share)
-    logits = _held_out(predict_logits, networks, data, folds)[..., tested, :]
-    temperature = fit_temperature(logits, targets)
-    probabilities = mixture(logits, temperature)
-    names = [c.name for c in data.classes]
-    accuracy = assess(targets + 1, probabilities.argmax(1) + 1, names, data.labels.polygons[tested])
-    scores |= {
-        "overall_accuracy": accuracy.overall.value,
-        "average_accuracy": accuracy.average.value,
-        "kappa": accuracy.kappa.value,
-        "calibration_error": 100 * calibration_error(probabilities, targets),
-        "protocol": f"{len(folds)}-fold cross-validation grouped by polygon",
-        "samples": accuracy.samples,
-        "polygons": accuracy.groups,
-    }
-    return accuracy, temperature, scores
-
-
-def _held_out(
-    predict: Callable[[Any, Samples], np.ndarray], networks: list[Any], data: TrainingData, folds: Folds
-) -> np.ndarray:
-    """Predictions (..., n, C) of every pixel by the network that was not trained on it."""
-    predictions = np.zeros_like(predict(networks[0], data.samples))
-    for network, held_out in zip(networks, folds.testing, strict=True):
-        predictions[..., held_out, :] = predict(network, data.samples)[..., held_out, :]
-    return predictions

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 from rasterio.windows import Window
 
-from ..accuracy import Accuracy
 from ..composites import make_composites
 from ..figures import confusion_picture, curve_picture, labels_picture, spectra_picture
-from ..folds import Folds
 from ..jobs import TrainFilm
 from ..labels import Labels, count_by_class
 from ..model import Model
@@ -20,8 +18,8 @@ from ..progress import Progress
 from ..report import write_report
 from ..scene import Scene
 from ..survey import Survey
-from ..training import Fit
 from ..training_data import TrainingData
+from ..validation import Trained
 
 LARGEST_PICTURE = 512
 
@@ -34,9 +32,7 @@ class TrainingResult:
     model: Model
     labels: Labels
     data: TrainingData
-    fits: list[Fit]
-    folds: Folds
-    accuracy: Accuracy | None
+    trained: Trained
 
 
 def write_training_report(
@@ -53,16 +49,16 @@ def write_training_report(
         "spectra": spectra_picture(
             data.spectra, data.labels.class_ids, data.classes, model.wavelengths, model.band_numbers
         ),
-        "curve": curve_picture(result.fits[0].curve, [f.curve for f in result.fits[1:]]),
+        "curve": curve_picture(result.trained.fits[0].curve, [f.curve for f in result.trained.fits[1:]]),
         "labels": _labels_picture(result, scene, survey),
         "confusion": b"",
     }
     progress.set(0.5)
-    if result.accuracy is not None:
-        pictures["confusion"] = confusion_picture(result.accuracy.matrix, [c.name for c in data.classes])
+    if result.trained.accuracy is not None:
+        pictures["confusion"] = confusion_picture(result.trained.accuracy.matrix, [c.name for c in data.classes])
     figures = {
-        "accuracy": result.accuracy,
-        "folds": len(result.folds),
+        "accuracy": result.trained.accuracy,
+        "folds": len(result.trained.folds),
         "label_rows": rows,
         "settings": _settings(result),
         "warnings": progress.warnings,

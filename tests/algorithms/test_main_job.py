@@ -10,6 +10,7 @@ import pytest
 from in_qgis import CLASSES, POLYGONS, REFERENCE, SCENE, Listener
 from osgeo import gdal
 from qgis.core import (
+    QgsCoordinateTransform,
     QgsFeature,
     QgsPalettedRasterRenderer,
     QgsProcessingAlgRunnerTask,
@@ -20,6 +21,7 @@ from qgis.core import (
     QgsRasterLayer,
     QgsSingleBandGrayRenderer,
     QgsVectorLayer,
+    QgsWkbTypes,
 )
 
 TRAIN = {"INPUT": SCENE, "POLYGONS": POLYGONS, "CLASS_FIELD": "class"}
@@ -89,6 +91,26 @@ def test_mapping_writes_a_styled_map_and_everything_asked_for(trained, run, tmp_
     assert isinstance(layer.renderer(), QgsPalettedRasterRenderer)
     assert [c.label for c in layer.renderer().classes()] == CLASSES
     assert gdal.Open(paths["PROBABILITIES"]).RasterCount == len(CLASSES)
+
+
+@pytest.mark.parametrize(("shape", "kind"), [(0, QgsWkbTypes.Type.Point), (1, QgsWkbTypes.Type.Polygon)])
+def test_places_to_label_next_are_a_layer_outside_the_polygons(trained, run, shape, kind):
+    parameters = {"INPUT": SCENE, "MODEL": trained[0]["MODEL"], "COUNT": 5, "POLYGONS": POLYGONS, "SHAPE": shape,
+                  "OUTPUT": "memory:"}  # fmt: skip
+    layer = run("suggestsamples", parameters)["OUTPUT"]
+    assert layer.wkbType() == kind
+    assert layer.crs() == QgsRasterLayer(SCENE).crs()
+    places = sorted(layer.getFeatures(), key=lambda feature: feature["rank"])
+    assert [place["rank"] for place in places] == [1, 2, 3, 4, 5]
+    drawn = QgsVectorLayer(POLYGONS)
+    transform = QgsCoordinateTransform(drawn.crs(), layer.crs(), QgsProject.instance())
+    for polygon in drawn.getFeatures():
+        geometry = polygon.geometry()
+        geometry.transform(transform)
+        assert not any(geometry.intersects(place.geometry().centroid()) for place in places)
+    for place in places:
+        assert {place["class"], place["rival"]} <= set(CLASSES)
+        assert 0 < place["confidence"] <= 1
 
 
 def test_a_loaded_map_is_styled(trained, provider, feedback, tmp_path):

@@ -22,6 +22,8 @@ KEYS = {
         ["INPUT", "MODEL", "FEATURES", "DEVICE"], ["OUTPUT", "CONFIDENCE", "PROBABILITIES", "UNCERTAINTY"]),
     "assessaccuracy": (
         ["MAP", "REFERENCE", "CLASS_FIELD"], ["REPORT", "OVERALL_ACCURACY", "AVERAGE_ACCURACY", "KAPPA"]),
+    "suggestsamples": (
+        ["INPUT", "MODEL", "COUNT", "POLYGONS", "SHAPE", "FEATURES", "BACKBONE", "DEVICE", "SEED"], ["OUTPUT"]),
     "setupenvironment": (["FOLDER"], ["PYTHON"]),
 }  # fmt: skip
 MANDATORY = {"INPUT", "POLYGONS", "CLASS_FIELD", "MODEL", "MAP", "REFERENCE"}

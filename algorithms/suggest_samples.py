@@ -1,0 +1,124 @@
+"""spectrafilm:suggestsamples"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from qgis.core import (
+    QgsCoordinateReferenceSystem,
+    QgsFeature,
+    QgsFeatureSink,
+    QgsGeometry,
+    QgsPointXY,
+    QgsProcessing,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeedback,
+    QgsProcessingParameterEnum,
+    QgsProcessingParameterFeatureSink,
+    QgsProcessingParameterFeatureSource,
+    QgsProcessingParameterNumber,
+    QgsProcessingParameterRasterLayer,
+    QgsVectorLayer,
+    QgsWkbTypes,
+)
+
+from ..engine.jobs import SuggestSamples
+from ..plugin.polygon_source import Legend, export_features
+from .base import SpectraFilmAlgorithm, crs_text
+
+FIELDS = {"rank": "integer", "class": "string", "confidence": "double", "rival": "string"}
+
+
+class SuggestSamplesAlgorithm(SpectraFilmAlgorithm):
+    """Where to draw the next polygons."""
+
+    ID = "suggestsamples"
+    TITLE = "Suggest samples"
+    GROUP = "Land cover"
+    ICON = "suggestsamples.svg"
+    HELP = (
+        "Shows where the next polygons would help a model most: places where it hesitates between two classes, that "
+        "resemble much of what it is unsure of, and that differ from each other in spectrum and position.\n\n"
+        "Visit the places in the order of their rank, draw a polygon of what is really there, and train again. The "
+        "layer tells the class that the model believes in and its rival."
+    )
+
+    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802
+        self.add(QgsProcessingParameterRasterLayer("INPUT", self.tr("Scene")), "The scene to look for places in.")
+        self.add_model()
+        self.add(
+            QgsProcessingParameterNumber("COUNT", self.tr("Number of places"),
+                                         QgsProcessingParameterNumber.Type.Integer, 20, minValue=1, maxValue=1000),
+            "How many places are suggested.",
+        )  # fmt: skip
+        self.add(
+            QgsProcessingParameterFeatureSource("POLYGONS", self.tr("Polygons drawn so far"),
+                                                [QgsProcessing.SourceType.TypeVectorAnyGeometry], optional=True),
+            "The labels that exist already; nothing is suggested within them.",
+        )  # fmt: skip
+        self.add(
+            QgsProcessingParameterEnum("SHAPE", self.tr("Shape"), [
+                self.tr("Points"), self.tr("Squares of one pixel")], defaultValue=0),
+            "Points at the centres of pixels, or the pixels themselves.",
+        )  # fmt: skip
+        self.add_features_raster()
+        self.add_moved_backbone()
+        self.add_device()
+        self.add_seed()
+        self.add(
+            QgsProcessingParameterFeatureSink("OUTPUT", self.tr("Suggested samples"),
+                                              QgsProcessing.SourceType.TypeVectorAnyGeometry),
+            "A layer of places with rank, believed class, its confidence (0 to 1) and the class that rivals it.",
+        )  # fmt: skip
+
+    def processAlgorithm(  # noqa: N802
+        self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> dict[str, Any]:
+        scene, crs = self.raster_of(parameters, "INPUT", context)
+        features = ""
+        if parameters.get("FEATURES"):
+            features, _ = self.raster_of(parameters, "FEATURES", context)
+        drawn = self.parameterAsSource(parameters, "POLYGONS", context)
+        with tempfile.TemporaryDirectory(prefix="spectrafilm-") as folder:
+            path = Path(folder) / "labelled.geojson"
+            label_crs = crs
+            if drawn is not None:
+                label_crs = crs if crs.isValid() else drawn.sourceCrs()
+                export_features(drawn, None, Legend(), label_crs, path, context, feedback)
+            job = SuggestSamples(
+                scene=scene,
+                model=self.parameterAsFile(parameters, "MODEL", context),
+                count=self.parameterAsInt(parameters, "COUNT", context),
+                labelled=str(path) if drawn is not None else "",
+                labelled_crs=crs_text(label_crs),
+                features=features,
+                backbone=self.parameterAsString(parameters, "BACKBONE", context),
+                device=self.device_of(parameters, context),
+                seed=self.parameterAsInt(parameters, "SEED", context),
+                scene_crs=crs_text(crs),
+            )
+            result = self.run_job(job, feedback)
+        return {"OUTPUT": self._write(parameters, result, context)}
+
+    def _write(self, parameters: dict[str, Any], result: dict[str, Any], context: QgsProcessingContext) -> str:
+        """The places as a layer; its id or path."""
+        as_points = self.parameterAsEnum(parameters, "SHAPE", context) == 0
+        # A memory layer understands type names; those of Qt changed between QGIS 3 and 4.
+        template = "&".join(f"field={name}:{kind}" for name, kind in FIELDS.items())
+        fields = QgsVectorLayer(f"Point?{template}", "", "memory").fields()
+        kind = QgsWkbTypes.Type.Point if as_points else QgsWkbTypes.Type.Polygon
+        crs = QgsCoordinateReferenceSystem.fromWkt(result["crs"])
+        sink, identifier = self.parameterAsSink(parameters, "OUTPUT", context, fields, kind, crs)
+        if sink is None:
+            raise QgsProcessingException(self.invalidSinkError(parameters, "OUTPUT"))
+        for place in result["places"]:
+            corners = [QgsPointXY(*corner) for corner in place["corners"]]
+            feature = QgsFeature(fields)
+            square = QgsGeometry.fromPolygonXY([[*corners, corners[0]]])
+            feature.setGeometry(QgsGeometry.fromPointXY(QgsPointXY(*place["centre"])) if as_points else square)
+            feature.setAttributes([place[name] for name in FIELDS])
+            sink.addFeature(feature, QgsFeatureSink.Flag.FastInsert)
+        return str(identifier)

@@ -1,0 +1,108 @@
+"""Accuracy with few labels: measure and write docs/accuracy.md. Run by `make benchmark-few-labels`.
+
+Every figure is kept as soon as it is measured; interrupted, the run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from spectrafilm.benchmarks.real_scenes.scenes import SCENES, LabelledScene, RealScene
+from spectrafilm.engine.accuracy import average_accuracy, cohen_kappa, confusion_matrix, overall_accuracy
+from spectrafilm.tools.qgis_shell import QgisShell
+
+from .pool import PROTOCOLS, Pool, make_pool
+from .rows import ROWS
+from .table import write_page
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def main() -> None:
+    """Run every row on every scene, with every number of labels and every seed, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("SPECTRAFILM_DATA", "../shared/data")))
+    parser.add_argument("--plugins", type=Path, default=ROOT / "build" / "plugins")
+    parser.add_argument("--python", required=True, help="interpreter of the compute environment")
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "benchmarks" / "accuracy")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs")
+    parser.add_argument("--scenes", nargs="*", default=["sample", *SCENES], choices=["sample", *SCENES])
+    parser.add_argument("--labels", nargs="*", type=int, default=[3, 5, 10, 20, 50], help="labels per class")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS))
+    parser.add_argument("--no-page", action="store_true", help="measure only")
+    parser.add_argument("--page-only", action="store_true", help="write the page of what was measured")
+    arguments = parser.parse_args()
+    warnings.filterwarnings("ignore", "The least populated class")
+    kept = []
+    for name in arguments.scenes:
+        folder = (arguments.folder / name).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        results = folder / "results.jsonl"
+        if not arguments.page_only:
+            shell = QgisShell(arguments.plugins.absolute(), folder / f"profile-{os.getpid()}", arguments.python)
+            labelled = LabelledScene(_scene(name, folder), arguments.data.absolute(), folder, shell)
+            pool = make_pool(labelled, folder)
+            # All rows of a seed before the next, so that what is measured can be compared at any time.
+            for seed in range(arguments.seeds):
+                for per_class in arguments.labels:
+                    for protocol in PROTOCOLS:
+                        measure(pool, protocol, per_class, seed, arguments.rows, results)
+        if results.exists():
+            kept.append((_scene(name, folder).title, read_results(results)))
+    if not arguments.no_page:
+        write_page(kept, arguments.docs)
+
+
+def measure(pool: Pool, protocol: str, per_class: int, seed: int, rows: list[str], results: Path) -> None:
+    """Add the figures of rows that are not there yet to a file of JSON lines."""
+    known = {(r["protocol"], r["labels"], r["seed"], r["row"]) for r in read_results(results)}
+    training, testing = pool.draw(protocol, per_class, seed)
+    truth = pool.labels.class_ids[testing]
+    for row in rows:
+        if (protocol, per_class, seed, row) in known:
+            continue
+        prediction = ROWS[row](pool, training, testing, seed)
+        matrix = confusion_matrix(truth, prediction.class_ids, len(pool.classes))
+        figures = {
+            "protocol": protocol, "labels": per_class, "seed": seed, "row": row,
+            "overall_accuracy": 100 * float(overall_accuracy(matrix)),
+            "average_accuracy": 100 * float(average_accuracy(matrix)),
+            "kappa": 100 * float(cohen_kappa(matrix)),
+            "calibration_error": None if prediction.calibration_error is None else 100 * prediction.calibration_error,
+            "training_pixels": len(training), "test_pixels": len(testing),
+        }  # fmt: skip
+        with results.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(figures) + "\n")
+    print(f"{pool.name}: {protocol}, {per_class} labels a class, seed {seed}", flush=True)
+
+
+def read_results(path: Path) -> list[dict]:
+    """What was measured on a scene."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def _scene(name: str, folder: Path) -> RealScene:
+    if name in SCENES:
+        return SCENES[name]
+    # Copies, because QGIS changes a GeoPackage by opening it.
+    sample = ROOT / "resources" / "sample"
+    polygons = folder / "sample_polygons.gpkg"
+    if not polygons.exists():
+        shutil.copyfile(sample / "polygons.gpkg", polygons)
+    return RealScene("sample", "Sample scene (generated)", str(sample / "scene.tif"), (str(polygons),), "class", "")
+
+
+if __name__ == "__main__":
+    np.seterr(divide="ignore", invalid="ignore")
+    main()

@@ -1,0 +1,142 @@
+"""The labelled pixels of a scene with everything a classifier may look at, and few-label draws from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import uniform_filter
+from skimage.morphology import dilation, disk, erosion, reconstruction
+
+from spectrafilm.benchmarks.real_scenes.rows import untrained_backbone
+from spectrafilm.benchmarks.real_scenes.scenes import LabelledScene
+from spectrafilm.engine.backbone import BUNDLED, Backbone
+from spectrafilm.engine.composites import make_composites
+from spectrafilm.engine.device import choose_device
+from spectrafilm.engine.features import FeatureExtractor, fill_invalid, gather_features
+from spectrafilm.engine.labels import Labels
+from spectrafilm.engine.methods import METHODS
+from spectrafilm.engine.polygons import LandCoverClass
+from spectrafilm.engine.progress import Progress
+from spectrafilm.engine.projection import fit_spectral
+from spectrafilm.engine.sampling import thin_labels
+from spectrafilm.engine.scene import Scene
+from spectrafilm.engine.survey import Survey, survey_scene
+
+PER_CLASS = 600
+LEAST_PER_CLASS = 20
+RADII = (1, 2, 3, 4)
+PROTOCOLS = ("random pixels", "polygons apart")
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Pixels to draw labels from and to test on.
+
+    Attributes:
+        name, title: of the scene.
+        labels: at most 600 pixels of every class that has 20.
+        classes: by class id - 1, also those that have no pixel in the pool.
+        spectra: (n, bands).
+        surroundings: (m, bands) pixels of the whole scene, unlabelled.
+        means: (n, bands) of the 3 x 3 and 5 x 5 pixels around each.
+        profiles: (n, 3 * 9) extended morphological profiles.
+        features: (n, channels) of the shipped layers and timesteps, with the bundled and the untrained backbone.
+        for_training: (n,) bool for scenes that come with a division, else None.
+    """
+
+    name: str
+    title: str
+    labels: Labels
+    classes: list[LandCoverClass]
+    spectra: np.ndarray
+    surroundings: np.ndarray
+    means: dict[int, np.ndarray]
+    profiles: np.ndarray
+    features: dict[str, np.ndarray]
+    for_training: np.ndarray | None
+
+    def draw(self, protocol: str, per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Indices of training pixels, `per_class` of each class, and of the pixels to test on.
+
+        With "random pixels" all others are tested. With "polygons apart" training pixels come from a random
+        half of the polygons of each class and the other half is tested; scenes with a division keep theirs.
+        """
+        rng = np.random.default_rng(seed)
+        ids, training, testing = self.labels.class_ids, [], []
+        for class_id in np.unique(ids):
+            ours = rng.permutation(np.flatnonzero(ids == class_id))
+            if protocol == "random pixels":
+                # Half of a small class is kept for testing.
+                count = min(per_class, len(ours) // 2)
+                training.append(ours[:count])
+                testing.append(ours[count:])
+                continue
+            side = self._training_side(ours, rng)
+            training.append(ours[side][:per_class])
+            testing.append(ours[~side])
+        return np.sort(np.concatenate(training)), np.sort(np.concatenate(testing))
+
+    def _training_side(self, pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        if self.for_training is not None:
+            return self.for_training[pixels]
+        polygons = rng.permutation(np.unique(self.labels.polygons[pixels]))
+        return np.isin(self.labels.polygons[pixels], polygons[: -(-len(polygons) // 2)])
+
+
+def make_pool(labelled: LabelledScene, folder: Path) -> Pool:
+    """Everything about a scene's labelled pixels; features are kept in `folder`."""
+    labels = labelled.labels
+    counts = np.bincount(labels.class_ids, minlength=len(labelled.classes) + 1)
+    labels = labels.select(counts[labels.class_ids] >= LEAST_PER_CLASS)
+    labels = labels.select(thin_labels(labels, PER_CLASS, 0))
+    spectra = labelled.spectra(labels)
+    valid = np.isfinite(labelled.pixels).all(0)
+    image = fill_invalid(np.where(valid, labelled.pixels, 0.0), valid)
+    means = {
+        size: np.stack([uniform_filter(band, size, mode="reflect")[labels.rows, labels.columns] for band in image], 1)
+        for size in (3, 5)
+    }
+    with Scene.open(labelled.path) as scene:
+        survey = survey_scene(scene)
+        features = {
+            name: _features(scene, survey, labels, path, folder)
+            for name, path in (("bundled", BUNDLED), ("untrained", untrained_backbone(folder)))
+        }
+    division = labelled.in_training_raster(labels) if labelled.has_validation_raster else None
+    return Pool(
+        labelled.real.name, labelled.real.title, labels, labelled.classes, spectra, survey.pixels, means,
+        _profiles(image)[:, labels.rows, labels.columns].T, features, division,
+    )  # fmt: skip
+
+
+def _features(scene: Scene, survey: Survey, labels: Labels, path: Path, folder: Path) -> np.ndarray:
+    backbone = Backbone.load(str(path), choose_device("cpu", Progress()))
+    method = METHODS["spectrafilm"]
+    layers = "-".join(map(str, method.layers))
+    kept = folder / f"features-{backbone.sha256[:12]}-{layers}-{len(labels)}.npy"
+    if not kept.exists():
+        composites = make_composites(method.composites, survey)
+        extractor = FeatureExtractor(backbone, method.layers, method.timesteps, composites.count)
+        np.save(kept, gather_features(scene, survey.bands, composites, extractor, backbone.patch // 2, labels.rows,
+                                      labels.columns, Progress()).astype(np.float16))  # fmt: skip
+    return np.load(kept).astype(np.float32)
+
+
+def _profiles(image: np.ndarray) -> np.ndarray:
+    """Three principal components with openings and closings by reconstruction, radius 1 to 4: (27, height, width).
+
+    Source: Benediktsson et al. (2005), Classification of hyperspectral data from urban areas based on extended
+    morphological profiles.
+    """
+    bands = image.reshape(len(image), -1).T
+    components = fit_spectral(bands[:: max(len(bands) // 100_000, 1)]).apply(bands)[:, :3].T
+    profiles = []
+    for component in components.reshape(-1, *image.shape[1:]):
+        profiles.append(component)
+        for radius in RADII:
+            element = disk(radius)
+            profiles.append(reconstruction(erosion(component, element), component, "dilation"))
+            profiles.append(reconstruction(dilation(component, element), component, "erosion"))
+    return np.stack(profiles)

@@ -1,0 +1,129 @@
+"""The rows of the table: classical classifiers, and the plugin's methods, on the same few labelled pixels."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.svm import SVC
+
+from spectrafilm.engine.calibration import calibration_error, mixture
+from spectrafilm.engine.methods import METHODS
+from spectrafilm.engine.progress import Progress
+from spectrafilm.engine.projection import fit_spatial, fit_spectral, fit_standard
+from spectrafilm.engine.training import Samples, predict_logits
+from spectrafilm.engine.training_data import TrainingData
+from spectrafilm.engine.validation import train
+
+from .pool import Pool
+
+INNER_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Class ids (n,) of the test pixels, and the expected calibration error (0..1) where there are probabilities."""
+
+    class_ids: np.ndarray
+    calibration_error: float | None = None
+
+
+# Pool, indices of training and test pixels, seed.
+Row = Callable[[Pool, np.ndarray, np.ndarray, int], Prediction]
+
+
+def _svm(inputs: np.ndarray, pool: Pool, training: np.ndarray, testing: np.ndarray, seed: int) -> Prediction:
+    """SVM with a radial kernel; C and gamma by stratified cross-validation of the training pixels."""
+    scale = 1 / (inputs.shape[1] * inputs.var())
+    grid = {"C": [1.0, 10.0, 100.0, 1000.0], "gamma": [g * scale for g in (0.03, 0.1, 0.3, 1.0, 3.0)]}
+    ids = pool.labels.class_ids
+    folds = min(INNER_FOLDS, int(np.bincount(ids[training])[np.unique(ids[training])].min()))
+    inner = StratifiedKFold(max(folds, 2), shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class")
+        search = GridSearchCV(SVC(), grid, cv=inner).fit(inputs[training], ids[training])
+    return Prediction(search.predict(inputs[testing]))
+
+
+def _standardized(values: np.ndarray) -> np.ndarray:
+    return fit_standard(values).apply(values)
+
+
+def _svm_on(choose: Callable[[Pool], np.ndarray]) -> Row:
+    return lambda pool, training, testing, seed: _svm(choose(pool), pool, training, testing, seed)
+
+
+def _forest(pool: Pool, training: np.ndarray, testing: np.ndarray, seed: int) -> Prediction:
+    forest = RandomForestClassifier(500, random_state=seed).fit(pool.spectra[training], pool.labels.class_ids[training])
+    return Prediction(forest.predict(pool.spectra[testing]))
+
+
+def _spatial(pool: Pool, backbone: str) -> np.ndarray:
+    """Principal components of the spatial features, as the plugin makes them."""
+    return fit_spatial(pool.features[backbone]).apply(pool.features[backbone])
+
+
+def _both(pool: Pool, backbone: str) -> np.ndarray:
+    """What the plugin's network sees, side by side, each half with a standard deviation of 1."""
+    spectral, spatial = fit_spectral(pool.surroundings).apply(pool.spectra), _spatial(pool, backbone)
+    return np.concatenate([spectral / spectral.std(), spatial / spatial.std()], 1)
+
+
+def _network(method_key: str, backbone: str | None) -> Row:
+    """A method as the plugin trains it, with its cross-validation between polygons."""
+    method = METHODS[method_key]
+
+    def classify(pool: Pool, training: np.ndarray, testing: np.ndarray, seed: int) -> Prediction:
+        spectral = (fit_spectral if method.ensemble else fit_standard)(pool.surroundings)
+        spatial = fit_spatial(pool.features[backbone]) if backbone and method.ensemble else None
+        # Classes are numbered without gaps, as the plugin does.
+        present, targets = np.unique(pool.labels.class_ids[training], return_inverse=True)
+
+        def samples(pixels: np.ndarray, known: np.ndarray) -> Samples:
+            features = pool.features[backbone][pixels] if backbone else np.zeros((len(pixels), 0), np.float32)
+            seen = spatial.apply(features) if spatial else features
+            return Samples(spectral.apply(pool.spectra[pixels]), seen, known, len(present))
+
+        labels = pool.labels.select(training)
+        labels = type(labels)(labels.rows, labels.columns, targets + 1, labels.polygons)
+        classes = [
+            type(c)(number, c.name, c.colour)
+            for number, c in enumerate((pool.classes[i - 1] for i in present.tolist()), 1)
+        ]
+        channels = pool.features[backbone].shape[1] if backbone else 0
+        data = TrainingData(
+            classes, labels, pool.spectra[training], samples(training, targets), spectral, spatial, channels
+        )
+        trained = train(method, data, method.ensemble, seed, Progress())
+        unknown = samples(testing, np.zeros(len(testing), np.int64))
+        probabilities = mixture(predict_logits(trained.network, unknown), trained.temperature)
+        truth = pool.labels.class_ids[testing]
+        known = np.isin(truth, present)
+        error = calibration_error(probabilities[known], np.searchsorted(present, truth[known]))
+        return Prediction(present[probabilities.argmax(1)], error)
+
+    return classify
+
+
+CLASSICAL: dict[str, Row] = {
+    "SVM": _svm_on(lambda pool: _standardized(pool.spectra)),
+    "Random forest": _forest,
+    "SVM, 3 x 3 means": _svm_on(lambda pool: _standardized(np.concatenate([pool.spectra, pool.means[3]], 1))),
+    "SVM, 5 x 5 means": _svm_on(lambda pool: _standardized(np.concatenate([pool.spectra, pool.means[5]], 1))),
+    "SVM, morphological profiles": _svm_on(lambda pool: _standardized(pool.profiles)),
+}
+SHIPPED = "SpectraFiLM"
+ROWS: dict[str, Row] = {
+    **CLASSICAL,
+    "Spectral only": _network("spectral", None),
+    "SVM, features alone": _svm_on(lambda pool: _spatial(pool, "bundled")),
+    "SVM, features alone, untrained": _svm_on(lambda pool: _spatial(pool, "untrained")),
+    "SVM, spectra and features": _svm_on(lambda pool: _both(pool, "bundled")),
+    "SVM, spectra and features, untrained": _svm_on(lambda pool: _both(pool, "untrained")),
+    SHIPPED: _network("spectrafilm", "bundled"),
+    "SpectraFiLM, untrained": _network("spectrafilm", "untrained"),
+}

@@ -1,0 +1,146 @@
+"""From measured figures to docs/accuracy.md, its JSON and its plot."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+from .pool import PROTOCOLS
+from .rows import CLASSICAL, ROWS, SHIPPED
+
+HEAD = Path(__file__).with_name("head.md")
+DRAWN = {"SVM": "#9e9e9e", "SVM, 5 x 5 means": "#616161", "SVM, morphological profiles": "#212121",
+         "Spectral only": "#1e88e5", "SVM, spectra and features": "#43a047", SHIPPED: "#d81b60"}  # fmt: skip
+Results = list[dict]
+
+
+def write_page(scenes: list[tuple[str, Results]], docs: Path) -> None:
+    """Write accuracy.md, accuracy.json and images/accuracy.png.
+
+    Args:
+        scenes: title and figures of each scene.
+    """
+    (docs / "images").mkdir(parents=True, exist_ok=True)
+    text = HEAD.read_text(encoding="utf-8")
+    for title, results in scenes:
+        for protocol in PROTOCOLS:
+            text += section(title, protocol, results)
+    (docs / "accuracy.md").write_text(text, encoding="utf-8")
+    summary = {title: summarize(results) for title, results in scenes}
+    (docs / "accuracy.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    draw_curves(scenes, docs / "images" / "accuracy.png")
+
+
+def by_row(results: Results, protocol: str, labels: int, figure: str) -> dict[str, dict[int, float]]:
+    """A figure by row and seed."""
+    values: dict[str, dict[int, float]] = defaultdict(dict)
+    for r in results:
+        if r["protocol"] == protocol and r["labels"] == labels and r[figure] is not None:
+            values[r["row"]][r["seed"]] = r[figure]
+    return values
+
+
+def paired(ours: dict[int, float], theirs: dict[int, float]) -> tuple[float, float] | None:
+    """Mean difference over common seeds, and its standard error."""
+    common = sorted(ours.keys() & theirs.keys())
+    if len(common) < 2:
+        return None
+    differences = np.array([ours[seed] - theirs[seed] for seed in common])
+    return float(differences.mean()), float(differences.std(ddof=1) / np.sqrt(len(common)))
+
+
+def summarize(results: Results) -> list[dict]:
+    """Mean and standard deviation over seeds of every row, protocol and number of labels."""
+    groups: dict[tuple, Results] = defaultdict(list)
+    for r in results:
+        groups[r["protocol"], r["labels"], r["row"]].append(r)
+    rows = []
+    for (protocol, labels, row), members in groups.items():
+        entry = {"protocol": protocol, "labels": labels, "row": row, "seeds": len(members)}
+        for figure in ("overall_accuracy", "average_accuracy", "kappa", "calibration_error"):
+            values = [m[figure] for m in members if m[figure] is not None]
+            if values:
+                spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+                entry[figure] = {"mean": float(np.mean(values)), "standard_deviation": spread}
+        rows.append(entry)
+    return rows
+
+
+def section(title: str, protocol: str, results: Results) -> str:
+    """A table: rows are methods, columns numbers of labels; below it the differences that matter."""
+    counts = sorted({r["labels"] for r in results if r["protocol"] == protocol})
+    if not counts:
+        return ""
+    lines = [f"\n## {title}, {protocol}\n", "| | " + " | ".join(f"{n} a class" for n in counts) + " |",
+             "|---" * (len(counts) + 1) + "|"]  # fmt: skip
+    figures = {n: [by_row(results, protocol, n, f) for f in ("overall_accuracy", "average_accuracy")] for n in counts}
+    for row in ROWS:
+        cells = []
+        for n in counts:
+            hits, recalls = (list(values.get(row, {}).values()) for values in figures[n])
+            spread = f" ± {np.std(hits, ddof=1):.1f}" if len(hits) > 1 else ""
+            cells.append(f"{np.mean(hits):.1f}{spread} / {np.mean(recalls):.1f}" if hits else "–")
+        name = f"**{row}**" if row == SHIPPED else row
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    rivals = {
+        "best classical row": lambda values: max(
+            (r for r in CLASSICAL if r in values), key=lambda r: np.mean(list(values[r].values())), default=""
+        ),
+        "spectral only": lambda _: "Spectral only",
+        "SVM on the same features": lambda _: "SVM, spectra and features",
+        "untrained backbone": lambda _: "SpectraFiLM, untrained",
+    }
+    for name, choose in rivals.items():
+        cells = []
+        for n in counts:
+            overall = figures[n][0]
+            rival = choose(overall)
+            gain = paired(overall.get(SHIPPED, {}), overall.get(rival, {}))
+            cells.append(f"{gain[0]:+.1f} ± {gain[1]:.1f}" if gain else "–")
+        lines.append(f"| *SpectraFiLM − {name}* | " + " | ".join(cells) + " |")
+    errors = [by_row(results, protocol, n, "calibration_error").get(SHIPPED, {}).values() for n in counts]
+    means = " | ".join(f"{np.mean(list(e)):.1f}" if e else "–" for e in errors)
+    lines.append(f"| *expected calibration error of SpectraFiLM* | {means} |")
+    seeds = max(len(values.get(SHIPPED, {})) for values, _ in figures.values())
+    lines.append(
+        f"\n{seeds} seeds; OA ± standard deviation / AA, per cent; differences of OA are paired, ± standard error."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def draw_curves(scenes: list[tuple[str, Results]], path: Path) -> None:
+    """OA over labels per class: one panel a scene and protocol."""
+    figure, grid = plt.subplots(
+        len(scenes), len(PROTOCOLS), figsize=(9, 2.6 * len(scenes)), squeeze=False, sharex=True
+    )
+    for (title, results), panels in zip(scenes, grid, strict=True):
+        for protocol, axes in zip(PROTOCOLS, panels, strict=True):
+            counts = sorted({r["labels"] for r in results if r["protocol"] == protocol})
+            for row, colour in DRAWN.items():
+                values = [list(by_row(results, protocol, n, "overall_accuracy").get(row, {}).values()) for n in counts]
+                points = [(n, np.mean(v)) for n, v in zip(counts, values, strict=True) if v]
+                if points:
+                    width = 2 if row == SHIPPED else 1.2
+                    axes.plot(*zip(*points, strict=True), color=colour, marker="o", ms=3, lw=width, label=row)
+            axes.set_xscale("log")
+            axes.set_xticks(counts, counts)
+            axes.minorticks_off()
+            axes.set_title(f"{title}, {protocol}", fontsize=9)
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.grid(axis="y", color="#e0e0e0", lw=0.6)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("overall accuracy (%)")
+    for axes in grid[-1]:
+        axes.set_xlabel("labels per class")
+    handles, names = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="lower center", ncol=3, frameon=False, fontsize=8)
+    figure.tight_layout(rect=(0, 0.06, 1, 1))
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

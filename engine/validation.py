@@ -1,0 +1,103 @@
+"""Training a method and validating it by polygon, in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from .accuracy import Accuracy, assess
+from .calibration import calibration_error, fit_share, fit_temperature, mixture
+from .ensemble import FilmEnsemble
+from .folds import Folds, split_by_polygon
+from .methods import Method
+from .progress import Progress
+from .training import Fit, Samples, fit, predict_experts, predict_logits
+from .training_data import TrainingData
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network, and what the cross-validation said.
+
+    Attributes:
+        fits: of all pixels first, then of every fold.
+        folds: none where nothing was validated.
+        temperature: by which logits are divided.
+        accuracy: None where nothing was validated.
+        scores: for the model file.
+    """
+
+    fits: list[Fit]
+    folds: Folds
+    temperature: float
+    accuracy: Accuracy | None
+    scores: dict[str, Any]
+
+    @property
+    def network(self) -> Any:
+        """The network of all pixels."""
+        return self.fits[0].network
+
+
+def train(method: Method, data: TrainingData, validate: bool, seed: int, progress: Progress) -> Trained:
+    """Train on all pixels and, to validate, on those of every fold."""
+    if validate:
+        folds = split_by_polygon(data.labels, data.classes, seed, progress)
+    else:
+        folds = Folds((), (), np.zeros(len(data.labels), bool))
+    everything = np.ones(len(data.labels), bool)
+    fits = fit(method, data.samples, [everything, *folds.training], seed, progress)
+    networks = [f.network for f in fits]
+    accuracy, temperature, scores = _validate(data, folds, networks[0], networks[1:])
+    if "film_share" in scores:
+        progress.info(f"The spatial features' share, chosen by cross-validation, is {scores['film_share']:.0%}.")
+    return Trained(fits, folds, temperature, accuracy, scores)
+
+
+def _validate(
+    data: TrainingData, folds: Folds, final: nn.Module, networks: list[Any]
+) -> tuple[Accuracy | None, float, dict[str, Any]]:
+    """Accuracy, temperature and scores from predictions of pixels that a fold held out.
+
+    The same predictions decide the share of the FiLM expert, which is set in every network; one
+    number chosen out of eleven makes the accuracy hardly optimistic.
+    """
+    if not len(folds):
+        return None, 1.0, {}
+    tested = folds.validated
+    targets = data.samples.targets[tested]
+    scores: dict[str, Any] = {}
+    if isinstance(final, FilmEnsemble) and final.channels:
+        share = fit_share(_held_out(predict_experts, networks, data, folds)[..., tested, :], targets)
+        scores["film_share"] = share
+        for network in (final, *networks):
+            network.set_film_share(share)
+    logits = _held_out(predict_logits, networks, data, folds)[..., tested, :]
+    temperature = fit_temperature(logits, targets)
+    probabilities = mixture(logits, temperature)
+    names = [c.name for c in data.classes]
+    accuracy = assess(targets + 1, probabilities.argmax(1) + 1, names, data.labels.polygons[tested])
+    scores |= {
+        "overall_accuracy": accuracy.overall.value,
+        "average_accuracy": accuracy.average.value,
+        "kappa": accuracy.kappa.value,
+        "calibration_error": 100 * calibration_error(probabilities, targets),
+        "protocol": f"{len(folds)}-fold cross-validation grouped by polygon",
+        "samples": accuracy.samples,
+        "polygons": accuracy.groups,
+    }
+    return accuracy, temperature, scores
+
+
+def _held_out(
+    predict: Callable[[Any, Samples], np.ndarray], networks: list[Any], data: TrainingData, folds: Folds
+) -> np.ndarray:
+    """Predictions (..., n, C) of every pixel by the network that was not trained on it."""
+    predictions = np.zeros_like(predict(networks[0], data.samples))
+    for network, held_out in zip(networks, folds.testing, strict=True):
+        predictions[..., held_out, :] = predict(network, data.samples)[..., held_out, :]
+    return predictions

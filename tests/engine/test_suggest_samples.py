@@ -1,0 +1,91 @@
+"""Places to label next: uncertain, apart from each other, outside of what is labelled."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from synthetic import CRS, HEIGHT, TRANSFORM, WIDTH, make_spectra, square, write_polygons, write_scene
+
+from spectrafilm.engine.errors import EngineError
+from spectrafilm.engine.jobs import SuggestSamples, TrainFilm
+from spectrafilm.engine.progress import Recorder
+from spectrafilm.engine.runner import run_job
+from spectrafilm.engine.sample_choice import Candidates, choose_samples
+
+
+def pixel(place):
+    x, y = place["centre"]
+    return int((TRANSFORM.f - y) // 10), int((x - TRANSFORM.c) // 10)
+
+
+@pytest.fixture(scope="module")
+def model(scene_path, polygons_path, tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "m.safetensors"
+    run_job(TrainFilm(str(scene_path), str(polygons_path), str(path), polygons_crs=CRS, method="spectral"), Recorder())
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def mixed_scene(tmp_path_factory):
+    """The quarters, with a strip in which field and roof are mixed half and half."""
+    spectra = make_spectra()
+    spectra[:, 8:32, 40:60] = (spectra[:, 8:32, 20:40] + spectra[:, 8:32, 60:80]) / 2
+    return write_scene(tmp_path_factory.mktemp("mixed") / "scene.tif", spectra)
+
+
+def test_places_are_where_the_model_hesitates(model, mixed_scene):
+    recorder = Recorder()
+    result = run_job(SuggestSamples(str(mixed_scene), model, count=6), recorder)
+    assert [p["rank"] for p in result["places"]] == [1, 2, 3, 4, 5, 6]
+    for place in result["places"]:
+        row, column = pixel(place)
+        assert 8 <= row < 32 and 40 <= column < 60
+        assert {place["class"], place["rival"]} == {"field", "roof"}
+        assert place["confidence"] < 0.95
+    assert recorder.positions == sorted(recorder.positions)
+    assert recorder.positions[-1] == 1.0
+    json.dumps(result)
+
+
+def test_places_lie_apart(model, mixed_scene):
+    places = run_job(SuggestSamples(str(mixed_scene), model, count=6), Recorder())["places"]
+    blocks = {(row // 8, column // 8) for row, column in map(pixel, places)}
+    assert len(blocks) == 6
+
+
+def test_nothing_is_suggested_where_something_is_drawn(model, mixed_scene, tmp_path):
+    drawn = write_polygons(tmp_path / "drawn.geojson", [(None, square(6, 38, 24))])
+    job = SuggestSamples(str(mixed_scene), model, count=6, labelled=str(drawn), labelled_crs=CRS)
+    for row, column in map(pixel, run_job(job, Recorder())["places"]):
+        assert not (6 <= row < 30 and 38 <= column < 62)
+
+
+def test_a_scene_that_is_labelled_throughout_says_so(model, mixed_scene, tmp_path):
+    drawn = write_polygons(tmp_path / "drawn.geojson", [(None, square(-1, -1, max(HEIGHT, WIDTH) + 2))])
+    with pytest.raises(EngineError, match="labelled already"):
+        run_job(SuggestSamples(str(mixed_scene), model, labelled=str(drawn), labelled_crs=CRS), Recorder())
+
+
+def test_few_candidates_are_all_suggested_with_a_warning(model, mixed_scene):
+    recorder = Recorder()
+    result = run_job(SuggestSamples(str(mixed_scene), model, count=1000), recorder)
+    assert 50 < len(result["places"]) <= (HEIGHT // 8) * (WIDTH // 8 + 1)
+    assert any("place(s)" in text for text in recorder.warnings)
+
+
+def test_one_of_each_cluster_is_chosen():
+    """Four groups of spectra, all as uncertain: each is represented."""
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(4), 20)
+    spectra = (np.eye(4)[group] * 5 + rng.normal(0, 0.1, (80, 4))).astype(np.float32)
+    tie = np.full((80, 2), 0.5, np.float32) + np.outer(rng.uniform(0, 0.1, 80), [1, -1]).astype(np.float32)
+    places = rng.permutation(80 * 80)[:80]
+    candidates = Candidates(places // 80, places % 80, spectra, tie)
+    chosen = choose_samples(candidates, 4, 0)
+    assert sorted(chosen.spectra.argmax(1).tolist()) == [0, 1, 2, 3]
+    assert (np.diff(chosen.uncertainty) <= 0).all()
+    certain = Candidates(candidates.rows, candidates.columns, spectra, np.tile([0.99, 0.01], (80, 1)))
+    both = Candidates.join([certain, candidates])
+    assert (choose_samples(both, 4, 0).uncertainty > 0.5).all()
