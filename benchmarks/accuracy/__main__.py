@@ -8,18 +8,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import warnings
 from pathlib import Path
 
 import numpy as np
 
-from spectrafilm.benchmarks.real_scenes.scenes import SCENES, LabelledScene, RealScene
+from spectrafilm.benchmarks.real_scenes.scenes import LabelledScene
 from spectrafilm.engine.accuracy import average_accuracy, cohen_kappa, confusion_matrix, overall_accuracy
 from spectrafilm.tools.qgis_shell import QgisShell
 
 from .pool import PROTOCOLS, Pool, make_pool
 from .rows import ROWS
+from .scenes import NAMES, find_scene
 from .table import write_page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--python", required=True, help="interpreter of the compute environment")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "benchmarks" / "accuracy")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs")
-    parser.add_argument("--scenes", nargs="*", default=["sample", *SCENES], choices=["sample", *SCENES])
+    parser.add_argument("--scenes", nargs="*", default=list(NAMES), choices=NAMES)
     parser.add_argument("--labels", nargs="*", type=int, default=[3, 5, 10, 20, 50], help="labels per class")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS))
@@ -48,7 +48,7 @@ def main() -> None:
         results = folder / "results.jsonl"
         if not arguments.page_only:
             shell = QgisShell(arguments.plugins.absolute(), folder / f"profile-{os.getpid()}", arguments.python)
-            labelled = LabelledScene(_scene(name, folder), arguments.data.absolute(), folder, shell)
+            labelled = LabelledScene(find_scene(name, folder), arguments.data.absolute(), folder, shell)
             pool = make_pool(labelled, folder)
             # All rows of a seed before the next, so that what is measured can be compared at any time.
             for seed in range(arguments.seeds):
@@ -56,7 +56,7 @@ def main() -> None:
                     for protocol in PROTOCOLS:
                         measure(pool, protocol, per_class, seed, arguments.rows, results)
         if results.exists():
-            kept.append((_scene(name, folder).title, read_results(results)))
+            kept.append((find_scene(name, folder).title, read_results(results)))
     if not arguments.no_page:
         write_page(kept, arguments.docs)
 
@@ -90,17 +90,6 @@ def read_results(path: Path) -> list[dict]:
         return []
     lines = path.read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines if line.endswith("}")]
-
-
-def _scene(name: str, folder: Path) -> RealScene:
-    if name in SCENES:
-        return SCENES[name]
-    # Copies, because QGIS changes a GeoPackage by opening it.
-    sample = ROOT / "resources" / "sample"
-    polygons = folder / "sample_polygons.gpkg"
-    if not polygons.exists():
-        shutil.copyfile(sample / "polygons.gpkg", polygons)
-    return RealScene("sample", "Sample scene (generated)", str(sample / "scene.tif"), (str(polygons),), "class", "")
 
 
 if __name__ == "__main__":

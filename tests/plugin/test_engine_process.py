@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from in_qgis import SCENE, fake_engine
+from in_qgis import BUSY, SCENE, fake_engine
 from qgis.core import QgsProcessingException
 
 from spectrafilm.engine.jobs import SelectBands, to_json
@@ -96,7 +96,7 @@ def test_cancelling_ends_the_engine_within_two_seconds(tmp_path, job, feedback, 
     started = time.monotonic()
     with pytest.raises(QgsProcessingException, match="cancelled"):
         run(tmp_path, job, body, feedback)
-    assert time.monotonic() - started < 0.7 + 2
+    assert time.monotonic() - started < 0.7 + 2 + BUSY
     assert not remains(job)
 
 
@@ -110,7 +110,7 @@ def test_a_long_silent_step_is_seen_to_be_alive(tmp_path, job, feedback):
     assert values == sorted(set(values))
     assert all(v < 50 for v in values[:-1])
     times = [0.0] + [t for t, _ in seen]
-    assert max(b - a for a, b in itertools.pairwise(times)) < 1.0
+    assert max(b - a for a, b in itertools.pairwise(times)) < 1.0 + BUSY / 4
 
 
 @pytest.mark.parametrize("name", ["missing/python", ""])

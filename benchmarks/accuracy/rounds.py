@@ -1,0 +1,172 @@
+"""Does labelling what `suggestsamples` suggests beat labelling at random? Simulated rounds, and docs/suggestions.md.
+
+`python -m spectrafilm.benchmarks.accuracy.rounds --python PYTHON`; interrupted, it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+from spectrafilm.benchmarks.real_scenes.scenes import LabelledScene
+from spectrafilm.engine.accuracy import average_accuracy, confusion_matrix, overall_accuracy
+from spectrafilm.engine.calibration import mixture
+from spectrafilm.engine.methods import METHODS
+from spectrafilm.engine.progress import Progress
+from spectrafilm.engine.projection import fit_spatial, fit_spectral
+from spectrafilm.engine.sample_choice import Candidates, choose_samples
+from spectrafilm.engine.training import Samples, fit, predict_logits
+from spectrafilm.tools.qgis_shell import QgisShell
+
+from .pool import Pool, make_pool
+from .scenes import SAMPLE, find_scene
+
+ROOT = Path(__file__).resolve().parents[2]
+METHOD = METHODS["spectrafilm"]
+START = 3
+ROUNDS = 10
+PER_ROUND = 10
+STRATEGIES = ("random", "suggested")
+HEAD = Path(__file__).with_name("rounds_head.md")
+# Accuracy after every round, by labels.
+Curve = list[dict[str, float]]
+
+
+def simulate(pool: Pool, strategy: str, seed: int) -> Curve:
+    """Accuracy on one half of the labelled pixels while labels are added from the other half.
+
+    It starts with three random pixels a class; every round adds ten.
+    """
+    rng = np.random.default_rng(seed)
+    present, targets = np.unique(pool.labels.class_ids, return_inverse=True)
+    offered = rng.permutation(len(targets)) < len(targets) // 2
+    spectra = fit_spectral(pool.surroundings).apply(pool.spectra)
+    features = fit_spatial(pool.features["bundled"]).apply(pool.features["bundled"])
+    labelled = np.concatenate([
+        rng.permutation(np.flatnonzero(offered & (targets == c)))[:START] for c in range(len(present))
+    ])  # fmt: skip
+    curve = []
+    for _ in range(ROUNDS + 1):
+        samples = Samples(spectra[labelled], features[labelled], targets[labelled], len(present))
+        network = fit(METHOD, samples, [np.ones(len(labelled), bool)], seed, Progress())[0].network
+        everything = Samples(spectra, features, targets, len(present))
+        probabilities = mixture(predict_logits(network, everything), 1.0)
+        matrix = confusion_matrix(targets[~offered] + 1, probabilities[~offered].argmax(1) + 1, len(present))
+        curve.append({
+            "labels": len(labelled), "overall_accuracy": 100 * float(overall_accuracy(matrix)),
+            "average_accuracy": 100 * float(average_accuracy(matrix)),
+        })  # fmt: skip
+        free = np.setdiff1d(np.flatnonzero(offered), labelled)
+        if strategy == "random":
+            chosen = rng.permutation(free)[:PER_ROUND]
+        else:
+            rows, columns = pool.labels.rows[free], pool.labels.columns[free]
+            places = choose_samples(Candidates(rows, columns, spectra[free], probabilities[free]), PER_ROUND, seed)
+            chosen = np.array([
+                free[np.flatnonzero((rows == row) & (columns == column))[0]]
+                for row, column in zip(places.rows, places.columns, strict=True)
+            ])  # fmt: skip
+        labelled = np.concatenate([labelled, chosen])
+    return curve
+
+
+def labels_needed(curve: Curve, figure: str, wanted: float) -> float | None:
+    """How many labels first reach a figure, by linear interpolation; None where the curve stays below."""
+    best = -np.inf
+    previous = None
+    for point in curve:
+        if point[figure] >= wanted:
+            if previous is None:
+                return point["labels"]
+            share = (wanted - best) / (point[figure] - best)
+            return previous["labels"] + share * (point["labels"] - previous["labels"])
+        if point[figure] > best:
+            best, previous = point[figure], point
+    return None
+
+
+def mean_curve(curves: list[Curve]) -> Curve:
+    """The mean over seeds, round by round."""
+    return [{key: float(np.mean([c[i][key] for c in curves])) for key in curves[0][i]} for i in range(len(curves[0]))]
+
+
+def write_page(measured: dict[str, dict[str, list[Curve]]], docs: Path) -> None:
+    """Write suggestions.md and its plot from the curves by scene and strategy."""
+    lines = [
+        HEAD.read_text(encoding="utf-8"),
+        "| scene | random, last round | suggested, last round | labels that reach random's last OA | fewer "
+        "| labels that reach random's last AA | fewer |",
+        "|" + "---|" * 7,
+    ]
+    figure, grid = plt.subplots(1, len(measured), figsize=(3.1 * len(measured), 2.9), squeeze=False)
+    for axes, (title, by_strategy) in zip(grid[0], measured.items(), strict=True):
+        curves = {strategy: mean_curve(by_strategy[strategy]) for strategy in STRATEGIES}
+        last, ours = curves["random"][-1], curves["suggested"][-1]
+        cells = []
+        for key in ("overall_accuracy", "average_accuracy"):
+            needed = labels_needed(curves["suggested"], key, last[key])
+            if needed is None:
+                cells += ["not reached", "–"]
+            else:
+                cells += [f"{needed:.0f} of {last['labels']:.0f}", f"{1 - needed / last['labels']:.0%}"]
+        lines.append(
+            f"| {title} | {last['overall_accuracy']:.1f} / {last['average_accuracy']:.1f} | "
+            f"{ours['overall_accuracy']:.1f} / {ours['average_accuracy']:.1f} | " + " | ".join(cells) + " |"
+        )
+        for strategy, colour in zip(STRATEGIES, ("#757575", "#d81b60"), strict=True):
+            axes.plot([p["labels"] for p in curves[strategy]], [p["overall_accuracy"] for p in curves[strategy]],
+                      color=colour, marker="o", ms=3, label=strategy)  # fmt: skip
+        axes.set_title(title, fontsize=9)
+        axes.set_xlabel("labelled pixels")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", color="#e0e0e0", lw=0.6)
+    grid[0, 0].set_ylabel("overall accuracy (%)")
+    grid[0, 0].legend(frameon=False)
+    figure.tight_layout()
+    figure.savefig(docs / "images" / "suggestions.png", dpi=110)
+    seeds = min(len(curves) for by_strategy in measured.values() for curves in by_strategy.values())
+    lines.append(f"\n{seeds} seeds; OA / AA in per cent, means over seeds.\n")
+    lines.append("![Accuracy over labels](images/suggestions.png)\n")
+    (docs / "suggestions.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+def main() -> None:
+    """Simulate on every scene and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("SPECTRAFILM_DATA", "../shared/data")))
+    parser.add_argument("--plugins", type=Path, default=ROOT / "build" / "plugins")
+    parser.add_argument("--python", required=True, help="interpreter of the compute environment")
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "benchmarks" / "accuracy")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs")
+    parser.add_argument("--scenes", nargs="*", default=[SAMPLE, "hymap_berlin", "aerial_berlin", "enmap_potsdam"])
+    parser.add_argument("--seeds", type=int, default=5)
+    arguments = parser.parse_args()
+    measured: dict[str, dict[str, list[Curve]]] = {}
+    for name in arguments.scenes:
+        folder = (arguments.folder / name).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        scene = find_scene(name, folder)
+        shell = QgisShell(arguments.plugins.absolute(), folder / f"profile-{os.getpid()}", arguments.python)
+        pool = make_pool(LabelledScene(scene, arguments.data.absolute(), folder, shell), folder)
+        measured[scene.title] = {strategy: [] for strategy in STRATEGIES}
+        for seed in range(arguments.seeds):
+            for strategy in STRATEGIES:
+                kept = folder / "rounds" / f"{strategy}-{seed}.json"
+                kept.parent.mkdir(exist_ok=True)
+                if not kept.exists():
+                    kept.write_text(json.dumps(simulate(pool, strategy, seed)), encoding="utf-8")
+                    print(f"{name}: {strategy}, seed {seed}", flush=True)
+                measured[scene.title][strategy].append(json.loads(kept.read_text(encoding="utf-8")))
+    write_page(measured, arguments.docs)
+
+
+if __name__ == "__main__":
+    main()
