@@ -75,8 +75,7 @@ class FilmEnsemble(nn.Module):
         experts = [self._spectral_logits(spectra)]
         if self.channels:
             embedding = self._drop(F.gelu(self.film_embed(spectra)))
-            modulated = (1 + self.scale(embedding)) * features + self.shift(embedding)
-            hidden = self._drop(F.gelu(self.hidden(modulated)))
+            hidden = self._drop(F.gelu(self.hidden(self._fuse(embedding, features))))
             experts.append(self.embed_out(embedding) + self.out(hidden))
         return [F.log_softmax(logits, -1) for logits in experts]
 
@@ -92,6 +91,9 @@ class FilmEnsemble(nn.Module):
         """Whether spatial features have any say."""
         return bool(self.channels and self.film_share > 0)
 
+    def _fuse(self, embedding: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        return (1 + self.scale(embedding)) * features + self.shift(embedding)
+
     def _spectral_logits(self, spectra: torch.Tensor) -> torch.Tensor:
         return self.spectral_out(self._drop(F.gelu(self.spectral_embed(spectra))))
 
@@ -105,7 +107,7 @@ class FilmEnsemble(nn.Module):
     def select(self, members: Sequence[int]) -> FilmEnsemble:
         """An ensemble of some of the members."""
         bands, classes = self.spectral_embed.weight.shape[1], self.spectral_out.weight.shape[2]
-        chosen = FilmEnsemble(len(members), bands, self.channels, classes)
+        chosen = type(self)(len(members), bands, self.channels, classes)
         chosen.load_state_dict(
             {name: value if value.ndim == 0 else value[list(members)] for name, value in self.state_dict().items()}
         )

@@ -73,18 +73,22 @@ def build_network(method: Method, members: int, bands: int, channels: int, class
     return FilmEnsemble(members, bands, channels, classes)
 
 
-def fit(method: Method, samples: Samples, subsets: Sequence[np.ndarray], seed: int, progress: Progress) -> list[Fit]:
+def fit(
+    method: Method, samples: Samples, subsets: Sequence[np.ndarray], seed: int, progress: Progress,
+    ensemble: type[FilmEnsemble] = FilmEnsemble,
+) -> list[Fit]:  # fmt: skip
     """Train one network, or one ensemble, on each of several subsets of the samples.
 
     Args:
         subsets: boolean masks (n,).
         seed: of initial weights, batches and noise.
+        ensemble: for benchmarks that fuse spectra and features in another way.
     """
     torch.manual_seed(seed)
     if not method.uses_features:
         samples = replace(samples, features=samples.features[:, :0])
     if method.ensemble:
-        return _fit_ensembles(samples, subsets, progress)
+        return _fit_ensembles(samples, subsets, progress, ensemble)
     fits = []
     for index, subset in enumerate(subsets):
         with progress.stage(index / len(subsets), (index + 1) / len(subsets)):
@@ -106,7 +110,9 @@ def predict_experts(network: FilmEnsemble, samples: Samples) -> np.ndarray:
     return torch.stack(network.eval().experts(spectra[None], features[None])).numpy()
 
 
-def _fit_ensembles(samples: Samples, subsets: Sequence[np.ndarray], progress: Progress) -> list[Fit]:
+def _fit_ensembles(
+    samples: Samples, subsets: Sequence[np.ndarray], progress: Progress, ensemble: type[FilmEnsemble]
+) -> list[Fit]:
     """Five members for each subset, all in one batched network.
 
     Chosen by measurement on five scenes with 10 labels per class: a slow and strongly decayed AdamW
@@ -119,7 +125,7 @@ def _fit_ensembles(samples: Samples, subsets: Sequence[np.ndarray], progress: Pr
     """
     spectra, features, targets = samples.tensors()
     replicas = MEMBERS * len(subsets)
-    network = FilmEnsemble(replicas, spectra.shape[1], features.shape[1], samples.classes)
+    network = ensemble(replicas, spectra.shape[1], features.shape[1], samples.classes)
     largest = max(int(s.sum()) for s in subsets)
     strength = min(max(math.sqrt(FULL_REGULARISATION / largest), LEAST_REGULARISATION), 1.0)
     optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY * strength**2)

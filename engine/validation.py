@@ -43,14 +43,21 @@ class Trained:
         return self.fits[0].network
 
 
-def train(method: Method, data: TrainingData, validate: bool, seed: int, progress: Progress) -> Trained:
-    """Train on all pixels and, to validate, on those of every fold."""
+def train(
+    method: Method, data: TrainingData, validate: bool, seed: int, progress: Progress,
+    ensemble: type[FilmEnsemble] = FilmEnsemble,
+) -> Trained:  # fmt: skip
+    """Train on all pixels and, to validate, on those of every fold.
+
+    Args:
+        ensemble: for benchmarks that fuse spectra and features in another way.
+    """
     if validate:
         folds = split_by_polygon(data.labels, data.classes, seed, progress)
     else:
         folds = Folds((), (), np.zeros(len(data.labels), bool))
     everything = np.ones(len(data.labels), bool)
-    fits = fit(method, data.samples, [everything, *folds.training], seed, progress)
+    fits = fit(method, data.samples, [everything, *folds.training], seed, progress, ensemble)
     networks = [f.network for f in fits]
     accuracy, temperature, scores = _validate(data, folds, networks[0], networks[1:])
     if "film_share" in scores:

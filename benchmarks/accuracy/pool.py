@@ -16,7 +16,7 @@ from spectrafilm.engine.composites import make_composites
 from spectrafilm.engine.device import choose_device
 from spectrafilm.engine.features import FeatureExtractor, fill_invalid, gather_features
 from spectrafilm.engine.labels import Labels
-from spectrafilm.engine.methods import METHODS
+from spectrafilm.engine.methods import METHODS, Method
 from spectrafilm.engine.polygons import LandCoverClass
 from spectrafilm.engine.progress import Progress
 from spectrafilm.engine.projection import fit_spectral
@@ -27,6 +27,7 @@ from spectrafilm.engine.survey import Survey, survey_scene
 PER_CLASS = 600
 LEAST_PER_CLASS = 20
 RADII = (1, 2, 3, 4)
+SHIPPED, PUBLISHED = "spectrafilm", "geodiffnet-f"
 PROTOCOLS = ("random pixels", "polygons apart")
 
 
@@ -42,7 +43,8 @@ class Pool:
         surroundings: (m, bands) pixels of the whole scene, unlabelled.
         means: (n, bands) of the 3 x 3 and 5 x 5 pixels around each.
         profiles: (n, 3 * 9) extended morphological profiles.
-        features: (n, channels) of the shipped layers and timesteps, with the bundled and the untrained backbone.
+        features: (n, channels) by method and backbone ("bundled", "untrained"), of the method's composites,
+            layers and timesteps.
         for_training: (n,) bool for scenes that come with a division, else None.
     """
 
@@ -54,7 +56,7 @@ class Pool:
     surroundings: np.ndarray
     means: dict[int, np.ndarray]
     profiles: np.ndarray
-    features: dict[str, np.ndarray]
+    features: dict[tuple[str, str], np.ndarray]
     for_training: np.ndarray | None
 
     def draw(self, protocol: str, per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -101,7 +103,8 @@ def make_pool(labelled: LabelledScene, folder: Path) -> Pool:
     with Scene.open(labelled.path) as scene:
         survey = survey_scene(scene)
         features = {
-            name: _features(scene, survey, labels, path, folder)
+            (key, name): _features(scene, survey, labels, METHODS[key], path, folder)
+            for key in (SHIPPED, PUBLISHED)
             for name, path in (("bundled", BUNDLED), ("untrained", untrained_backbone(folder)))
         }
     division = labelled.in_training_raster(labels) if labelled.has_validation_raster else None
@@ -111,11 +114,10 @@ def make_pool(labelled: LabelledScene, folder: Path) -> Pool:
     )  # fmt: skip
 
 
-def _features(scene: Scene, survey: Survey, labels: Labels, path: Path, folder: Path) -> np.ndarray:
+def _features(scene: Scene, survey: Survey, labels: Labels, method: Method, path: Path, folder: Path) -> np.ndarray:
     backbone = Backbone.load(str(path), choose_device("cpu", Progress()))
-    method = METHODS["spectrafilm"]
     layers = "-".join(map(str, method.layers))
-    kept = folder / f"features-{backbone.sha256[:12]}-{layers}-{len(labels)}.npy"
+    kept = folder / f"features-{method.key}-{backbone.sha256[:12]}-{layers}-{len(labels)}.npy"
     if not kept.exists():
         composites = make_composites(method.composites, survey)
         extractor = FeatureExtractor(backbone, method.layers, method.timesteps, composites.count)

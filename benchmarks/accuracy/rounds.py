@@ -26,11 +26,11 @@ from spectrafilm.engine.sample_choice import Candidates, choose_samples
 from spectrafilm.engine.training import Samples, fit, predict_logits
 from spectrafilm.tools.qgis_shell import QgisShell
 
-from .pool import Pool, make_pool
+from .pool import SHIPPED, Pool, make_pool
 from .scenes import SAMPLE, find_scene
 
 ROOT = Path(__file__).resolve().parents[2]
-METHOD = METHODS["spectrafilm"]
+METHOD = METHODS[SHIPPED]
 START = 3
 ROUNDS = 10
 PER_ROUND = 10
@@ -49,7 +49,8 @@ def simulate(pool: Pool, strategy: str, seed: int) -> Curve:
     present, targets = np.unique(pool.labels.class_ids, return_inverse=True)
     offered = rng.permutation(len(targets)) < len(targets) // 2
     spectra = fit_spectral(pool.surroundings).apply(pool.spectra)
-    features = fit_spatial(pool.features["bundled"]).apply(pool.features["bundled"])
+    features = pool.features[METHOD.key, "bundled"]
+    features = fit_spatial(features).apply(features)
     labelled = np.concatenate([
         rng.permutation(np.flatnonzero(offered & (targets == c)))[:START] for c in range(len(present))
     ])  # fmt: skip

@@ -12,14 +12,16 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.svm import SVC
 
 from spectrafilm.engine.calibration import calibration_error, mixture
-from spectrafilm.engine.methods import METHODS
+from spectrafilm.engine.ensemble import FilmEnsemble
+from spectrafilm.engine.methods import METHODS, Method
 from spectrafilm.engine.progress import Progress
 from spectrafilm.engine.projection import fit_spatial, fit_spectral, fit_standard
 from spectrafilm.engine.training import Samples, predict_logits
 from spectrafilm.engine.training_data import TrainingData
 from spectrafilm.engine.validation import train
 
-from .pool import Pool
+from .fusions import ConcatenationEnsemble, SumEnsemble
+from .pool import PUBLISHED, SHIPPED, Pool
 
 INNER_FOLDS = 5
 
@@ -64,7 +66,8 @@ def _forest(pool: Pool, training: np.ndarray, testing: np.ndarray, seed: int) ->
 
 def _spatial(pool: Pool, backbone: str) -> np.ndarray:
     """Principal components of the spatial features, as the plugin makes them."""
-    return fit_spatial(pool.features[backbone]).apply(pool.features[backbone])
+    features = pool.features["spectrafilm", backbone]
+    return fit_spatial(features).apply(features)
 
 
 def _both(pool: Pool, backbone: str) -> np.ndarray:
@@ -73,18 +76,20 @@ def _both(pool: Pool, backbone: str) -> np.ndarray:
     return np.concatenate([spectral / spectral.std(), spatial / spatial.std()], 1)
 
 
-def _network(method_key: str, backbone: str | None) -> Row:
+def _network(method: Method, backbone: str = "", ensemble: type[FilmEnsemble] = FilmEnsemble) -> Row:
     """A method as the plugin trains it, with its cross-validation between polygons."""
-    method = METHODS[method_key]
 
     def classify(pool: Pool, training: np.ndarray, testing: np.ndarray, seed: int) -> Prediction:
         spectral = (fit_spectral if method.ensemble else fit_standard)(pool.surroundings)
-        spatial = fit_spatial(pool.features[backbone]) if backbone and method.ensemble else None
+        # GeoDiffNet sees what GeoDiffNet-F sees.
+        key = SHIPPED if method.ensemble else PUBLISHED
+        everywhere = pool.features[key, backbone] if backbone else np.zeros((len(pool.labels), 0), np.float32)
+        spatial = fit_spatial(everywhere) if backbone and method.ensemble else None
         # Classes are numbered without gaps, as the plugin does.
         present, targets = np.unique(pool.labels.class_ids[training], return_inverse=True)
 
         def samples(pixels: np.ndarray, known: np.ndarray) -> Samples:
-            features = pool.features[backbone][pixels] if backbone else np.zeros((len(pixels), 0), np.float32)
+            features = everywhere[pixels]
             seen = spatial.apply(features) if spatial else features
             return Samples(spectral.apply(pool.spectra[pixels]), seen, known, len(present))
 
@@ -94,11 +99,11 @@ def _network(method_key: str, backbone: str | None) -> Row:
             type(c)(number, c.name, c.colour)
             for number, c in enumerate((pool.classes[i - 1] for i in present.tolist()), 1)
         ]
-        channels = pool.features[backbone].shape[1] if backbone else 0
         data = TrainingData(
-            classes, labels, pool.spectra[training], samples(training, targets), spectral, spatial, channels
-        )
-        trained = train(method, data, method.ensemble, seed, Progress())
+            classes, labels, pool.spectra[training], samples(training, targets), spectral, spatial,
+            everywhere.shape[1],
+        )  # fmt: skip
+        trained = train(method, data, method.ensemble, seed, Progress(), ensemble)
         unknown = samples(testing, np.zeros(len(testing), np.int64))
         probabilities = mixture(predict_logits(trained.network, unknown), trained.temperature)
         truth = pool.labels.class_ids[testing]
@@ -116,14 +121,24 @@ CLASSICAL: dict[str, Row] = {
     "SVM, 5 x 5 means": _svm_on(lambda pool: _standardized(np.concatenate([pool.spectra, pool.means[5]], 1))),
     "SVM, morphological profiles": _svm_on(lambda pool: _standardized(pool.profiles)),
 }
-SHIPPED = "SpectraFiLM"
+SPECTRAFILM = "SpectraFiLM"
+# With the bundled backbone; each has a row with the untrained one, too.
+ON_FEATURES: dict[str, Callable[[str], Row]] = {
+    "SVM, features alone": lambda backbone: _svm_on(lambda pool: _spatial(pool, backbone)),
+    "SVM, spectra and features": lambda backbone: _svm_on(lambda pool: _both(pool, backbone)),
+    "GeoDiffNet": lambda backbone: _network(METHODS["geodiffnet"], backbone),
+    "GeoDiffNet-F": lambda backbone: _network(METHODS["geodiffnet-f"], backbone),
+    "Concatenation": lambda backbone: _network(METHODS[SHIPPED], backbone, ConcatenationEnsemble),
+    "Sum": lambda backbone: _network(METHODS[SHIPPED], backbone, SumEnsemble),
+    SPECTRAFILM: lambda backbone: _network(METHODS[SHIPPED], backbone),
+}
+UNTRAINED = ", untrained"
 ROWS: dict[str, Row] = {
     **CLASSICAL,
-    "Spectral only": _network("spectral", None),
-    "SVM, features alone": _svm_on(lambda pool: _spatial(pool, "bundled")),
-    "SVM, features alone, untrained": _svm_on(lambda pool: _spatial(pool, "untrained")),
-    "SVM, spectra and features": _svm_on(lambda pool: _both(pool, "bundled")),
-    "SVM, spectra and features, untrained": _svm_on(lambda pool: _both(pool, "untrained")),
-    SHIPPED: _network("spectrafilm", "bundled"),
-    "SpectraFiLM, untrained": _network("spectrafilm", "untrained"),
+    "Spectral only": _network(METHODS["spectral"]),
+    **{
+        name + suffix: make(backbone)
+        for name, make in ON_FEATURES.items()
+        for backbone, suffix in (("bundled", ""), ("untrained", UNTRAINED))
+    },
 }

@@ -13,11 +13,11 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 from .pool import PROTOCOLS
-from .rows import CLASSICAL, ROWS, SHIPPED
+from .rows import CLASSICAL, ROWS, SPECTRAFILM, UNTRAINED
 
 HEAD = Path(__file__).with_name("head.md")
 DRAWN = {"SVM": "#9e9e9e", "SVM, 5 x 5 means": "#616161", "SVM, morphological profiles": "#212121",
-         "Spectral only": "#1e88e5", "SVM, spectra and features": "#43a047", SHIPPED: "#d81b60"}  # fmt: skip
+         "Spectral only": "#1e88e5", "SVM, spectra and features": "#43a047", SPECTRAFILM: "#d81b60"}  # fmt: skip
 Results = list[dict]
 
 
@@ -87,7 +87,7 @@ def section(title: str, protocol: str, results: Results) -> str:
             hits, recalls = (list(values.get(row, {}).values()) for values in figures[n])
             spread = f" ± {np.std(hits, ddof=1):.1f}" if len(hits) > 1 else ""
             cells.append(f"{np.mean(hits):.1f}{spread} / {np.mean(recalls):.1f}" if hits else "–")
-        name = f"**{row}**" if row == SHIPPED else row
+        name = f"**{row}**" if row == SPECTRAFILM else row
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     rivals = {
         "best classical row": lambda values: max(
@@ -95,20 +95,20 @@ def section(title: str, protocol: str, results: Results) -> str:
         ),
         "spectral only": lambda _: "Spectral only",
         "SVM on the same features": lambda _: "SVM, spectra and features",
-        "untrained backbone": lambda _: "SpectraFiLM, untrained",
+        "untrained backbone": lambda _: SPECTRAFILM + UNTRAINED,
     }
     for name, choose in rivals.items():
         cells = []
         for n in counts:
             overall = figures[n][0]
             rival = choose(overall)
-            gain = paired(overall.get(SHIPPED, {}), overall.get(rival, {}))
+            gain = paired(overall.get(SPECTRAFILM, {}), overall.get(rival, {}))
             cells.append(f"{gain[0]:+.1f} ± {gain[1]:.1f}" if gain else "–")
         lines.append(f"| *SpectraFiLM − {name}* | " + " | ".join(cells) + " |")
-    errors = [by_row(results, protocol, n, "calibration_error").get(SHIPPED, {}).values() for n in counts]
+    errors = [by_row(results, protocol, n, "calibration_error").get(SPECTRAFILM, {}).values() for n in counts]
     means = " | ".join(f"{np.mean(list(e)):.1f}" if e else "–" for e in errors)
     lines.append(f"| *expected calibration error of SpectraFiLM* | {means} |")
-    seeds = max(len(values.get(SHIPPED, {})) for values, _ in figures.values())
+    seeds = max(len(values.get(SPECTRAFILM, {})) for values, _ in figures.values())
     lines.append(
         f"\n{seeds} seeds; OA ± standard deviation / AA, per cent; differences of OA are paired, ± standard error."
     )
@@ -117,9 +117,7 @@ def section(title: str, protocol: str, results: Results) -> str:
 
 def draw_curves(scenes: list[tuple[str, Results]], path: Path) -> None:
     """OA over labels per class: one panel a scene and protocol."""
-    figure, grid = plt.subplots(
-        len(scenes), len(PROTOCOLS), figsize=(9, 2.6 * len(scenes)), squeeze=False, sharex=True
-    )
+    figure, grid = plt.subplots(len(scenes), len(PROTOCOLS), figsize=(9, 2.6 * len(scenes)), squeeze=False, sharex=True)
     for (title, results), panels in zip(scenes, grid, strict=True):
         for protocol, axes in zip(PROTOCOLS, panels, strict=True):
             counts = sorted({r["labels"] for r in results if r["protocol"] == protocol})
@@ -127,7 +125,7 @@ def draw_curves(scenes: list[tuple[str, Results]], path: Path) -> None:
                 values = [list(by_row(results, protocol, n, "overall_accuracy").get(row, {}).values()) for n in counts]
                 points = [(n, np.mean(v)) for n, v in zip(counts, values, strict=True) if v]
                 if points:
-                    width = 2 if row == SHIPPED else 1.2
+                    width = 2 if row == SPECTRAFILM else 1.2
                     axes.plot(*zip(*points, strict=True), color=colour, marker="o", ms=3, lw=width, label=row)
             axes.set_xscale("log")
             axes.set_xticks(counts, counts)
