@@ -173,11 +173,14 @@ def make_composites(
 def published_composite(survey: Survey) -> Composites:
     """One true-colour image as in the authors' code: a common minimum and maximum, gamma 0.4.
 
+    Without wavelengths the three most informative bands take the place of true colour.
+
     Source: GeoDiffNet, the code published before the FiLM version.
     """
-    plain = make_composites("true colour", survey, stretch=(0.0, 100.0))
+    known = any(b.wavelength is not None for b in survey.bands)
+    plain = make_composites("true colour" if known else "most informative bands", survey, stretch=(0.0, 100.0))
     common = np.ones_like(plain.low)
-    return replace(plain, kind="true colour (as published)", low=common * plain.low.min(),
+    return replace(plain, kind=f"{plain.kind} (as published)", low=common * plain.low.min(),
                    high=common * plain.high.max(), gamma=0.4)  # fmt: skip
 
 

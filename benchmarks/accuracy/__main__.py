@@ -17,6 +17,7 @@ from spectrafilm.benchmarks.real_scenes.scenes import LabelledScene
 from spectrafilm.engine.accuracy import average_accuracy, cohen_kappa, confusion_matrix, overall_accuracy
 from spectrafilm.tools.qgis_shell import QgisShell
 
+from .own_scenes import own_scenes
 from .pool import PROTOCOLS, Pool, make_pool
 from .rows import ROWS
 from .scenes import NAMES, find_scene
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "benchmarks" / "accuracy")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs")
     parser.add_argument("--scenes", nargs="*", default=list(NAMES), choices=NAMES)
+    parser.add_argument("--own", type=Path, help="folder of labelled scenes (see own_scenes.py), measured instead")
     parser.add_argument("--labels", nargs="*", type=int, default=[3, 5, 10, 20, 50], help="labels per class")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS))
@@ -42,13 +44,17 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", "The least populated class")
     kept = []
-    for name in arguments.scenes:
-        folder = (arguments.folder / name).absolute()
+    if arguments.own:
+        scenes = own_scenes(arguments.own, arguments.folder.absolute() / "converted")
+    else:
+        scenes = [find_scene(name, arguments.folder.absolute()) for name in arguments.scenes]
+    for scene in scenes:
+        folder = (arguments.folder / scene.name).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         results = folder / "results.jsonl"
         if not arguments.page_only:
             shell = QgisShell(arguments.plugins.absolute(), folder / f"profile-{os.getpid()}", arguments.python)
-            labelled = LabelledScene(find_scene(name, folder), arguments.data.absolute(), folder, shell)
+            labelled = LabelledScene(scene, arguments.data.absolute(), folder, shell)
             pool = make_pool(labelled, folder)
             # All rows of a seed before the next, so that what is measured can be compared at any time.
             for seed in range(arguments.seeds):
@@ -56,7 +62,7 @@ def main() -> None:
                     for protocol in PROTOCOLS:
                         measure(pool, protocol, per_class, seed, arguments.rows, results)
         if results.exists():
-            kept.append((find_scene(name, folder).title, read_results(results)))
+            kept.append((scene.title, read_results(results)))
     if not arguments.no_page:
         write_page(kept, arguments.docs)
 

@@ -12,7 +12,6 @@ from skimage.morphology import dilation, disk, erosion, reconstruction
 from spectrafilm.benchmarks.real_scenes.rows import untrained_backbone
 from spectrafilm.benchmarks.real_scenes.scenes import LabelledScene
 from spectrafilm.engine.backbone import BUNDLED, Backbone
-from spectrafilm.engine.composites import make_composites
 from spectrafilm.engine.device import choose_device
 from spectrafilm.engine.features import FeatureExtractor, fill_invalid, gather_features
 from spectrafilm.engine.labels import Labels
@@ -23,6 +22,7 @@ from spectrafilm.engine.projection import fit_spectral
 from spectrafilm.engine.sampling import thin_labels
 from spectrafilm.engine.scene import Scene
 from spectrafilm.engine.survey import Survey, survey_scene
+from spectrafilm.engine.tasks.training_inputs import composites_for
 
 PER_CLASS = 600
 LEAST_PER_CLASS = 20
@@ -119,7 +119,7 @@ def _features(scene: Scene, survey: Survey, labels: Labels, method: Method, path
     layers = "-".join(map(str, method.layers))
     kept = folder / f"features-{method.key}-{backbone.sha256[:12]}-{layers}-{len(labels)}.npy"
     if not kept.exists():
-        composites = make_composites(method.composites, survey)
+        composites = composites_for("", method, survey)
         extractor = FeatureExtractor(backbone, method.layers, method.timesteps, composites.count)
         np.save(kept, gather_features(scene, survey.bands, composites, extractor, backbone.patch // 2, labels.rows,
                                       labels.columns, Progress()).astype(np.float16))  # fmt: skip

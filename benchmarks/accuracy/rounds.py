@@ -1,6 +1,6 @@
 """Does labelling what `suggestsamples` suggests beat labelling at random? Simulated rounds, and docs/suggestions.md.
 
-`python -m spectrafilm.benchmarks.accuracy.rounds --python PYTHON`; interrupted, it goes on where it was.
+Run by `make benchmark-suggestions`; interrupted, it goes on where it was.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def main() -> None:
     for name in arguments.scenes:
         folder = (arguments.folder / name).absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        scene = find_scene(name, folder)
+        scene = find_scene(name, arguments.folder.absolute())
         shell = QgisShell(arguments.plugins.absolute(), folder / f"profile-{os.getpid()}", arguments.python)
         pool = make_pool(LabelledScene(scene, arguments.data.absolute(), folder, shell), folder)
         measured[scene.title] = {strategy: [] for strategy in STRATEGIES}

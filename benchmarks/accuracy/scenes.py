@@ -13,11 +13,12 @@ FOLDER = Path(__file__).resolve().parents[2] / "resources" / "sample"
 
 
 def find_scene(name: str, folder: Path) -> RealScene:
-    """A scene by name; what has to be copied goes to `folder`."""
+    """A scene by name; what has to be copied goes to a folder of its name in `folder`."""
     if name != SAMPLE:
         return SCENES[name]
     # A copy, because QGIS changes a GeoPackage by opening it.
-    polygons = folder / "sample_polygons.gpkg"
+    polygons = folder / SAMPLE / "polygons.gpkg"
+    polygons.parent.mkdir(parents=True, exist_ok=True)
     if not polygons.exists():
         shutil.copyfile(FOLDER / "polygons.gpkg", polygons)
     return RealScene(SAMPLE, "Sample scene (generated)", str(FOLDER / "scene.tif"), (str(polygons),), "class", "")

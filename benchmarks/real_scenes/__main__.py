@@ -59,7 +59,8 @@ def draw_overview(labelled: LabelledScene, plugins: Path, folder: Path, python: 
     layer = next(labelled.splits(0)).polygons if labelled.has_validation_raster else labelled.source
     subprocess.run([sys.executable, str(ROOT / "tools" / "demo.py"), "--plugins", str(plugins), "--profile",
                     str(folder / "profile"), "--python", python, "--out", str(folder / "demo"), "--scene",
-                    labelled.path, "--polygons", str(layer), "--class-field", real.field], check=True)  # fmt: skip
+                    labelled.path, "--polygons", str(layer), "--class-field", real.class_field],
+                   check=True)  # fmt: skip
     shutil.copyfile(folder / "demo" / "overview.png", picture)
 
 

@@ -69,7 +69,7 @@ def spectrafilm(bench: Bench, labelled: LabelledScene, split: Split, seed: int) 
     """The plugin's default, whole, through qgis_process."""
     model, land_cover = bench.folder / "model.safetensors", bench.folder / "map.tif"
     steps = {
-        "trainfilm": {"INPUT": labelled.path, "POLYGONS": split.polygons, "CLASS_FIELD": labelled.real.field,
+        "trainfilm": {"INPUT": labelled.path, "POLYGONS": split.polygons, "CLASS_FIELD": labelled.real.class_field,
                       "SEED": seed, "MODEL": model},
         "predictmap": {"INPUT": labelled.path, "MODEL": model, "OUTPUT": land_cover},
     }  # fmt: skip
@@ -102,7 +102,7 @@ def engine_map(
 ) -> np.ndarray:  # fmt: skip
     """Train and map in this process, by the same jobs that QGIS sends to the engine."""
     model, land_cover = str(bench.folder / "model.safetensors"), bench.folder / "map.tif"
-    run_job(TrainFilm(labelled.path, str(split.polygons), model, class_field=labelled.real.field, method=method,
+    run_job(TrainFilm(labelled.path, str(split.polygons), model, class_field=labelled.real.class_field, method=method,
                       polygons_crs=split.crs, features=features, seed=seed, validate=validate), Progress())  # fmt: skip
     run_job(PredictMap(labelled.path, model, str(land_cover), features=features), Progress())
     return read_map(land_cover, labelled, split.testing)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from spectrafilm.engine.scene import Scene
 from spectrafilm.engine.survey import survey_scene
 from spectrafilm.tools.qgis_shell import QgisShell
 
+# Class field of polygons that are made from label rasters.
+CLASS = "class"
 POTSDAM = {1: "roof", 2: "pavement", 3: "low vegetation", 4: "tree", 5: "soil", 6: "water"}
 
 
@@ -30,19 +32,21 @@ class RealScene:
     Attributes:
         name, title: for files and for people.
         scene: path in the data folder.
-        labels: a polygon layer, or the training and the validation label raster.
-        field: class field of the polygon layer.
+        labels: a polygon layer, a label raster (.tif), or the training and the validation label raster.
+        class_field: of the polygon layer.
         protocol: how test pixels are kept apart.
         seeds: how often it is repeated by default, with other folds and other initial weights.
+        names: of the classes of a label raster, by value; others are called by their value.
     """
 
     name: str
     title: str
     scene: str
     labels: tuple[str, ...]
-    field: str
+    class_field: str
     protocol: str
     seeds: int = 1
+    names: Mapping[int, str] = field(default_factory=dict)
 
 
 BY_POLYGON = "5-fold by polygon"
@@ -58,8 +62,8 @@ SCENES = {
         RealScene("aerial_berlin", "Aerial Berlin (3.6 m, 4 bands)",
                   "aerial_berlin/HighResolution_BerlinUrbanGradient.bsq", (ENMAP_LABELS,), "Level_2", BY_POLYGON),
         RealScene("enmap_potsdam", "EnMAP Potsdam (30 m, 218 bands)", "enmap_potsdam/enmap_potsdam.tif",
-                  ("enmap_potsdam/labels_train.tif", "enmap_potsdam/labels_validation.tif"), "class",
-                  "training tiles to validation tiles", 3),
+                  ("enmap_potsdam/labels_train.tif", "enmap_potsdam/labels_validation.tif"), CLASS,
+                  "training tiles to validation tiles", 3, POTSDAM),
     )
 }  # fmt: skip
 
@@ -90,8 +94,8 @@ class LabelledScene:
         self.has_validation_raster = len(real.labels) == 2
         self._folder = folder
         self._progress = Recorder()
-        if self.has_validation_raster:
-            layers = [_polygonize(data / name) for name in real.labels]
+        if self.source.suffix == ".tif":
+            layers = [_polygonize(data / name, real.names) for name in real.labels]
         else:
             layers = [self._single_parts(self.source, shell)]
         self._features: list[dict[str, Any]] = [feature for layer in layers for feature in layer]
@@ -104,7 +108,7 @@ class LabelledScene:
         self.crs = f"EPSG:{self._crs.to_epsg()}"
         self.pixels = raster.reshape(len(survey.bands), *self._shape)
         everything = self._write(self._features, folder / "polygons.geojson")
-        named = read_features(str(everything), real.field, self._progress)
+        named = read_features(str(everything), real.class_field, self._progress)
         self.classes: list[LandCoverClass] = make_classes(sorted({name for name, _ in named}, key=class_order))
         self.labels = self._label(everything)
 
@@ -137,7 +141,7 @@ class LabelledScene:
         return Split(path, self.crs, train, test.select(np.array(apart)))
 
     def _label(self, path: Path) -> Labels:
-        features = read_features(str(path), self.real.field, self._progress)
+        features = read_features(str(path), self.real.class_field, self._progress)
         parts = to_parts(features, self.classes, self._transform, self.crs, self._crs)
         assert len(parts) == len(features), "every feature is one part"  # noqa: S101
         labels = label_pixels(parts, self.classes, *self._shape, self._progress)
@@ -160,12 +164,16 @@ class LabelledScene:
         return path
 
 
-def _polygonize(path: Path) -> list[dict[str, Any]]:
+def _polygonize(path: Path, names: Mapping[int, str]) -> list[dict[str, Any]]:
     """The areas of a label raster as features with a field `class`."""
     with rasterio.open(path) as dataset:
         values = dataset.read(1)
         areas = shapes(values, mask=values > 0, transform=dataset.transform)
         return [
-            {"type": "Feature", "properties": {"class": POTSDAM[int(value)]}, "geometry": geometry}
+            {
+                "type": "Feature",
+                "properties": {CLASS: names.get(int(value), str(int(value)))},
+                "geometry": geometry,
+            }
             for geometry, value in areas
         ]

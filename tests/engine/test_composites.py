@@ -112,6 +112,14 @@ def test_true_colour_without_wavelengths_is_one_sentence(tmp_path):
         make_composites("true colour", survey_scene(scene))
 
 
+def test_without_wavelengths_the_published_composite_takes_the_most_informative_bands(tmp_path):
+    write_scene(tmp_path / "s.tif", make_spectra(), wavelengths=None)
+    with Scene.open(str(tmp_path / "s.tif")) as scene:
+        ours = survey_scene(scene)
+    composites, expected = published_composite(ours), make_composites("most informative bands", ours)
+    assert np.array_equal(composites.weights, expected.weights)
+
+
 @pytest.mark.parametrize("text", ["", "{}", '{"kind": 1}', "[1, 2]"])
 def test_a_damaged_description_is_one_sentence(text):
     with pytest.raises(EngineError, match="damaged"):

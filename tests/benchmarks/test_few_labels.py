@@ -1,0 +1,118 @@
+"""The few-label benchmark measures what it says, also on a user's own scenes."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from scipy.io import savemat
+from synthetic import make_spectra, write_scene
+
+from spectrafilm.benchmarks.accuracy import __main__ as benchmark
+from spectrafilm.benchmarks.accuracy.fusions import ConcatenationEnsemble, SumEnsemble
+from spectrafilm.benchmarks.accuracy.own_scenes import own_scenes
+from spectrafilm.benchmarks.accuracy.pool import Pool
+from spectrafilm.benchmarks.accuracy.rounds import labels_needed
+from spectrafilm.benchmarks.accuracy.table import paired
+from spectrafilm.engine.labels import Labels
+from spectrafilm.engine.polygons import make_classes
+
+
+@pytest.fixture
+def matlab(tmp_path):
+    """A scene and its labels as the standard scenes are published: 2 classes, each in 4 separate areas."""
+    truth = np.zeros((80, 100), np.uint8)
+    for class_id, top in ((1, 5), (2, 45)):
+        for column in (5, 20, 55, 75):
+            truth[top : top + 6, column : column + 6] = class_id
+    savemat(tmp_path / "Farm_corrected.mat", {"farm": make_spectra().transpose(1, 2, 0)})
+    savemat(tmp_path / "Farm_gt.mat", {"farm_gt": truth})
+    return tmp_path
+
+
+def test_a_matlab_scene_is_measured_from_the_command_line(matlab, tmp_path, monkeypatch):
+    docs = tmp_path / "docs"
+    monkeypatch.setattr(sys, "argv", [
+        "accuracy", "--python", sys.executable, "--own", str(matlab), "--folder", str(tmp_path / "work"),
+        "--docs", str(docs), "--labels", "3", "--seeds", "2", "--rows", "SVM", "SpectraFiLM",
+    ])  # fmt: skip
+    benchmark.main()
+    results = benchmark.read_results(tmp_path / "work" / "Farm" / "results.jsonl")
+    assert len(results) == 2 * 2 * 2, "rows, seeds, protocols"
+    assert {r["training_pixels"] for r in results} == {6}
+    assert {r["test_pixels"] for r in results if r["protocol"] == "polygons apart"} == {144}
+    assert np.mean([r["overall_accuracy"] for r in results if r["row"] == "SpectraFiLM"]) > 80
+    summary = json.loads((docs / "accuracy.json").read_text(encoding="utf-8"))["Farm"]
+    assert {entry["seeds"] for entry in summary} == {2}
+    page = (docs / "accuracy.md").read_text(encoding="utf-8")
+    assert "SpectraFiLM − best classical row" in page
+    before = len(results)
+    benchmark.main()
+    assert len(benchmark.read_results(tmp_path / "work" / "Farm" / "results.jsonl")) == before, "measured once"
+
+
+def test_a_standard_division_and_incomplete_pairs(tmp_path):
+    for name in ("city", "city_train", "city_test", "lonely", "half", "half_train"):
+        write_scene(tmp_path / f"{name}.tif", make_spectra())
+    (scene,) = own_scenes(tmp_path, tmp_path / "work")
+    assert (scene.name, len(scene.labels)) == ("city", 2)
+
+
+def test_a_folder_without_labels_says_how_to_name_them(tmp_path):
+    with pytest.raises(SystemExit, match="name_gt"):
+        own_scenes(tmp_path, tmp_path / "work")
+
+
+@pytest.fixture
+def pool():
+    """40 pixels of each of 3 classes in polygons of 8."""
+    ids = np.repeat([1, 2, 3], 40)
+    labels = Labels(np.arange(120), np.arange(120), ids, np.arange(120) // 8)
+    nothing = np.zeros((120, 1), np.float32)
+    return Pool("p", "P", labels, make_classes(["a", "b", "c"]), nothing, nothing, {}, nothing, {}, None)
+
+
+@pytest.mark.parametrize("protocol", ["random pixels", "polygons apart"])
+def test_draws_are_balanced_disjoint_and_repeatable(pool, protocol):
+    training, testing = pool.draw(protocol, 5, 7)
+    assert np.bincount(pool.labels.class_ids[training]).tolist() == [0, 5, 5, 5]
+    assert not set(training) & set(testing)
+    again = pool.draw(protocol, 5, 7)
+    assert all(np.array_equal(a, b) for a, b in zip((training, testing), again, strict=True))
+    assert not np.array_equal(training, pool.draw(protocol, 5, 8)[0])
+
+
+def test_polygons_apart_shares_no_polygon(pool):
+    training, testing = pool.draw("polygons apart", 20, 0)
+    assert not set(pool.labels.polygons[training]) & set(pool.labels.polygons[testing])
+
+
+@pytest.mark.parametrize("ensemble", [SumEnsemble, ConcatenationEnsemble])
+def test_rivals_of_film_see_both_inputs_and_do_not_scale(ensemble):
+    torch.manual_seed(0)
+    network = ensemble(2, 6, 5, 3).eval()
+    spectra, features = torch.randn(1, 7, 6), torch.randn(1, 7, 5)
+    with torch.no_grad():
+        network.embed_out.weight.zero_()
+        fused = network.experts(spectra, features)[1]
+        network.scale.weight.normal_()
+        assert torch.equal(network.experts(spectra, features)[1], fused)
+        assert not torch.equal(network.experts(spectra, 2 * features)[1], fused)
+        network.shift.weight.normal_()
+        by_spectrum = network.experts(spectra, features)[1]
+        assert not torch.equal(network.experts(2 * spectra, features)[1], by_spectrum)
+
+
+def test_paired_differences_use_common_seeds_only():
+    assert paired({0: 80.0, 1: 82.0, 2: 99.0}, {0: 79.0, 1: 79.0}) == pytest.approx((2.0, 1.0))
+    assert paired({0: 80.0}, {0: 79.0}) is None
+
+
+def test_labels_needed_is_interpolated():
+    curve = [{"labels": n, "overall_accuracy": a} for n, a in ((10, 50.0), (20, 60.0), (30, 58.0), (40, 70.0))]
+    assert labels_needed(curve, "overall_accuracy", 55.0) == 15
+    assert labels_needed(curve, "overall_accuracy", 65.0) == 30, "from the best point before, not from the dip"
+    assert labels_needed(curve, "overall_accuracy", 71.0) is None
