@@ -30,33 +30,41 @@ class ReplicaLinear(nn.Module):
 
 
 class FilmEnsemble(nn.Module):
-    """R members, each a pair of experts whose log-probabilities are mixed.
+    """R members, each of experts whose log-probabilities are mixed.
 
     - The spectral expert sees the spectrum alone.
+    - The neighbourhood expert sees the spectrum and means of the composites around the pixel.
     - The FiLM expert: an embedding of the spectrum regresses scale and shift of the spatial
       features, f' = gamma(s) * f + beta(s), and a two-layer classifier of f' adds its logits to
       those of the embedding itself. Scale and shift start at 1 and 0.
 
     Spatial features also tell where a pixel is. Trained on a few large polygons the FiLM expert may
-    learn just that, and fail elsewhere; its share is therefore decided by cross-validation between
-    polygons (`calibration.fit_share`). With `channels` = 0 only the spectral expert is built.
+    learn just that, and fail elsewhere; the experts' shares are therefore decided by cross-validation
+    between polygons (`calibration.fit_shares`).
 
     Args:
         replicas: number of members R.
         bands: length of a (projected) spectrum.
-        channels: number of (projected) spatial features.
+        channels: number of (projected) spatial features; with 0 there is no FiLM expert.
+        means: number of means of neighbourhoods; with 0 there is no neighbourhood expert.
         classes: number of classes.
     """
 
-    film_share: torch.Tensor
+    shares: torch.Tensor
 
-    def __init__(self, replicas: int, bands: int, channels: int, classes: int) -> None:
+    def __init__(self, replicas: int, bands: int, channels: int, means: int, classes: int) -> None:
         super().__init__()
-        self.replicas = replicas
+        self.replicas, self.channels, self.means = replicas, channels, means
+        self.experts_named = tuple(
+            name for name, exists in (("spectral", True), ("neighbourhood", means), ("FiLM", channels)) if exists
+        )
+        count = len(self.experts_named)
+        self.register_buffer("shares", torch.full((count,), 1 / count))
         self.spectral_embed = ReplicaLinear(replicas, bands, HIDDEN, 1.0)
         self.spectral_out = ReplicaLinear(replicas, HIDDEN, classes, 1.0)
-        self.channels = channels
-        self.register_buffer("film_share", torch.tensor(0.5 if channels else 0.0))
+        if means:
+            self.neighbourhood_embed = ReplicaLinear(replicas, bands + means, HIDDEN, 1.0)
+            self.neighbourhood_out = ReplicaLinear(replicas, HIDDEN, classes, 1.0)
         if channels:
             self.film_embed = ReplicaLinear(replicas, bands, HIDDEN, 1.0)
             self.embed_out = ReplicaLinear(replicas, HIDDEN, classes, 0.3)
@@ -70,45 +78,38 @@ class FilmEnsemble(nn.Module):
 
         Args:
             spectra: (R or 1, n, bands).
-            features: (R or 1, n, channels).
+            features: (R or 1, n, channels + means).
         """
-        experts = [self._spectral_logits(spectra)]
+        experts = [self.spectral_out(self._drop(F.gelu(self.spectral_embed(spectra))))]
+        spatial, means = features[..., : self.channels], features[..., self.channels :]
+        if self.means:
+            embedding = self.neighbourhood_embed(torch.cat([spectra, means], -1))
+            experts.append(self.neighbourhood_out(self._drop(F.gelu(embedding))))
         if self.channels:
             embedding = self._drop(F.gelu(self.film_embed(spectra)))
-            hidden = self._drop(F.gelu(self.hidden(self._fuse(embedding, features))))
+            hidden = self._drop(F.gelu(self.hidden(self._fuse(embedding, spatial))))
             experts.append(self.embed_out(embedding) + self.out(hidden))
         return [F.log_softmax(logits, -1) for logits in experts]
 
     def forward(self, spectra: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        """Logits (R, n, classes) of spectra (n, bands) and features (n, channels)."""
-        if not self.sees_features:
-            return F.log_softmax(self._spectral_logits(spectra[None]), -1)
-        experts = self.experts(spectra[None], features[None])
-        return torch.lerp(experts[0], experts[-1], self.film_share)
-
-    @property
-    def sees_features(self) -> bool:
-        """Whether spatial features have any say."""
-        return bool(self.channels and self.film_share > 0)
+        """Logits (R, n, classes) of spectra (n, bands) and features (n, channels + means)."""
+        return torch.tensordot(self.shares, torch.stack(self.experts(spectra[None], features[None])), 1)
 
     def _fuse(self, embedding: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         return (1 + self.scale(embedding)) * features + self.shift(embedding)
 
-    def _spectral_logits(self, spectra: torch.Tensor) -> torch.Tensor:
-        return self.spectral_out(self._drop(F.gelu(self.spectral_embed(spectra))))
-
     def _drop(self, values: torch.Tensor) -> torch.Tensor:
         return F.dropout(values, DROPOUT, self.training)
 
-    def set_film_share(self, share: float) -> None:
-        """Weigh the FiLM expert: 0 is the spectral expert alone, 1 the FiLM expert alone."""
-        self.film_share.fill_(share)
+    def set_shares(self, shares: Sequence[float]) -> None:
+        """Weigh the experts, in the order of `experts_named`; weights of 0 to 1 that add up to 1."""
+        self.shares.copy_(torch.tensor(shares))
 
     def select(self, members: Sequence[int]) -> FilmEnsemble:
         """An ensemble of some of the members."""
         bands, classes = self.spectral_embed.weight.shape[1], self.spectral_out.weight.shape[2]
-        chosen = type(self)(len(members), bands, self.channels, classes)
-        chosen.load_state_dict(
-            {name: value if value.ndim == 0 else value[list(members)] for name, value in self.state_dict().items()}
-        )
+        chosen = type(self)(len(members), bands, self.channels, self.means, classes)
+        chosen.load_state_dict({
+            name: value if name == "shares" else value[list(members)] for name, value in self.state_dict().items()
+        })  # fmt: skip
         return chosen

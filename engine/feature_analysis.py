@@ -176,7 +176,8 @@ def _compute(
     for index, timestep in enumerate(sorted(timesteps)):
         share = (0.7 * index / len(timesteps), 0.7 * (index + 1) / len(timesteps))
         with progress.stage(*share, f"Activations of {len(ordered)} decoder layers at timestep {timestep}."):
-            values = source.with_choice(ordered, (timestep,)).at(rows, columns, progress)
+            activations = source.changed(layers=ordered, timesteps=(timestep,), neighbourhoods=())
+            values = activations.at(rows, columns, progress)
         per_composite = [np.split(part, stops, axis=1) for part in np.split(values, source.composites.count, axis=1)]
         for layer, parts in zip(ordered, zip(*per_composite, strict=True), strict=True):
             # Half precision, since all layers at all timesteps are kept.

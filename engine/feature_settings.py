@@ -22,6 +22,7 @@ class FeatureSettings:
         patch, stride: side of the patches and their distance, in pixels.
         seed: of the noise shared by all patches.
         composites: JSON of the `Composites`, or empty for a three-band image of unknown origin.
+        neighbourhoods: widths in pixels of the windows over which composites are averaged, too.
     """
 
     backbone: str
@@ -33,6 +34,13 @@ class FeatureSettings:
     stride: int
     seed: int
     composites: str
+    neighbourhoods: tuple[int, ...] = ()
+
+    @property
+    def means(self) -> int:
+        """How many of the features, the last ones, are means of the composites over neighbourhoods."""
+        count = self.load_composites().count if self.composites else 1
+        return 3 * count * len(self.neighbourhoods)
 
     def to_json(self) -> str:
         """A text for tags and model files."""
@@ -47,7 +55,8 @@ class FeatureSettings:
         """
         try:
             data = json.loads(text)
-            data["layers"], data["timesteps"] = tuple(data["layers"]), tuple(data["timesteps"])
+            for key in ("layers", "timesteps", "neighbourhoods"):
+                data[key] = tuple(data[key])
             return cls(**data)
         except (ValueError, KeyError, TypeError) as error:
             raise EngineError(f"The description of the features in {source} is damaged ({error}).") from error
@@ -61,6 +70,7 @@ class FeatureSettings:
             "stride": (self.stride, other.stride),
             "seed": (self.seed, other.seed),
             "composites": (self.composites, other.composites),
+            "neighbourhoods": (self.neighbourhoods, other.neighbourhoods),
         }
         return [name for name, (ours, theirs) in pairs.items() if ours != theirs]
 

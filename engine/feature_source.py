@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from rasterio.windows import Window
@@ -55,9 +55,9 @@ class ComputedFeatures:
         self._extractor = self._make_extractor(None)
         self.channels = self._extractor.raw_channels
 
-    def with_choice(self, layers: tuple[int, ...], timesteps: tuple[int, ...]) -> ComputedFeatures:
-        """Features of other layers and timesteps, otherwise the same."""
-        settings = replace(self.settings, layers=layers, timesteps=timesteps)
+    def changed(self, **changes: Any) -> ComputedFeatures:
+        """Features of other layers, timesteps or neighbourhoods, otherwise the same."""
+        settings = replace(self.settings, **changes)
         return ComputedFeatures(self._scene, self._bands, self.composites, self.backbone, settings)
 
     def at(self, rows: np.ndarray, columns: np.ndarray, progress: Progress) -> np.ndarray:
@@ -75,7 +75,7 @@ class ComputedFeatures:
     def _make_extractor(self, projection: Projection | None) -> FeatureExtractor:
         return FeatureExtractor(
             self.backbone, self.settings.layers, self.settings.timesteps, self.composites.count,
-            self.settings.seed, projection,
+            self.settings.seed, projection, self.settings.neighbourhoods,
         )  # fmt: skip
 
 

@@ -84,6 +84,7 @@ class FeatureExtractor:
 
     Channels are ordered composite by composite, within it timestep by timestep, within it layer by
     layer. Activations are resized bilinearly to the patch. One noise image is shared by all patches.
+    After them come the means of the composites' channels over each neighbourhood.
 
     Args:
         backbone: the frozen U-Net.
@@ -92,6 +93,7 @@ class FeatureExtractor:
         composites: number of three-channel images.
         seed: of the shared noise.
         projection: applied before the activations are enlarged, with which it commutes.
+        neighbourhoods: odd widths in pixels of the windows over which the composites are averaged.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class FeatureExtractor:
         composites: int,
         seed: int = 0,
         projection: Projection | None = None,
+        neighbourhoods: Sequence[int] = (),
     ) -> None:
         backbone.check_layers(layers)
         backbone.check_timesteps(timesteps)
@@ -109,16 +112,20 @@ class FeatureExtractor:
         self.layers = tuple(layers)
         self.timesteps = tuple(timesteps)
         self.composites = composites
+        self.neighbourhoods = tuple(neighbourhoods)
         generator = torch.Generator().manual_seed(seed)
         patch = backbone.patch
         self._noise = torch.randn((1, 3, patch, patch), generator=generator).to(backbone.device.target)
         per_pass = [backbone.layers[layer].channels for layer in self.layers]
-        self.raw_channels = composites * len(self.timesteps) * sum(per_pass)
+        means = 3 * composites * len(self.neighbourhoods)
+        self.raw_channels = composites * len(self.timesteps) * sum(per_pass) + means
         self.channels = self.raw_channels
         self._slices: list[list[list[torch.Tensor]]] | None = None
         if projection is not None:
             self.channels = len(projection.components)
-            self._slices = self._projection_slices(projection, per_pass)
+            of_features, of_means = np.split(projection.components, [self.raw_channels - means], 1)
+            self._slices = self._projection_slices(of_features, per_pass)
+            self._of_means = torch.from_numpy(of_means.copy()).float().to(backbone.device.target)
             shift = torch.from_numpy(projection.components @ projection.mean)
             self._shift = shift.float().to(backbone.device.target)
 
@@ -150,7 +157,7 @@ class FeatureExtractor:
                 for activations in by_composite
                 for activation in activations
             ]
-            return torch.cat(parts, 1)
+            return torch.cat([*parts, *self._means(images)], 1)
         total = torch.zeros(count, self.channels, backbone.patch, backbone.patch, device=images.device)
         for layer in range(len(self.layers)):
             # All composites and timesteps of a layer are summed before they are enlarged.
@@ -160,7 +167,14 @@ class FeatureExtractor:
                 for t in range(len(self.timesteps))
             ]
             total += self._enlarge(torch.stack(mapped).sum(0))
+        if self.neighbourhoods:
+            total += torch.einsum("kc,nchw->nkhw", self._of_means, torch.cat(self._means(images), 1))
         return total - self._shift[:, None, None]
+
+    def _means(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Means of all composites (n, 3 * composites, patch, patch) over each neighbourhood."""
+        flat = images.flatten(1, 2)
+        return [F.avg_pool2d(flat, n, 1, n // 2, count_include_pad=False) for n in self.neighbourhoods]
 
     def _enlarge(self, activation: torch.Tensor) -> torch.Tensor:
         if activation.shape[-1] == self.backbone.patch:
@@ -168,8 +182,8 @@ class FeatureExtractor:
         size = (self.backbone.patch, self.backbone.patch)
         return F.interpolate(activation.float(), size=size, mode="bilinear", align_corners=False)
 
-    def _projection_slices(self, projection: Projection, per_pass: list[int]) -> list[list[list[torch.Tensor]]]:
-        weights = torch.from_numpy(projection.components).float().to(self.backbone.device.target)
+    def _projection_slices(self, components: np.ndarray, per_pass: list[int]) -> list[list[list[torch.Tensor]]]:
+        weights = torch.from_numpy(components.copy()).float().to(self.backbone.device.target)
         parts = iter(weights.split(per_pass * (self.composites * len(self.timesteps)), dim=1))
         return [[[next(parts) for _ in per_pass] for _ in self.timesteps] for _ in range(self.composites)]
 

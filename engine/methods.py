@@ -18,6 +18,7 @@ class Method:
         ensemble: whether it is trained as an ensemble, whose disagreement is an uncertainty.
         composites: the composites it sees by default (see `composites.KINDS`), or "published".
         layers, timesteps: decoder layers and timesteps by default, for a backbone of 12 layers.
+        neighbourhoods: widths in pixels of the windows over which composites are averaged, too.
     """
 
     key: str
@@ -27,6 +28,7 @@ class Method:
     composites: str = ""
     layers: tuple[int, ...] = ()
     timesteps: tuple[int, ...] = ()
+    neighbourhoods: tuple[int, ...] = ()
 
 
 # The paper's best decoder layers are 10 and 11 of 16, the end of the 32-pixel stage, which are the
@@ -34,7 +36,7 @@ class Method:
 METHODS = {
     m.key: m
     for m in (
-        Method("spectrafilm", "SpectraFiLM", True, True, "principal components", (5, 8, 10), (0,)),
+        Method("spectrafilm", "SpectraFiLM", True, True, "principal components", (5, 8, 10), (0,), (3, 5)),
         Method("geodiffnet-f", "GeoDiffNet-F (as published)", True, False, "published", (8,), (0,)),
         Method("geodiffnet", "GeoDiffNet (spatial only)", True, False, "published", (8,), (0,)),
         Method("spectral", "Spectral only", False, True),

@@ -26,7 +26,7 @@ from .projection import Projection
 from .training import build_network
 
 FORMAT = "spectrafilm-model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 PACKAGES = ("numpy", "rasterio", "torch", "diffusers", "scikit-learn")
 
 
@@ -71,18 +71,13 @@ class Model:
     channels: int = 0
     scores: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def sees_features(self) -> bool:
-        """Whether spatial features have any say; without it a map needs no backbone."""
-        return self.features is not None and bool(getattr(self.network, "sees_features", True))
-
     @torch.inference_mode()
     def classify(self, spectra: np.ndarray, features: np.ndarray, device: torch.device) -> Classification:
         """Classify pixels.
 
         Args:
             spectra: (n, bands) as read from the scene.
-            features: (n, k) spatial features, projected already; ignored where they have no say.
+            features: (n, k) spatial features, projected already; (n, 0) for spectral methods.
             device: where the network is.
         """
         projected = torch.from_numpy(self.spectral.apply(spectra)).to(device)
@@ -122,14 +117,19 @@ class Model:
         """Read a model from a file.
 
         Raises:
-            EngineError: the file is missing, truncated, not ours, or of a newer format.
+            EngineError: the file is missing, truncated, not ours, or of another format.
         """
         metadata, tensors = _read(path)
         version = metadata.get("format_version")
         if not isinstance(version, int) or version > FORMAT_VERSION:
             raise EngineError(
                 f"The model {path} was written by a newer version of SpectraFiLM (format {version}, this one reads "
-                f"up to {FORMAT_VERSION}); update the plugin."
+                f"{FORMAT_VERSION}); update the plugin."
+            )
+        if version < FORMAT_VERSION:
+            raise EngineError(
+                f"The model {path} was written by an older version of SpectraFiLM (format {version}, this one reads "
+                f"{FORMAT_VERSION}); train it again."
             )
         try:
             features = metadata["features"]
@@ -154,7 +154,8 @@ class Model:
             )
             channels = len(spatial.components) if spatial else model.channels
             model.network = build_network(
-                method, int(metadata["members"]), len(spectral.components), channels, len(model.classes)
+                method, int(metadata["members"]), len(spectral.components), channels,
+                model.features.means if model.features else 0, len(model.classes),
             )
             model.network.load_state_dict(
                 {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}

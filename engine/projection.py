@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import block_diag
 
 SPECTRAL_COMPONENTS = 40
 WHITENING = 0.25
@@ -54,16 +55,22 @@ def fit_standard(pixels: np.ndarray) -> Projection:
     )
 
 
-def fit_spatial(features: np.ndarray) -> Projection:
+def fit_spatial(features: np.ndarray, means: int = 0) -> Projection:
     """Principal components of spatial features with a common scale, so that they keep their ratios.
+
+    Means of neighbourhoods stay as they are, each with a standard deviation of 1.
 
     Args:
         features: (n, channels) features of pixels of the scene, labelled or not.
+        means: how many of the channels, the last ones, are means of neighbourhoods.
     """
     mean = features.mean(0)
-    axes, deviations = _principal_axes(features - mean, SPATIAL_COMPONENTS)
+    channels = len(mean) - means
+    axes, deviations = _principal_axes(features[:, :channels] - mean[:channels], SPATIAL_COMPONENTS)
     overall = np.sqrt(np.mean(deviations**2))
-    return Projection(mean.astype(np.float32), (SPATIAL_SCALE / overall * axes).astype(np.float32))
+    of_means = np.diag(1 / np.maximum(features[:, channels:].std(0), 1e-12))
+    components = block_diag(SPATIAL_SCALE / overall * axes, of_means)
+    return Projection(mean.astype(np.float32), components.astype(np.float32))
 
 
 def _principal_axes(centred: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -42,6 +42,7 @@ class Samples:
     Attributes:
         spectra: (n, k) float32, projected.
         features: (n, d) float32, projected; d is 0 for spectral methods.
+        means: how many of the features, the last ones, are means of neighbourhoods.
         targets: (n,) int64 class indices, counted from 0.
         classes: number of classes.
     """
@@ -50,6 +51,7 @@ class Samples:
     features: np.ndarray
     targets: np.ndarray
     classes: int
+    means: int = 0
 
     def tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The arrays as tensors."""
@@ -64,13 +66,15 @@ class Fit:
     curve: list[tuple[int, float]]
 
 
-def build_network(method: Method, members: int, bands: int, channels: int, classes: int) -> nn.Module:
-    """An untrained network of a method."""
+def build_network(
+    method: Method, members: int, bands: int, features: int, means: int, classes: int
+) -> nn.Module:
+    """An untrained network of a method; so many of its features are means of neighbourhoods."""
     if method.key == "geodiffnet-f":
-        return GeoDiffNetFilm(bands, channels, classes)
+        return GeoDiffNetFilm(bands, features, classes)
     if method.key == "geodiffnet":
-        return GeoDiffNet(bands, channels, classes)
-    return FilmEnsemble(members, bands, channels, classes)
+        return GeoDiffNet(bands, features, classes)
+    return FilmEnsemble(members, bands, features - means, means, classes)
 
 
 def fit(
@@ -86,7 +90,7 @@ def fit(
     """
     torch.manual_seed(seed)
     if not method.uses_features:
-        samples = replace(samples, features=samples.features[:, :0])
+        samples = replace(samples, features=samples.features[:, :0], means=0)
     if method.ensemble:
         return _fit_ensembles(samples, subsets, progress, ensemble)
     fits = []
@@ -125,7 +129,8 @@ def _fit_ensembles(
     """
     spectra, features, targets = samples.tensors()
     replicas = MEMBERS * len(subsets)
-    network = ensemble(replicas, spectra.shape[1], features.shape[1], samples.classes)
+    channels = features.shape[1] - samples.means
+    network = ensemble(replicas, spectra.shape[1], channels, samples.means, samples.classes)
     largest = max(int(s.sum()) for s in subsets)
     strength = min(max(math.sqrt(FULL_REGULARISATION / largest), LEAST_REGULARISATION), 1.0)
     optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY * strength**2)
@@ -170,7 +175,7 @@ def _fit_published(method: Method, samples: Samples, subset: np.ndarray, progres
     normalisation needs two.
     """
     spectra, features, targets = (tensor[torch.from_numpy(subset)] for tensor in samples.tensors())
-    network = build_network(method, 1, spectra.shape[1], features.shape[1], samples.classes)
+    network = build_network(method, 1, spectra.shape[1], features.shape[1], 0, samples.classes)
     optimizer = torch.optim.Adam(
         network.parameters(), PUBLISHED_LEARNING_RATE, weight_decay=PUBLISHED_WEIGHT_DECAY
     )

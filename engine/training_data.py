@@ -89,9 +89,10 @@ def prepare(
     with progress.stage(0.15, 1.0, text):
         both = source.at(np.concatenate([labels.rows, rows]), np.concatenate([labels.columns, columns]), progress)
     features = both[: len(labels)]
-    spatial = fit_spatial(both) if method.ensemble else None
+    means = source.settings.means
+    spatial = fit_spatial(both, means) if method.ensemble else None
     seen = spatial.apply(features) if spatial else features
-    samples = Samples(spectral.apply(spectra), seen, targets, len(classes))
+    samples = Samples(spectral.apply(spectra), seen, targets, len(classes), means)
     return TrainingData(classes, labels, spectra, samples, spectral, spatial, source.channels)
 
 

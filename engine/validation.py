@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from .accuracy import Accuracy, assess
-from .calibration import calibration_error, fit_share, fit_temperature, mixture
+from .calibration import calibration_error, fit_shares, fit_temperature, mixture
 from .ensemble import FilmEnsemble
 from .folds import Folds, split_by_polygon
 from .methods import Method
@@ -60,8 +60,8 @@ def train(
     fits = fit(method, data.samples, [everything, *folds.training], seed, progress, ensemble)
     networks = [f.network for f in fits]
     accuracy, temperature, scores = _validate(data, folds, networks[0], networks[1:])
-    if "film_share" in scores:
-        progress.info(f"The spatial features' share, chosen by cross-validation, is {scores['film_share']:.0%}.")
+    if "shares" in scores:
+        progress.info(f"Shares by cross-validation: {describe_shares(scores['shares'])}.")
     return Trained(fits, folds, temperature, accuracy, scores)
 
 
@@ -70,19 +70,20 @@ def _validate(
 ) -> tuple[Accuracy | None, float, dict[str, Any]]:
     """Accuracy, temperature and scores from predictions of pixels that a fold held out.
 
-    The same predictions decide the share of the FiLM expert, which is set in every network; one
-    number chosen out of eleven makes the accuracy hardly optimistic.
+    The same predictions decide the shares of the experts, which are set in every network; two
+    numbers make the accuracy hardly optimistic.
     """
     if not len(folds):
         return None, 1.0, {}
     tested = folds.validated
     targets = data.samples.targets[tested]
     scores: dict[str, Any] = {}
-    if isinstance(final, FilmEnsemble) and final.channels:
-        share = fit_share(_held_out(predict_experts, networks, data, folds)[..., tested, :], targets)
-        scores["film_share"] = share
+    if isinstance(final, FilmEnsemble) and len(final.experts_named) > 1:
+        experts = _held_out(predict_experts, networks, data, folds)[..., tested, :]
+        shares = fit_shares(experts, targets, data.labels.polygons[tested]).tolist()
+        scores["shares"] = dict(zip(final.experts_named, shares, strict=True))
         for network in (final, *networks):
-            network.set_film_share(share)
+            network.set_shares(shares)
     logits = _held_out(predict_logits, networks, data, folds)[..., tested, :]
     temperature = fit_temperature(logits, targets)
     probabilities = mixture(logits, temperature)
@@ -98,6 +99,11 @@ def _validate(
         "polygons": accuracy.groups,
     }
     return accuracy, temperature, scores
+
+
+def describe_shares(shares: dict[str, float]) -> str:
+    """The experts' shares for people."""
+    return ", ".join(f"{name} expert {share:.0%}" for name, share in shares.items())
 
 
 def _held_out(

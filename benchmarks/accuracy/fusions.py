@@ -17,8 +17,8 @@ class SumEnsemble(FilmEnsemble):
 class ConcatenationEnsemble(FilmEnsemble):
     """The embedding of the spectrum stands beside the features."""
 
-    def __init__(self, replicas: int, bands: int, channels: int, classes: int) -> None:
-        super().__init__(replicas, bands, channels, classes)
+    def __init__(self, replicas: int, bands: int, channels: int, means: int, classes: int) -> None:
+        super().__init__(replicas, bands, channels, means, classes)
         if channels:
             self.hidden = ReplicaLinear(replicas, channels + HIDDEN, HIDDEN, 1.0)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from spectrafilm.benchmarks.real_scenes.rows import untrained_backbone
 from spectrafilm.benchmarks.real_scenes.scenes import LabelledScene
 from spectrafilm.engine.backbone import BUNDLED, Backbone
 from spectrafilm.engine.device import choose_device
-from spectrafilm.engine.features import FeatureExtractor, fill_invalid, gather_features
+from spectrafilm.engine.feature_source import ComputedFeatures
+from spectrafilm.engine.features import fill_invalid
 from spectrafilm.engine.labels import Labels
 from spectrafilm.engine.methods import METHODS, Method
 from spectrafilm.engine.polygons import LandCoverClass
@@ -22,7 +24,7 @@ from spectrafilm.engine.projection import fit_spectral
 from spectrafilm.engine.sampling import thin_labels
 from spectrafilm.engine.scene import Scene
 from spectrafilm.engine.survey import Survey, survey_scene
-from spectrafilm.engine.tasks.training_inputs import composites_for
+from spectrafilm.engine.tasks.training_inputs import composites_for, settings_for
 
 PER_CLASS = 600
 LEAST_PER_CLASS = 20
@@ -44,7 +46,8 @@ class Pool:
         means: (n, bands) of the 3 x 3 and 5 x 5 pixels around each.
         profiles: (n, 3 * 9) extended morphological profiles.
         features: (n, channels) by method and backbone ("bundled", "untrained"), of the method's composites,
-            layers and timesteps.
+            layers, timesteps and neighbourhoods.
+        neighbourhood_means: how many of the features of `SHIPPED`, the last ones, are means of neighbourhoods.
         for_training: (n,) bool for scenes that come with a division, else None.
     """
 
@@ -57,6 +60,7 @@ class Pool:
     means: dict[int, np.ndarray]
     profiles: np.ndarray
     features: dict[tuple[str, str], np.ndarray]
+    neighbourhood_means: int
     for_training: np.ndarray | None
 
     def draw(self, protocol: str, per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -102,27 +106,33 @@ def make_pool(labelled: LabelledScene, folder: Path) -> Pool:
     }
     with Scene.open(labelled.path) as scene:
         survey = survey_scene(scene)
-        features = {
-            (key, name): _features(scene, survey, labels, METHODS[key], path, folder)
+        sources = {
+            (key, name): _source(scene, survey, METHODS[key], path)
             for key in (SHIPPED, PUBLISHED)
             for name, path in (("bundled", BUNDLED), ("untrained", untrained_backbone(folder)))
         }
+        features = {key: _features(source, labels, folder) for key, source in sources.items()}
     division = labelled.in_training_raster(labels) if labelled.has_validation_raster else None
     return Pool(
         labelled.real.name, labelled.real.title, labels, labelled.classes, spectra, survey.pixels, means,
-        _profiles(image)[:, labels.rows, labels.columns].T, features, division,
+        _profiles(image)[:, labels.rows, labels.columns].T, features,
+        sources[SHIPPED, "bundled"].settings.means, division,
     )  # fmt: skip
 
 
-def _features(scene: Scene, survey: Survey, labels: Labels, method: Method, path: Path, folder: Path) -> np.ndarray:
+def _source(scene: Scene, survey: Survey, method: Method, path: Path) -> ComputedFeatures:
     backbone = Backbone.load(str(path), choose_device("cpu", Progress()))
-    layers = "-".join(map(str, method.layers))
-    kept = folder / f"features-{method.key}-{backbone.sha256[:12]}-{layers}-{len(labels)}.npy"
+    composites = composites_for("", method, survey)
+    settings = settings_for(method, backbone, composites, (), (), 0)
+    return ComputedFeatures(scene, survey.bands, composites, backbone, settings)
+
+
+def _features(source: ComputedFeatures, labels: Labels, folder: Path) -> np.ndarray:
+    settings = replace(source.settings, backbone_path="")
+    digest = hashlib.sha256(f"{settings} {len(labels)}".encode()).hexdigest()[:16]
+    kept = folder / f"features-{digest}.npy"
     if not kept.exists():
-        composites = composites_for("", method, survey)
-        extractor = FeatureExtractor(backbone, method.layers, method.timesteps, composites.count)
-        np.save(kept, gather_features(scene, survey.bands, composites, extractor, backbone.patch // 2, labels.rows,
-                                      labels.columns, Progress()).astype(np.float16))  # fmt: skip
+        np.save(kept, source.at(labels.rows, labels.columns, Progress()).astype(np.float16))
     return np.load(kept).astype(np.float32)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -50,15 +51,15 @@ def simulate(pool: Pool, strategy: str, seed: int) -> Curve:
     offered = rng.permutation(len(targets)) < len(targets) // 2
     spectra = fit_spectral(pool.surroundings).apply(pool.spectra)
     features = pool.features[METHOD.key, "bundled"]
-    features = fit_spatial(features).apply(features)
+    features = fit_spatial(features, pool.neighbourhood_means).apply(features)
     labelled = np.concatenate([
         rng.permutation(np.flatnonzero(offered & (targets == c)))[:START] for c in range(len(present))
     ])  # fmt: skip
+    everything = Samples(spectra, features, targets, len(present), pool.neighbourhood_means)
     curve = []
     for _ in range(ROUNDS + 1):
-        samples = Samples(spectra[labelled], features[labelled], targets[labelled], len(present))
+        samples = replace(everything, spectra=spectra[labelled], features=features[labelled], targets=targets[labelled])
         network = fit(METHOD, samples, [np.ones(len(labelled), bool)], seed, Progress())[0].network
-        everything = Samples(spectra, features, targets, len(present))
         probabilities = mixture(predict_logits(network, everything), 1.0)
         matrix = confusion_matrix(targets[~offered] + 1, probabilities[~offered].argmax(1) + 1, len(present))
         curve.append({

@@ -65,15 +65,17 @@ def _forest(pool: Pool, training: np.ndarray, testing: np.ndarray, seed: int) ->
 
 
 def _spatial(pool: Pool, backbone: str) -> np.ndarray:
-    """Principal components of the spatial features, as the plugin makes them."""
-    features = pool.features["spectrafilm", backbone]
+    """Principal components of the U-Net's features, as the plugin makes them."""
+    features = pool.features[SHIPPED, backbone][:, : -pool.neighbourhood_means]
     return fit_spatial(features).apply(features)
 
 
 def _both(pool: Pool, backbone: str) -> np.ndarray:
-    """What the plugin's network sees, side by side, each half with a standard deviation of 1."""
-    spectral, spatial = fit_spectral(pool.surroundings).apply(pool.spectra), _spatial(pool, backbone)
-    return np.concatenate([spectral / spectral.std(), spatial / spatial.std()], 1)
+    """What the plugin's network sees, side by side, each part with a standard deviation of 1."""
+    features = pool.features[SHIPPED, backbone]
+    means = fit_standard(features[:, -pool.neighbourhood_means :]).apply(features[:, -pool.neighbourhood_means :])
+    parts = (fit_spectral(pool.surroundings).apply(pool.spectra), _spatial(pool, backbone), means)
+    return np.concatenate([part / part.std() for part in parts], 1)
 
 
 def _network(method: Method, backbone: str = "", ensemble: type[FilmEnsemble] = FilmEnsemble) -> Row:
@@ -84,14 +86,15 @@ def _network(method: Method, backbone: str = "", ensemble: type[FilmEnsemble] = 
         # GeoDiffNet sees what GeoDiffNet-F sees.
         key = SHIPPED if method.ensemble else PUBLISHED
         everywhere = pool.features[key, backbone] if backbone else np.zeros((len(pool.labels), 0), np.float32)
-        spatial = fit_spatial(everywhere) if backbone and method.ensemble else None
+        means = pool.neighbourhood_means if backbone and method.ensemble else 0
+        spatial = fit_spatial(everywhere, means) if backbone and method.ensemble else None
         # Classes are numbered without gaps, as the plugin does.
         present, targets = np.unique(pool.labels.class_ids[training], return_inverse=True)
 
         def samples(pixels: np.ndarray, known: np.ndarray) -> Samples:
             features = everywhere[pixels]
             seen = spatial.apply(features) if spatial else features
-            return Samples(spectral.apply(pool.spectra[pixels]), seen, known, len(present))
+            return Samples(spectral.apply(pool.spectra[pixels]), seen, known, len(present), means)
 
         labels = pool.labels.select(training)
         labels = type(labels)(labels.rows, labels.columns, targets + 1, labels.polygons)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,11 @@ def extract_features(job: ExtractFeatures, progress: Progress, token: str) -> di
         layers = job.layers or scale_layers(DEFAULT.layers, len(backbone.layers))
         settings = FeatureSettings(
             backbone.name, str(backbone.path), backbone.sha256, layers, job.timesteps or DEFAULT.timesteps,
-            backbone.patch, job.stride, job.seed, recipe,
+            backbone.patch, job.stride, job.seed, recipe, DEFAULT.neighbourhoods,
         )  # fmt: skip
-        extractor = FeatureExtractor(backbone, layers, settings.timesteps, composites.count, job.seed)
+        extractor = FeatureExtractor(
+            backbone, layers, settings.timesteps, composites.count, job.seed, None, settings.neighbourhoods
+        )
         grid = PatchGrid(scene.height, scene.width, backbone.patch, job.stride)
         progress.info(
             f"{extractor.channels} channels of {composites.count} composite(s) ({composites.kind}), layers "
@@ -83,12 +86,18 @@ def _composites_of(scene: Scene, kind: str, progress: Progress) -> tuple[tuple[B
 
 
 def _describe(dataset: Any, backbone: Backbone, settings: FeatureSettings, composites: int) -> None:
-    names = (
+    of_layers = (
         f"composite {k + 1}, t={t}, layer {layer}, channel {c}"
         for k in range(composites)
         for t in settings.timesteps
         for layer in settings.layers
         for c in range(backbone.layers[layer].channels)
     )
-    for index, name in enumerate(names, 1):
+    means = (
+        f"composite {k + 1}, channel {c}, mean of {size} x {size} pixels"
+        for size in settings.neighbourhoods
+        for k in range(composites)
+        for c in range(3)
+    )
+    for index, name in enumerate(chain(of_layers, means), 1):
         dataset.set_band_description(index, name)

@@ -91,9 +91,6 @@ def _pieces(
     if model.features is None:
         return stream_spectra(scene, bands, progress)
     raster = _fitting_raster(job.features, model.features, scene, bands) if job.features else None
-    if not model.sees_features:
-        progress.info("Cross-validation gave the spatial features no say in this model; only spectra are read.")
-        return stream_spectra(scene, bands, progress)
     if raster:
         return raster.stream(model.spatial, progress)
     composites = model.features.load_composites().on(bands)

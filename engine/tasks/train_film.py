@@ -98,7 +98,7 @@ def _feature_source(
         _, _, analysis = analyse_labels(
             scene, survey, source, labels, classes, *whole_grid(backbone), job.seed, Quiet(progress)
         )
-        source = source.with_choice(analysis.recommended.layers, analysis.recommended.timesteps)
+        source = source.changed(layers=analysis.recommended.layers, timesteps=analysis.recommended.timesteps)
     progress.info(
         f"Features of {composites.count} composite(s) ({composites.kind}), decoder layers "
         f"{list(source.settings.layers)}, timesteps {list(source.settings.timesteps)}, backbone {backbone.name}."

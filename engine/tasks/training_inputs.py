@@ -45,5 +45,5 @@ def settings_for(
     return FeatureSettings(
         backbone.name, str(backbone.path), backbone.sha256,
         layers or scale_layers(method.layers, len(backbone.layers)), timesteps or method.timesteps,
-        backbone.patch, backbone.patch * STRIDE // 64, seed, composites.to_json(),
+        backbone.patch, backbone.patch * STRIDE // 64, seed, composites.to_json(), method.neighbourhoods,
     )  # fmt: skip

@@ -19,7 +19,7 @@ from ..report import write_report
 from ..scene import Scene
 from ..survey import Survey
 from ..training_data import TrainingData
-from ..validation import Trained
+from ..validation import Trained, describe_shares
 
 LARGEST_PICTURE = 512
 
@@ -80,8 +80,8 @@ def _settings(result: TrainingResult) -> dict[str, Any]:
     }
     if model.scores:
         settings["expected calibration error"] = f"{model.scores['calibration_error']:.1f} %"
-    if "film_share" in model.scores:
-        settings["share of the FiLM expert"] = f"{model.scores['film_share']:.0%}, chosen by cross-validation"
+    if "shares" in model.scores:
+        settings["shares by cross-validation"] = describe_shares(model.scores["shares"])
     if model.features:
         settings |= {
             "backbone": f"{model.features.backbone} ({model.features.backbone_sha256[:12]})",

@@ -72,7 +72,7 @@ def pool():
     ids = np.repeat([1, 2, 3], 40)
     labels = Labels(np.arange(120), np.arange(120), ids, np.arange(120) // 8)
     nothing = np.zeros((120, 1), np.float32)
-    return Pool("p", "P", labels, make_classes(["a", "b", "c"]), nothing, nothing, {}, nothing, {}, None)
+    return Pool("p", "P", labels, make_classes(["a", "b", "c"]), nothing, nothing, {}, nothing, {}, 0, None)
 
 
 @pytest.mark.parametrize("protocol", ["random pixels", "polygons apart"])
@@ -93,7 +93,7 @@ def test_polygons_apart_shares_no_polygon(pool):
 @pytest.mark.parametrize("ensemble", [SumEnsemble, ConcatenationEnsemble])
 def test_rivals_of_film_see_both_inputs_and_do_not_scale(ensemble):
     torch.manual_seed(0)
-    network = ensemble(2, 6, 5, 3).eval()
+    network = ensemble(2, 6, 5, 0, 3).eval()
     spectra, features = torch.randn(1, 7, 6), torch.randn(1, 7, 5)
     with torch.no_grad():
         network.embed_out.weight.zero_()

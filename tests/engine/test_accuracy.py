@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, precision_recall_fscore_support
 
 from spectrafilm.engine.accuracy import adjust_for_area, assess, confusion_matrix
-from spectrafilm.engine.calibration import calibration_error, fit_temperature, mixture
+from spectrafilm.engine.calibration import calibration_error, fit_shares, fit_temperature, mixture
 
 NAMES = ["a", "b", "c"]
 
@@ -95,3 +95,17 @@ def test_the_temperature_undoes_overconfidence():
     before = calibration_error(mixture(3 * logits, 1.0), targets)
     after = calibration_error(mixture(3 * logits, 3.0), targets)
     assert after < 0.03 < before
+
+
+def test_shares_follow_the_evidence():
+    """The second of three experts is right, the others guess."""
+    targets = np.random.default_rng(0).integers(0, 3, 400)
+    experts = np.full((3, 2, 400, 3), np.log(1 / 3))
+    experts[1] = np.log(0.05)
+    experts[1][:, np.arange(400), targets] = np.log(0.9)
+    many = fit_shares(experts, targets, np.arange(400))
+    few = fit_shares(experts, targets, np.arange(400) // 200)
+    assert many.sum() == pytest.approx(1)
+    assert many[1] > few[1] > 1 / 3
+    alike = fit_shares(experts[[0, 0, 0]], targets, np.arange(400))
+    np.testing.assert_allclose(alike, 1 / 3, atol=1e-3)

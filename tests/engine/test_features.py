@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import uniform_filter
 from synthetic import HEIGHT, WIDTH, make_spectra, write_scene
 
 from spectrafilm.engine import features as features_module
@@ -70,13 +71,13 @@ def test_every_pixel_lies_in_the_middle_of_a_patch(height, width, stride):
 def test_single_pixels_and_the_whole_scene_agree(gappy_scene, backbone, progress):
     survey = survey_scene(gappy_scene)
     composites = make_composites("principal components", survey)
-    extractor = FeatureExtractor(backbone, (5, 10), (0, 50), composites.count)
+    extractor = FeatureExtractor(backbone, (5, 10), (0, 50), composites.count, neighbourhoods=(3,))
     image, valid = whole(gappy_scene, survey, composites, extractor, progress)
     rows, columns = np.nonzero(valid)
     picked = np.random.default_rng(0).choice(len(rows), 40, replace=False)
     rows, columns = rows[picked], columns[picked]
     single = gather_features(gappy_scene, survey.bands, composites, extractor, STRIDE, rows, columns, progress)
-    assert single.shape == (40, 3 * 2 * sum(backbone.layers[k].channels for k in (5, 10)))
+    assert single.shape == (40, 3 * 2 * sum(backbone.layers[k].channels for k in (5, 10)) + 9)
     np.testing.assert_allclose(single, image[:, rows, columns].T, atol=1e-4)
 
 
@@ -105,10 +106,31 @@ def test_projecting_before_enlarging_equals_projecting_after(gappy_scene, backbo
     survey = survey_scene(gappy_scene)
     composites = make_composites("principal components", survey)
     settings = (backbone, (2, 5, 11), (0, 100), composites.count)
-    plain, valid = whole(gappy_scene, survey, composites, FeatureExtractor(*settings), progress)
-    projection = fit_spatial(plain[:, valid].T)
-    projected, _ = whole(gappy_scene, survey, composites, FeatureExtractor(*settings, projection=projection), progress)
+    plain_extractor = FeatureExtractor(*settings, neighbourhoods=(3, 5))
+    plain, valid = whole(gappy_scene, survey, composites, plain_extractor, progress)
+    projection = fit_spatial(plain[:, valid].T, means=18)
+    extractor = FeatureExtractor(*settings, projection=projection, neighbourhoods=(3, 5))
+    projected, _ = whole(gappy_scene, survey, composites, extractor, progress)
     np.testing.assert_allclose(projected[:, valid].T, projection.apply(plain[:, valid].T), atol=2e-4)
+
+
+def test_neighbourhoods_are_averaged_by_themselves(backbone):
+    patch = np.random.default_rng(0).uniform(-1, 1, (1, 2, 3, 32, 32)).astype(np.float32)
+    features = FeatureExtractor(backbone, (8,), (0,), 2, neighbourhoods=(3, 5))(patch)[0]
+    for index, size in enumerate((3, 5)):
+        means = features[len(features) - 12 + 6 * index :][:6]
+        expected = uniform_filter(patch.reshape(6, 32, 32), (0, size, size))
+        np.testing.assert_allclose(means[:, 2:-2, 2:-2], expected[:, 2:-2, 2:-2], atol=1e-5)
+        corner = patch.reshape(6, 32, 32)[:, : size // 2 + 1, : size // 2 + 1].mean((1, 2))
+        np.testing.assert_allclose(means[:, 0, 0], corner, atol=1e-5)
+
+
+def test_means_of_neighbourhoods_stay_apart_from_the_spatial_features():
+    values = np.random.default_rng(0).normal(3, (1, 2, 3, 4, 5), (200, 5)).astype(np.float32)
+    projected = fit_spatial(values, means=2).apply(values)
+    means = values[:, 3:]
+    np.testing.assert_allclose(projected[:, -2:], (means - means.mean(0)) / means.std(0), atol=1e-4)
+    np.testing.assert_allclose(projected[:, :-2], fit_spatial(values[:, :3]).apply(values[:, :3]), atol=1e-5)
 
 
 def test_a_projection_subtracts_its_mean():

@@ -8,7 +8,6 @@ import shutil
 import numpy as np
 import pytest
 import rasterio
-import torch
 from synthetic import (
     CRS,
     HEIGHT,
@@ -23,7 +22,6 @@ from synthetic import (
     write_scene,
 )
 
-from spectrafilm.engine.backbone import Backbone
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.feature_settings import TAG, FeatureSettings
 from spectrafilm.engine.jobs import AssessAccuracy, ExtractFeatures, PredictMap, SelectBands, TrainFilm
@@ -79,7 +77,8 @@ def test_training_without_validation_gives_a_model_and_no_figures(scene_path, po
     assert set(values.values()) == {None}
     assert json.loads((tmp_path / "r.json").read_text())["accuracy"] is None
     model = Model.load(str(tmp_path / "m.safetensors"))
-    assert (model.scores, model.temperature, float(model.network.film_share)) == ({}, 1.0, 0.5)
+    assert (model.scores, model.temperature) == ({}, 1.0)
+    assert model.network.shares.tolist() == pytest.approx([1 / 3] * 3)
 
 
 def test_the_report_is_one_page_with_its_pictures(trained):
@@ -152,7 +151,8 @@ def test_a_features_raster_replaces_computing(trained, mapped, scene_path, polyg
         settings = FeatureSettings.from_json(dataset.tags()[TAG], features)
         assert settings.layers == (5, 8, 10)
         assert dataset.profile["tiled"]
-        assert dataset.count == 3 * sum((16, 8, 8))
+        assert dataset.count == 3 * sum((16, 8, 8)) + 2 * 9
+        assert dataset.descriptions[-1] == "composite 3, channel 2, mean of 5 x 5 pixels"
     job = training(scene_path, polygons_path, "", tmp_path, features=features)
     run_job(job, Recorder())
     model = str(tmp_path / "m.safetensors")
@@ -164,17 +164,6 @@ def test_a_features_raster_replaces_computing(trained, mapped, scene_path, polyg
     # The same settings computed on the fly give nearly the same network.
     with rasterio.open(tmp_path / "a.tif") as a, rasterio.open(mapped / "map.tif") as direct:
         assert (a.read(1) == direct.read(1)).mean() > 0.97
-
-
-def test_features_without_a_say_are_not_computed(trained, scene_path, tmp_path, monkeypatch):
-    model = Model.load(str(trained[0] / "m.safetensors"))
-    model.network.set_film_share(0.0)
-    model.save(tmp_path / "m.safetensors")
-    monkeypatch.setattr(Backbone, "load", lambda *_: pytest.fail("the backbone was loaded"))
-    run_job(PredictMap(str(scene_path), str(tmp_path / "m.safetensors"), str(tmp_path / "map.tif")), Recorder())
-    bands = len(model.spectral.components)
-    spectral = model.network.experts(torch.zeros(1, 2, bands), torch.zeros(1, 2, model.network.channels))[0]
-    assert torch.equal(model.network(torch.zeros(2, bands), torch.zeros(2, 0)), spectral)
 
 
 def test_features_made_otherwise_are_refused(trained, scene_path, backbone_path, tmp_path):
@@ -313,9 +302,10 @@ def test_models_that_cannot_be_read_are_one_sentence(model_path, scene_path, bac
     with pytest.raises(EngineError, match="not a SpectraFiLM model; choose"):
         load()
     model_path.write_bytes(whole)
-    rewritten(model_path, lambda d: d.update(format_version=99))
-    with pytest.raises(EngineError, match="newer version of SpectraFiLM \\(format 99"):
-        load()
+    for version, sentence in ((99, "newer version of SpectraFiLM \\(format 99"), (1, "older version.* train it again")):
+        rewritten(model_path, lambda d, version=version: d.update(format_version=version))
+        with pytest.raises(EngineError, match=sentence):
+            load()
     for change in (lambda d: d.pop("classes"), lambda d: d.update(members=2), lambda d: d["classes"].pop(),
                    lambda d: d.update(method="magic"), lambda d: d.update(wavelengths=3)):  # fmt: skip
         model_path.write_bytes(whole)

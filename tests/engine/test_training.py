@@ -64,15 +64,31 @@ def test_film_starts_as_the_identity():
     spectra, features = torch.randn(5, 20), torch.randn(5, 7)
     network = GeoDiffNetFilm(20, 7, 3).eval()
     torch.testing.assert_close(network(spectra, features)[0], network.head(features))
-    ensemble = FilmEnsemble(2, 20, 7, 3)
+    ensemble = FilmEnsemble(2, 20, 7, 0, 3)
     assert not ensemble.scale.weight.any()
     assert not ensemble.shift.weight.any()
 
 
+def test_every_expert_sees_its_own_inputs_only():
+    torch.manual_seed(0)
+    ensemble = FilmEnsemble(2, 6, 4, 3, 5).eval()
+    spectra, features = torch.randn(1, 7, 6), torch.randn(1, 7, 7)
+    assert ensemble.experts_named == ("spectral", "neighbourhood", "FiLM")
+    with torch.no_grad():
+        before = ensemble.experts(spectra, features)
+        for columns, changed in ((slice(0, 4), (False, False, True)), (slice(4, 7), (False, True, False))):
+            other = features.clone()
+            other[..., columns] += 1
+            after = ensemble.experts(spectra, other)
+            assert tuple(not torch.equal(a, b) for a, b in zip(before, after, strict=True)) == changed
+        ensemble.set_shares([0.25, 0.0, 0.75])
+        torch.testing.assert_close(ensemble(spectra[0], features[0]), 0.25 * before[0] + 0.75 * before[2])
+
+
 def test_members_of_an_ensemble_are_independent():
     torch.manual_seed(0)
-    ensemble = FilmEnsemble(4, 6, 10, 3).eval()
-    spectra, features = torch.randn(5, 6), torch.randn(5, 10)
+    ensemble = FilmEnsemble(4, 6, 10, 2, 3).eval()
+    spectra, features = torch.randn(5, 6), torch.randn(5, 12)
     whole = ensemble(spectra, features)
     part = ensemble.select([3, 1]).eval()(spectra, features)
     torch.testing.assert_close(part, whole[[3, 1]])
