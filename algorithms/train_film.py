@@ -19,11 +19,11 @@ from ..engine.jobs import TrainFilm
 from .base import ACCURACIES
 from .labelled_scene import LabelledSceneAlgorithm
 
-INTERVAL = {
+RESULTS = {
+    **ACCURACIES,
     "OVERALL_ACCURACY_LOW": "Overall accuracy, lower end of its 95 % interval",
     "OVERALL_ACCURACY_HIGH": "Overall accuracy, upper end of its 95 % interval",
 }
-RESULTS = {**ACCURACIES, **INTERVAL}
 METHODS = ("spectrafilm", "geodiffnet-f", "geodiffnet", "spectral")
 
 

@@ -65,7 +65,7 @@ def measure_learning_curve(
     """Cross-validate with a share of the training polygons of every class, at least one, chosen at random ten times.
 
     The folds are those of the validation; a support vector machine sees what the network sees. All
-    polygons are compared with half of them: that doubling brought at least what the next one would.
+    polygons are compared with half of them: as a rule that doubling brought more than the next one would.
     The standard error of this gain has two parts: which polygons are tested, and which half was drawn.
 
     Args:
@@ -142,7 +142,8 @@ def _no_curve(reason: str) -> LearningCurve:
 
 def _advise(gain: float, error: float) -> str:
     """One sentence from the gain of all polygons over half of them."""
-    measured = f"with all of yours instead of half the accuracy changes by {gain:+.1f} points (± {error:.1f})"
+    change = round(gain, 1) + 0.0  # never -0.0
+    measured = f"with all of yours instead of half the accuracy changes by {change:+.1f} points (± {error:.1f})"
     if gain + Z95 * error < WORTHWHILE:
         return f"More polygons of the same kind would hardly help: {measured}; {WHERE} if the map is wrong in places."
     if gain - Z95 * error > 0:
