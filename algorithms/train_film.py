@@ -19,6 +19,11 @@ from ..engine.jobs import TrainFilm
 from .base import ACCURACIES
 from .labelled_scene import LabelledSceneAlgorithm
 
+RESULTS = {
+    **ACCURACIES,
+    "OVERALL_ACCURACY_LOW": "Overall accuracy, lower end of its 95 % interval",
+    "OVERALL_ACCURACY_HIGH": "Overall accuracy, upper end of its 95 % interval",
+}
 METHODS = ("spectrafilm", "geodiffnet-f", "geodiffnet", "spectral")
 
 
@@ -82,9 +87,10 @@ class TrainFilmAlgorithm(LabelledSceneAlgorithm):
         self.add(
             QgsProcessingParameterFileDestination("REPORT", self.tr("Report"), self.tr("HTML files (*.html)"),
                                                   optional=True),
-            "Accuracy, labels, spectra and settings as a page; the same figures as JSON beside it.",
+            "Accuracy, whether more polygons would help, labels, spectra and settings as a page; the same figures as "
+            "JSON beside it.",
         )  # fmt: skip
-        for key, title in ACCURACIES.items():
+        for key, title in RESULTS.items():
             self.addOutput(QgsProcessingOutputNumber(key, self.tr(title + " (per cent, cross-validated)")))
 
     def processAlgorithm(  # noqa: N802
@@ -112,4 +118,4 @@ class TrainFilmAlgorithm(LabelledSceneAlgorithm):
                 seed=self.parameterAsInt(parameters, "SEED", context),
             )
             values = self.run_job(job, feedback)
-        return {"MODEL": model, "REPORT": report, **{key: values[key.lower()] for key in ACCURACIES}}
+        return {"MODEL": model, "REPORT": report, **{key: values[key.lower()] for key in RESULTS}}

@@ -74,7 +74,7 @@ class FeatureAnalysis:
 
 
 @dataclass(frozen=True)
-class _Judge:
+class Judge:
     """Cross-validation of any inputs of the same labelled pixels."""
 
     labels: Labels
@@ -97,12 +97,16 @@ class _Judge:
         return Figures(*(100 * float(part) for part in parts))
 
     def gain(self, predicted: np.ndarray, rival: np.ndarray) -> tuple[float, float]:
-        """Difference of the means of OA and AA, and its standard error, in which a polygon counts as one draw."""
+        """Difference (0..1) of the means of OA and AA, and its standard error, in which a polygon counts as one draw.
+
+        Either may be predictions (r, n) of several runs, which are averaged.
+        """
         ids, tested = self.labels.class_ids, self.folds.validated
         counts = np.bincount(ids[tested], minlength=self.classes + 1)
         occurring = np.count_nonzero(counts)
         weights = (0.5 / tested.sum() + 0.5 / (occurring * np.maximum(counts[ids], 1))) * tested
-        difference = weights * ((predicted == ids).astype(float) - (rival == ids))
+        hits, rival_hits = (np.atleast_2d(p == ids).mean(0) for p in (predicted, rival))
+        difference = weights * (hits - rival_hits)
         _, polygon = np.unique(self.labels.polygons, return_inverse=True)
         return float(difference.sum()), float(np.sqrt(np.sum(np.bincount(polygon, difference) ** 2)))
 
@@ -126,7 +130,7 @@ def analyse_features(
     # The default is judged, too, whatever the grid.
     activations = _compute(source, labels, context, {*layers, *default.layers}, {*timesteps, *default.timesteps},
                            progress)  # fmt: skip
-    judge = _Judge(labels, folds, len(data.classes))
+    judge = Judge(labels, folds, len(data.classes))
     predictions: dict[Setting, np.ndarray] = {}
 
     def judged(chosen: tuple[tuple[int, ...], tuple[int, ...]]) -> Setting:

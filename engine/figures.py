@@ -13,6 +13,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
 
+from .learning_curve import CurvePoint
 from .polygons import LandCoverClass
 
 INK = "#333333"
@@ -87,6 +88,24 @@ def curve_picture(final: Sequence[tuple[int, float]], folds: Sequence[Sequence[t
     axes.set_xlabel("training step")
     axes.set_ylabel("training loss")
     axes.legend(frameon=False)
+    return _png(figure)
+
+
+def learning_picture(points: Sequence[CurvePoint]) -> bytes:
+    """Overall and average accuracy by the number of polygons, with the spread over choices of polygons."""
+    figure, axes = plt.subplots(figsize=(5.5, 3))
+    polygons = [p.polygons for p in points]
+    for name, marker, colour in (("overall", "o", "#08519c"), ("average", "s", "#d95f02")):
+        value = np.array([getattr(p, f"{name}_accuracy") for p in points])
+        spread = np.array([getattr(p, f"{name}_spread") for p in points])
+        axes.plot(polygons, value, color=colour, marker=marker, ms=4, lw=1.6, label=f"{name} accuracy")
+        axes.fill_between(polygons, value - spread, np.minimum(value + spread, 100), color=colour, alpha=0.12, lw=0)
+    # Small changes shall look small.
+    axes.set_ylim(min(90, axes.get_ylim()[0]), 101)
+    axes.set_xticks(polygons, [f"{p:.1f}" for p in polygons])
+    axes.set_xlabel("polygons per class used (mean)")
+    axes.set_ylabel("accuracy (%)")
+    axes.legend(frameon=False, loc="lower right")
     return _png(figure)
 
 

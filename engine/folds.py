@@ -32,21 +32,31 @@ class Folds:
     def __len__(self) -> int:
         return len(self.training)
 
+    def select(self, kept: np.ndarray) -> Folds:
+        """The same folds of the pixels that an index array picks."""
+        training, testing = (tuple(side[kept] for side in sides) for sides in (self.training, self.testing))
+        return Folds(training, testing, self.validated[kept])
+
 
 def split_by_polygon(
     labels: Labels, classes: Sequence[LandCoverClass], seed: int, progress: Progress
 ) -> Folds:
     """Up to five folds, stratified by class and grouped by polygon.
 
-    A class with a single polygon stays on the training side of every fold and is not validated; it
-    is named in a warning. There is no fold where no class has two polygons.
+    A class with a single polygon stays on the training side of every fold and is not validated. There
+    is no fold where no class has two polygons. Classes with one or two polygons are named in warnings.
     """
     counts = {c.id: len(np.unique(labels.polygons[labels.class_ids == c.id])) for c in classes}
-    single = [c.name for c in classes if counts[c.id] == 1]
+    single, pair = ([c.name for c in classes if counts[c.id] == few] for few in (1, 2))
     if single:
         progress.warning(
             f"Only one polygon was drawn for {', '.join(single)}; the accuracy of such classes cannot be "
             "validated, draw at least two polygons a class in different places."
+        )
+    if pair:
+        progress.warning(
+            f"Only two polygons were drawn for {', '.join(pair)}; what validation says of such classes hangs on two "
+            "places and means little, draw at least three polygons a class in different places."
         )
     validated = np.isin(labels.class_ids, [i for i, n in counts.items() if n > 1])
     if not validated.any():

@@ -11,6 +11,7 @@ from ..errors import EngineError
 from ..feature_source import ComputedFeatures, FeatureSource, RasterFeatures
 from ..jobs import TrainFilm
 from ..labels import Labels
+from ..learning_curve import measure_learning_curve
 from ..methods import Method, find_method
 from ..model import Model
 from ..outputs import Outputs
@@ -24,6 +25,8 @@ from ..validation import train
 from .analyse_features import analyse_labels, read_recommendation, whole_grid
 from .training_inputs import composites_for, read_labels, settings_for
 from .training_report import TrainingResult, write_training_report
+
+RESULTS = ("overall_accuracy", "overall_accuracy_low", "overall_accuracy_high", "average_accuracy", "kappa")
 
 
 def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]:
@@ -51,22 +54,24 @@ def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]
         )  # fmt: skip
         model.save(outputs.reserve(job.model))
         if job.report:
-            with progress.stage(0.93, 1.0, "Writing the report."):
-                result = TrainingResult(job, model, labels, data, trained)
+            with progress.stage(0.92, 0.95, "Measuring a learning curve with a quick stand-in for the model."):
+                learning = measure_learning_curve(method, data, trained.folds, job.seed, progress)
+            progress.info(learning.advice)
+            with progress.stage(0.95, 1.0, "Writing the report."):
+                result = TrainingResult(job, model, labels, data, trained, learning)
                 write_training_report(result, scene, survey, outputs, progress)
     accuracy = trained.accuracy
     if accuracy is None:
-        return {"overall_accuracy": None, "average_accuracy": None, "kappa": None}
+        return dict.fromkeys(RESULTS)
     progress.info(
         f"Cross-validated by polygon: overall accuracy {accuracy.overall.value:.1f} % (95 % interval "
         f"{accuracy.overall.low:.1f} to {accuracy.overall.high:.1f}), average accuracy "
-        f"{accuracy.average.value:.1f} %, kappa {accuracy.kappa.value:.1f} %."
+        f"{accuracy.average.value:.1f} % ({accuracy.average.low:.1f} to {accuracy.average.high:.1f}), "
+        f"kappa {accuracy.kappa.value:.1f} % ({accuracy.kappa.low:.1f} to {accuracy.kappa.high:.1f})."
     )
-    return {
-        "overall_accuracy": accuracy.overall.value,
-        "average_accuracy": accuracy.average.value,
-        "kappa": accuracy.kappa.value,
-    }
+    overall = accuracy.overall
+    values = (overall.value, overall.low, overall.high, accuracy.average.value, accuracy.kappa.value)
+    return dict(zip(RESULTS, values, strict=True))
 
 
 def _feature_source(

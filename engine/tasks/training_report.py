@@ -9,9 +9,10 @@ import numpy as np
 from rasterio.windows import Window
 
 from ..composites import make_composites
-from ..figures import confusion_picture, curve_picture, labels_picture, spectra_picture
+from ..figures import confusion_picture, curve_picture, labels_picture, learning_picture, spectra_picture
 from ..jobs import TrainFilm
 from ..labels import Labels, count_by_class
+from ..learning_curve import REPETITIONS, LearningCurve
 from ..model import Model
 from ..outputs import Outputs
 from ..progress import Progress
@@ -33,6 +34,7 @@ class TrainingResult:
     labels: Labels
     data: TrainingData
     trained: Trained
+    learning: LearningCurve
 
 
 def write_training_report(
@@ -51,6 +53,7 @@ def write_training_report(
         ),
         "curve": curve_picture(result.trained.fits[0].curve, [f.curve for f in result.trained.fits[1:]]),
         "labels": _labels_picture(result, scene, survey),
+        "learning": learning_picture(result.learning.points) if result.learning.points else b"",
         "confusion": b"",
     }
     progress.set(0.5)
@@ -59,12 +62,13 @@ def write_training_report(
     figures = {
         "accuracy": result.trained.accuracy,
         "folds": len(result.trained.folds),
+        "learning_curve": result.learning,
         "label_rows": rows,
         "settings": _settings(result),
         "warnings": progress.warnings,
     }
     write_report(outputs, result.job.report, "training.html", f"Training of {model.method.title}", figures,
-                 {"colours": [c.colour for c in data.classes]}, pictures)  # fmt: skip
+                 {"colours": [c.colour for c in data.classes], "repetitions": REPETITIONS}, pictures)  # fmt: skip
 
 
 def _settings(result: TrainingResult) -> dict[str, Any]:

@@ -58,6 +58,9 @@ def test_training_validates_and_reports(trained):
     report = json.loads(Path(results["REPORT"]).with_suffix(".json").read_text())
     assert [row["name"] for row in report["label_rows"]] == CLASSES
     assert report["folds"] == 5
+    assert results["OVERALL_ACCURACY_LOW"] < results["OVERALL_ACCURACY"] < results["OVERALL_ACCURACY_HIGH"]
+    assert len(report["learning_curve"]["points"]) == 4
+    assert report["learning_curve"]["advice"] in listener.infos
     assert listener.positions == sorted(listener.positions)
     assert any("Computing on" in text for text in listener.infos)
 

@@ -11,7 +11,7 @@ from synthetic import CRS, QUARTERS, make_spectra, save_backbone, square, write_
 
 from spectrafilm.engine.backbone import Backbone
 from spectrafilm.engine.errors import EngineError
-from spectrafilm.engine.feature_analysis import _Judge
+from spectrafilm.engine.feature_analysis import Judge
 from spectrafilm.engine.folds import Folds
 from spectrafilm.engine.jobs import AnalyseFeatures, TrainFilm
 from spectrafilm.engine.labels import Labels
@@ -158,7 +158,7 @@ def test_the_standard_error_of_a_gain_counts_polygons_not_pixels():
     ids = np.repeat([1, 2], 40)
     labels = Labels(np.zeros(80, int), np.zeros(80, int), ids, np.repeat(np.arange(8), 10))
     everything = np.ones(80, bool)
-    judge = _Judge(labels, Folds((everything,), (everything,), everything), 2)
+    judge = Judge(labels, Folds((everything,), (everything,), everything), 2)
     right, one_polygon_wrong = ids.copy(), ids.copy()
     one_polygon_wrong[:10] = 2
     gain, error = judge.gain(right, one_polygon_wrong)
@@ -169,3 +169,5 @@ def test_the_standard_error_of_a_gain_counts_polygons_not_pixels():
     scattered[::8] = 3 - scattered[::8]
     gain, error = judge.gain(right, scattered)
     assert error < gain / 2
+    # Several runs are averaged.
+    assert judge.gain(right, np.stack([right, scattered])) == pytest.approx((gain / 2, error / 2))
