@@ -22,7 +22,7 @@ from qgis.PyQt.QtCore import QCoreApplication
 from qgis.PyQt.QtGui import QIcon
 
 from ..engine.jobs import Job
-from ..plugin import engine_process
+from ..plugin import engine_process, settings
 from ..plugin.environment import find_python
 from ..plugin.paths import ICONS
 
@@ -158,6 +158,18 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
             "Decides everything that is random. The same inputs, seed and device give the same result.",
             advanced=True,
         )  # fmt: skip
+
+    def add_proxy(self) -> None:
+        """Declare PROXY."""
+        self.add(
+            QgsProcessingParameterString("PROXY", self.tr("Proxy"), optional=True),
+            "As in http://user:password@proxy:8080. Left empty: the proxy of QGIS's network settings.",
+            advanced=True,
+        )
+
+    def proxy_of(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
+        """The address of PROXY; empty for none."""
+        return self.parameterAsString(parameters, "PROXY", context) or settings.qgis_proxy()
 
     def device_of(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
         """The engine's word for DEVICE."""

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from qgis.core import (
-    QgsNetworkAccessManager,
     QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeedback,
@@ -60,11 +59,7 @@ class SetupEnvironmentAlgorithm(SpectraFilmAlgorithm):
             "Address of a package index to use instead of the default, such as a mirror in your institution.",
             advanced=True,
         )
-        self.add(
-            QgsProcessingParameterString("PROXY", self.tr("Proxy"), optional=True),
-            "As in http://user:password@proxy:8080. Left empty: the proxy of QGIS's network settings.",
-            advanced=True,
-        )
+        self.add_proxy()
         self.add(
             QgsProcessingParameterBoolean("REBUILD", self.tr("Make it anew"), defaultValue=False),
             "Make the environment again even if it is complete.",
@@ -85,7 +80,7 @@ class SetupEnvironmentAlgorithm(SpectraFilmAlgorithm):
                     base=self.parameterAsString(parameters, "BASE_PYTHON", context),
                     wheels=self.parameterAsString(parameters, "WHEELS", context),
                     index=self.parameterAsString(parameters, "INDEX_URL", context),
-                    proxy=self.parameterAsString(parameters, "PROXY", context) or _qgis_proxy(),
+                    proxy=self.proxy_of(parameters, context),
                 ),
                 feedback,
             )
@@ -102,12 +97,3 @@ class SetupEnvironmentAlgorithm(SpectraFilmAlgorithm):
                         "which goes first; clear that setting.").format(folder, overruled)
             )  # fmt: skip
         return {"PYTHON": python}
-
-
-def _qgis_proxy() -> str:
-    """The proxy of QGIS's network settings, as an address; empty for none."""
-    proxy = QgsNetworkAccessManager.instance().fallbackProxy()
-    if not proxy.hostName():
-        return ""
-    user = f"{proxy.user()}:{proxy.password()}@" if proxy.user() else ""
-    return f"http://{user}{proxy.hostName()}:{proxy.port()}"

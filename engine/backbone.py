@@ -7,7 +7,6 @@ Or it is one file of OpenAI's guided-diffusion or improved-diffusion.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from torch import nn
 from . import openai_unet
 from .conditioning import Conditioning, read_conditioning
 from .device import Device
+from .digests import sha256_of
 from .errors import EngineError
 
 # Its warnings speak to people who write pipelines, not to those who map scenes.
@@ -84,8 +84,10 @@ class Backbone:
             if folder.suffix in openai_unet.SUFFIXES and not (folder.parent / "config.json").is_file():
                 unet, scheduler = openai_unet.read_openai_unet(folder)
                 conditioning = Conditioning.of_schedule(scheduler)
-                return cls(folder, unet, conditioning, _digest(*openai_unet.files_of(folder)), device)
+                return cls(folder, unet, conditioning, sha256_of(*openai_unet.files_of(folder)), device)
             folder = folder.parent
+            if folder.name == "unet" and (folder.parent / "scheduler").is_dir():
+                folder = folder.parent
         nested = (folder / "unet").is_dir()
         weights_folder = folder / "unet" if nested else folder
         config_path = weights_folder / "config.json"
@@ -106,7 +108,7 @@ class Backbone:
         if unet.config["in_channels"] != 3 or not isinstance(unet.config["sample_size"], int):
             raise EngineError(f"The backbone {folder} does not take square three-channel images; choose another.")
         conditioning = read_conditioning(folder / "scheduler" if nested else folder)
-        return cls(folder, unet, conditioning, _digest(config_path, weights_path), device)
+        return cls(folder, unet, conditioning, sha256_of(config_path, weights_path), device)
 
     def check_layers(self, layers: Sequence[int]) -> None:
         """Raise EngineError unless every layer exists."""
@@ -177,15 +179,6 @@ def decoder_modules(unet: UNet2DModel) -> list[nn.Module]:
                 upsamplers[-1] if is_last and upsamplers else attention if attention is not None else resnet
             )
     return modules
-
-
-def _digest(*paths: Path) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            while block := file.read(1 << 24):
-                digest.update(block)
-    return digest.hexdigest()
 
 
 def _weights_file(folder: Path) -> Path:

@@ -13,7 +13,10 @@ from diffusers import DDPMScheduler
 from .errors import EngineError
 
 # Schedulers of models that work with noise levels sigma instead of timesteps.
-SIGMA_SCHEDULERS = ("CMStochasticIterativeScheduler", "EDMEulerScheduler", "EDMDPMSolverMultistepScheduler")
+# KarrasEDMScheduler is what the author of `dg845/diffusers-cm_edm_imagenet64_ema` wrote for it.
+SIGMA_SCHEDULERS = (
+    "CMStochasticIterativeScheduler", "EDMEulerScheduler", "EDMDPMSolverMultistepScheduler", "KarrasEDMScheduler",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

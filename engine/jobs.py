@@ -1,7 +1,7 @@
 """The jobs that cross the border between QGIS and the engine: plain dataclasses, sent as JSON.
 
-This module and `partial_outputs` need nothing but the standard library: they are the only parts of
-the engine that the QGIS half imports.
+This module, `partial_outputs` and `backbone_registry` need nothing but the standard library: they are
+the only parts of the engine that the QGIS half imports.
 """
 
 from __future__ import annotations
@@ -192,16 +192,37 @@ class CheckEnvironment:
         return ()
 
 
+@dataclass(frozen=True)
+class DownloadBackbone:
+    """Download a backbone of the registry into a folder of its name within `folder`, and load it as proof.
+
+    Without `consent` nothing is fetched. `revision` (40 hexadecimal digits of a commit) and `sha256`
+    (64, of the weights) supply what the registry does not know.
+    """
+
+    name: ClassVar[str] = "downloadbackbone"
+    backbone: str
+    folder: str
+    consent: bool = False
+    revision: str = ""
+    sha256: str = ""
+    proxy: str = ""
+
+    def outputs(self) -> tuple[str, ...]:
+        """None: what an interrupted download leaves is where the next one goes on."""
+        return ()
+
+
 # Written for Python 3.9, which QGIS 3.22 has on Windows.
 Job = Union[  # noqa: UP007
     SelectBands, ExtractFeatures, AnalyseFeatures, TrainFilm, PredictMap, AssessAccuracy, SuggestSamples,
-    CheckEnvironment,
+    CheckEnvironment, DownloadBackbone,
 ]
 JOBS: dict[str, Any] = {
     job.name: job
     for job in (
         SelectBands, ExtractFeatures, AnalyseFeatures, TrainFilm, PredictMap, AssessAccuracy, SuggestSamples,
-        CheckEnvironment,
+        CheckEnvironment, DownloadBackbone,
     )
 }
 

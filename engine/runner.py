@@ -11,6 +11,7 @@ from .jobs import (
     AnalyseFeatures,
     AssessAccuracy,
     CheckEnvironment,
+    DownloadBackbone,
     ExtractFeatures,
     Job,
     PredictMap,
@@ -71,3 +72,7 @@ def _find_task(job: Job) -> Callable[[Any, Progress, str], dict[str, Any]]:
             from .tasks.check_environment import check_environment
 
             return lambda job, progress, _token: check_environment(job, progress)
+        case DownloadBackbone():
+            from .tasks.download_backbone import download_backbone
+
+            return lambda job, progress, _token: download_backbone(job, progress)

@@ -7,6 +7,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from ..algorithms.analyse_features import AnalyseFeaturesAlgorithm
 from ..algorithms.assess_accuracy import AssessAccuracyAlgorithm
+from ..algorithms.download_backbone import DownloadBackboneAlgorithm
 from ..algorithms.extract_features import ExtractFeaturesAlgorithm
 from ..algorithms.predict_map import PredictMapAlgorithm
 from ..algorithms.select_bands import SelectBandsAlgorithm
@@ -24,6 +25,7 @@ ALGORITHMS = (
     AssessAccuracyAlgorithm,
     SuggestSamplesAlgorithm,
     SetupEnvironmentAlgorithm,
+    DownloadBackboneAlgorithm,
 )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
-from qgis.core import QgsApplication, QgsSettings
+from qgis.core import QgsApplication, QgsNetworkAccessManager, QgsSettings
 
 PYTHON = "spectrafilm/python"
 ENVIRONMENT = "spectrafilm/environment"
@@ -29,3 +30,18 @@ def environment_folder() -> Path:
 def set_environment_folder(folder: Path) -> None:
     """Remember where the plugin's own compute environment was made."""
     QgsSettings().setValue(ENVIRONMENT, str(folder))
+
+
+def backbones_folder() -> Path:
+    """Where downloaded backbones are kept."""
+    return Path(QgsApplication.qgisSettingsDirPath()) / "spectrafilm" / "backbones"
+
+
+def qgis_proxy() -> str:
+    """The proxy of QGIS's network settings, as an address; empty for none."""
+    proxy = QgsNetworkAccessManager.instance().fallbackProxy()
+    if not proxy.hostName():
+        return ""
+    # A password may hold the characters that divide an address.
+    user = f"{quote(proxy.user(), '')}:{quote(proxy.password(), '')}@" if proxy.user() else ""
+    return f"http://{user}{proxy.hostName()}:{proxy.port()}"

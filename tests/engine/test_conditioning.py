@@ -31,7 +31,7 @@ def test_sigma_models_get_inputs_of_unit_scale():
     assert float(seen.std()) == pytest.approx(1, abs=0.01)
 
 
-@pytest.mark.parametrize("name", ["CMStochasticIterativeScheduler", "EDMEulerScheduler"])
+@pytest.mark.parametrize("name", ["CMStochasticIterativeScheduler", "EDMEulerScheduler", "KarrasEDMScheduler"])
 def test_a_folder_of_a_sigma_model_is_a_backbone_and_told_the_logarithm(tmp_path, name):
     save_backbone(tmp_path, num_class_embeds=10)
     (tmp_path / "scheduler_config.json").write_text(json.dumps({"_class_name": name, "sigma_data": 0.5}))

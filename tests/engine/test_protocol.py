@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import pytest
@@ -105,9 +106,8 @@ def test_closing_the_input_ends_the_engine_within_two_seconds(engine, scene_path
 
 @pytest.mark.parametrize("kind", JOBS.values(), ids=JOBS)
 def test_jobs_survive_the_way_across(kind):
-    required = {"scene": "s", "output": "o", "polygons": "p", "model": "m", "map": "m", "reference": "r", "report": "h"}
-    names = kind.__dataclass_fields__
-    job = kind(**{k: v for k, v in required.items() if k in names})
+    required = {f.name: f"a {f.name}" for f in fields(kind) if f.default is MISSING}
+    job = kind(**required)
     assert from_json(to_json(job, "abc")) == (job, "abc")
     assert set(job.outputs()) <= set(required.values()) | {""}
 

@@ -11,7 +11,7 @@ from in_qgis import ROOT
 
 ENGINE_PACKAGES = {"torch", "diffusers", "rasterio", "sklearn", "safetensors", "scipy", "matplotlib", "numpy", "jinja2"}
 HALVES = {"plugin": ROOT / "plugin", "algorithms": ROOT / "algorithms", "ui": ROOT / "ui"}
-SHARED = {"jobs", "partial_outputs"}
+SHARED = {"jobs", "partial_outputs", "backbone_registry"}
 
 
 def modules_of(path):

@@ -25,7 +25,8 @@ KEYS = {
         ["MAP", "REFERENCE", "CLASS_FIELD"], ["REPORT", "OVERALL_ACCURACY", "AVERAGE_ACCURACY", "KAPPA"]),
     "suggestsamples": (
         ["INPUT", "MODEL", "COUNT", "POLYGONS", "SHAPE", "FEATURES", "BACKBONE", "DEVICE", "SEED"], ["OUTPUT"]),
-    "setupenvironment": (["FOLDER"], ["PYTHON"]),
+    "setupenvironment": (["FOLDER", "PROXY"], ["PYTHON"]),
+    "downloadbackbone": (["NAME", "CONSENT", "FOLDER", "REVISION", "SHA256", "PROXY"], ["BACKBONE"]),
 }  # fmt: skip
 MANDATORY = {"INPUT", "POLYGONS", "CLASS_FIELD", "MODEL", "MAP", "REFERENCE"}
 MODELS = {"map_from_polygons": "Map from polygons", "all_single_steps": "All single steps"}
