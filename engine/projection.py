@@ -58,7 +58,8 @@ def fit_standard(pixels: np.ndarray) -> Projection:
 def fit_spatial(features: np.ndarray, means: int = 0) -> Projection:
     """Principal components of spatial features with a common scale, so that they keep their ratios.
 
-    Means of neighbourhoods stay as they are, each with a standard deviation of 1.
+    Means of neighbourhoods have components of their own, which come last, as many as there are means, with
+    an overall standard deviation of 1. (Each on its own with that deviation, they were worse by 1 point.)
 
     Args:
         features: (n, channels) features of pixels of the scene, labelled or not.
@@ -66,11 +67,18 @@ def fit_spatial(features: np.ndarray, means: int = 0) -> Projection:
     """
     mean = features.mean(0)
     channels = len(mean) - means
-    axes, deviations = _principal_axes(features[:, :channels] - mean[:channels], SPATIAL_COMPONENTS)
-    overall = np.sqrt(np.mean(deviations**2))
-    of_means = np.diag(1 / np.maximum(features[:, channels:].std(0), 1e-12))
-    components = block_diag(SPATIAL_SCALE / overall * axes, of_means)
-    return Projection(mean.astype(np.float32), components.astype(np.float32))
+    spatial = SPATIAL_SCALE * _common_scale(features[:, :channels] - mean[:channels], SPATIAL_COMPONENTS)
+    of_means = np.zeros((means, means))
+    if means:
+        axes = _common_scale(features[:, channels:] - mean[channels:], means)
+        of_means[: len(axes)] = axes
+    return Projection(mean.astype(np.float32), block_diag(spatial, of_means).astype(np.float32))
+
+
+def _common_scale(centred: np.ndarray, count: int) -> np.ndarray:
+    """The first principal axes (k, D) over their overall standard deviation."""
+    axes, deviations = _principal_axes(centred, count)
+    return axes / np.sqrt(np.mean(deviations**2))
 
 
 def _principal_axes(centred: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -71,10 +71,10 @@ def _spatial(pool: Pool, backbone: str) -> np.ndarray:
 
 
 def _both(pool: Pool, backbone: str) -> np.ndarray:
-    """What the plugin's network sees, side by side, each part with a standard deviation of 1."""
+    """What the plugin's network sees, side by side: spectra, U-Net features and means, each with a deviation of 1."""
     features = pool.features[SHIPPED, backbone]
-    means = fit_standard(features[:, -pool.neighbourhood_means :]).apply(features[:, -pool.neighbourhood_means :])
-    parts = (fit_spectral(pool.surroundings).apply(pool.spectra), _spatial(pool, backbone), means)
+    seen = fit_spatial(features, pool.neighbourhood_means).apply(features)
+    parts = (fit_spectral(pool.surroundings).apply(pool.spectra), *np.split(seen, [-pool.neighbourhood_means], 1))
     return np.concatenate([part / part.std() for part in parts], 1)
 
 

@@ -128,8 +128,11 @@ def test_neighbourhoods_are_averaged_by_themselves(backbone):
 def test_means_of_neighbourhoods_stay_apart_from_the_spatial_features():
     values = np.random.default_rng(0).normal(3, (1, 2, 3, 4, 5), (200, 5)).astype(np.float32)
     projected = fit_spatial(values, means=2).apply(values)
-    means = values[:, 3:]
-    np.testing.assert_allclose(projected[:, -2:], (means - means.mean(0)) / means.std(0), atol=1e-4)
+    assert projected.shape == (200, 5)
+    assert np.square(projected[:, -2:]).mean() == pytest.approx(1, rel=1e-3)
+    # A rotation and one scale: distances keep their ratios.
+    before, after = (np.linalg.norm(x[1:] - x[0], axis=1) for x in (values[:, 3:], projected[:, -2:]))
+    np.testing.assert_allclose(after / before, after[0] / before[0], rtol=1e-3)
     np.testing.assert_allclose(projected[:, :-2], fit_spatial(values[:, :3]).apply(values[:, :3]), atol=1e-5)
 
 
