@@ -80,14 +80,15 @@ class FilmEnsemble(nn.Module):
             spectra: (R or 1, n, bands).
             features: (R or 1, n, channels + means).
         """
-        experts = [self.spectral_out(self._drop(F.gelu(self.spectral_embed(spectra))))]
+        drop = self._dropout(spectra)
+        experts = [self.spectral_out(drop * F.gelu(self.spectral_embed(spectra)))]
         spatial, means = features[..., : self.channels], features[..., self.channels :]
         if self.means:
-            embedding = self.neighbourhood_embed(torch.cat([spectra, means], -1))
-            experts.append(self.neighbourhood_out(self._drop(F.gelu(embedding))))
+            embedding = drop * F.gelu(self.neighbourhood_embed(torch.cat([spectra, means], -1)))
+            experts.append(self.neighbourhood_out(embedding))
         if self.channels:
-            embedding = self._drop(F.gelu(self.film_embed(spectra)))
-            hidden = self._drop(F.gelu(self.hidden(self._fuse(embedding, spatial))))
+            embedding = drop * F.gelu(self.film_embed(spectra))
+            hidden = drop * F.gelu(self.hidden(self._fuse(embedding, spatial)))
             experts.append(self.embed_out(embedding) + self.out(hidden))
         return [F.log_softmax(logits, -1) for logits in experts]
 
@@ -98,8 +99,11 @@ class FilmEnsemble(nn.Module):
     def _fuse(self, embedding: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         return (1 + self.scale(embedding)) * features + self.shift(embedding)
 
-    def _drop(self, values: torch.Tensor) -> torch.Tensor:
-        return F.dropout(values, DROPOUT, self.training)
+    def _dropout(self, spectra: torch.Tensor) -> torch.Tensor:
+        """What hidden units (R, n, HIDDEN) are multiplied by, the same in all experts: drawing it is dear."""
+        if not self.training:
+            return spectra.new_ones(())
+        return F.dropout(spectra.new_ones(self.replicas, spectra.shape[1], HIDDEN), DROPOUT)
 
     def set_shares(self, shares: Sequence[float]) -> None:
         """Weigh the experts, in the order of `experts_named`; weights of 0 to 1 that add up to 1."""
