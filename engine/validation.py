@@ -60,8 +60,8 @@ def train(
     fits = fit(method, data.samples, [everything, *folds.training], seed, progress, ensemble)
     networks = [f.network for f in fits]
     accuracy, temperature, scores = _validate(data, folds, networks[0], networks[1:])
-    if "shares" in scores:
-        progress.info(f"Shares by cross-validation: {describe_shares(scores['shares'])}.")
+    if "experts" in scores:
+        progress.info(f"Experts, weighed by cross-validation: {describe_experts(scores['experts'])}.")
     return Trained(fits, folds, temperature, accuracy, scores)
 
 
@@ -81,7 +81,10 @@ def _validate(
     if isinstance(final, FilmEnsemble) and len(final.experts_named) > 1:
         experts = _held_out(predict_experts, networks, data, folds)[..., tested, :]
         shares = fit_shares(experts, targets, data.labels.polygons[tested]).tolist()
-        scores["shares"] = dict(zip(final.experts_named, shares, strict=True))
+        scores["experts"] = {
+            name: {"share": share, "overall_accuracy": 100 * float((mixture(own, 1.0).argmax(1) == targets).mean())}
+            for name, share, own in zip(final.experts_named, shares, experts, strict=True)
+        }
         for network in (final, *networks):
             network.set_shares(shares)
     logits = _held_out(predict_logits, networks, data, folds)[..., tested, :]
@@ -101,9 +104,11 @@ def _validate(
     return accuracy, temperature, scores
 
 
-def describe_shares(shares: dict[str, float]) -> str:
-    """The experts' shares for people."""
-    return ", ".join(f"{name} expert {share:.0%}" for name, share in shares.items())
+def describe_experts(experts: dict[str, dict[str, float]]) -> str:
+    """Share and accuracy of each expert for people."""
+    return ", ".join(
+        f"{name} {e['share']:.0%} (alone {e['overall_accuracy']:.1f} % overall accuracy)" for name, e in experts.items()
+    )
 
 
 def _held_out(

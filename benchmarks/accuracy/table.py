@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
@@ -15,10 +16,25 @@ from matplotlib import pyplot as plt
 from .pool import PROTOCOLS
 from .rows import CLASSICAL, ROWS, SPECTRAFILM, UNTRAINED
 
-HEAD = Path(__file__).with_name("head.md")
+HEAD, TRIED = (Path(__file__).with_name(name) for name in ("head.md", "tried.md"))
 DRAWN = {"SVM": "#9e9e9e", "SVM, 5 x 5 means": "#616161", "SVM, morphological profiles": "#212121",
          "Spectral only": "#1e88e5", "SVM, spectra and features": "#43a047", SPECTRAFILM: "#d81b60"}  # fmt: skip
 Results = list[dict]
+FIGURES = ("overall_accuracy", "average_accuracy")
+
+
+def _best_classical(values: dict[str, dict[int, float]]) -> str:
+    """The classical row with the highest mean: known only afterwards, so a strong rival."""
+    return max((r for r in CLASSICAL if r in values), key=lambda r: np.mean(list(values[r].values())), default="")
+
+
+# Names of rows to compare with, given a figure by row and seed.
+RIVALS: dict[str, Callable[[dict[str, dict[int, float]]], str]] = {
+    "best classical row": _best_classical,
+    "spectral only": lambda _: "Spectral only",
+    "SVM on the same features": lambda _: "SVM, spectra and features",
+    "untrained backbone": lambda _: SPECTRAFILM + UNTRAINED,
+}
 
 
 def write_page(scenes: list[tuple[str, Results]], docs: Path) -> None:
@@ -28,10 +44,11 @@ def write_page(scenes: list[tuple[str, Results]], docs: Path) -> None:
         scenes: title and figures of each scene.
     """
     (docs / "images").mkdir(parents=True, exist_ok=True)
-    text = HEAD.read_text(encoding="utf-8")
+    text = HEAD.read_text(encoding="utf-8") + overview(scenes)
     for title, results in scenes:
         for protocol in PROTOCOLS:
             text += section(title, protocol, results)
+    text += TRIED.read_text(encoding="utf-8")
     (docs / "accuracy.md").write_text(text, encoding="utf-8")
     summary = {title: summarize(results) for title, results in scenes}
     (docs / "accuracy.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
@@ -73,6 +90,28 @@ def summarize(results: Results) -> list[dict]:
     return rows
 
 
+def overview(scenes: list[tuple[str, Results]]) -> str:
+    """A table for each rival: how many points SpectraFiLM is above it, by scene, protocol and number of labels."""
+    counts = sorted({r["labels"] for _, results in scenes for r in results})
+    text = "\n![Overall accuracy over labels per class](images/accuracy.png)\n"
+    for name, choose in RIVALS.items():
+        lines = [f"\n## SpectraFiLM − {name}\n", "| | " + " | ".join(f"{n} a class" for n in counts) + " |",
+                 "|---" * (len(counts) + 1) + "|"]  # fmt: skip
+        for protocol in PROTOCOLS:
+            for title, results in scenes:
+                cells = []
+                for n in counts:
+                    gains = []
+                    for figure in FIGURES:
+                        values = by_row(results, protocol, n, figure)
+                        gain = paired(values.get(SPECTRAFILM, {}), values.get(choose(values), {}))
+                        gains.append(f"{gain[0]:+.1f}" if gain else "–")
+                    cells.append(" / ".join(gains))
+                lines.append(f"| {title}, {protocol} | " + " | ".join(cells) + " |")
+        text += "\n".join(lines) + "\n"
+    return text + "\nPoints of OA / AA, paired over seeds, means.\n"
+
+
 def section(title: str, protocol: str, results: Results) -> str:
     """A table: rows are methods, columns numbers of labels; below it the differences that matter."""
     counts = sorted({r["labels"] for r in results if r["protocol"] == protocol})
@@ -80,7 +119,7 @@ def section(title: str, protocol: str, results: Results) -> str:
         return ""
     lines = [f"\n## {title}, {protocol}\n", "| | " + " | ".join(f"{n} a class" for n in counts) + " |",
              "|---" * (len(counts) + 1) + "|"]  # fmt: skip
-    figures = {n: [by_row(results, protocol, n, f) for f in ("overall_accuracy", "average_accuracy")] for n in counts}
+    figures = {n: [by_row(results, protocol, n, f) for f in FIGURES] for n in counts}
     for row in ROWS:
         cells = []
         for n in counts:
@@ -89,15 +128,7 @@ def section(title: str, protocol: str, results: Results) -> str:
             cells.append(f"{np.mean(hits):.1f}{spread} / {np.mean(recalls):.1f}" if hits else "–")
         name = f"**{row}**" if row == SPECTRAFILM else row
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    rivals = {
-        "best classical row": lambda values: max(
-            (r for r in CLASSICAL if r in values), key=lambda r: np.mean(list(values[r].values())), default=""
-        ),
-        "spectral only": lambda _: "Spectral only",
-        "SVM on the same features": lambda _: "SVM, spectra and features",
-        "untrained backbone": lambda _: SPECTRAFILM + UNTRAINED,
-    }
-    for name, choose in rivals.items():
+    for name, choose in RIVALS.items():
         cells = []
         for n in counts:
             overall = figures[n][0]

@@ -20,7 +20,7 @@ from ..report import write_report
 from ..scene import Scene
 from ..survey import Survey
 from ..training_data import TrainingData
-from ..validation import Trained, describe_shares
+from ..validation import Trained, describe_experts
 
 LARGEST_PICTURE = 512
 
@@ -84,8 +84,8 @@ def _settings(result: TrainingResult) -> dict[str, Any]:
     }
     if model.scores:
         settings["expected calibration error"] = f"{model.scores['calibration_error']:.1f} %"
-    if "shares" in model.scores:
-        settings["shares by cross-validation"] = describe_shares(model.scores["shares"])
+    if "experts" in model.scores:
+        settings["experts, weighed by cross-validation"] = describe_experts(model.scores["experts"])
     if model.features:
         settings |= {
             "backbone": f"{model.features.backbone} ({model.features.backbone_sha256[:12]})",
