@@ -34,6 +34,8 @@ RIVALS: dict[str, Callable[[dict[str, dict[int, float]]], str]] = {
     "spectral only": lambda _: "Spectral only",
     "SVM on the same features": lambda _: "SVM, spectra and features",
     "untrained backbone": lambda _: SPECTRAFILM + UNTRAINED,
+    "concatenation": lambda _: "Concatenation",
+    "sum": lambda _: "Sum",
 }
 
 
@@ -120,12 +122,14 @@ def section(title: str, protocol: str, results: Results) -> str:
     lines = [f"\n## {title}, {protocol}\n", "| | " + " | ".join(f"{n} a class" for n in counts) + " |",
              "|---" * (len(counts) + 1) + "|"]  # fmt: skip
     figures = {n: [by_row(results, protocol, n, f) for f in FIGURES] for n in counts}
+    seeds = max(len(values.get(SPECTRAFILM, {})) for values, _ in figures.values())
     for row in ROWS:
         cells = []
         for n in counts:
             hits, recalls = (list(values.get(row, {}).values()) for values in figures[n])
             spread = f" ± {np.std(hits, ddof=1):.1f}" if len(hits) > 1 else ""
-            cells.append(f"{np.mean(hits):.1f}{spread} / {np.mean(recalls):.1f}" if hits else "–")
+            fewer = f" ({len(hits)} seeds)" if len(hits) < seeds else ""
+            cells.append(f"{np.mean(hits):.1f}{spread} / {np.mean(recalls):.1f}{fewer}" if hits else "–")
         name = f"**{row}**" if row == SPECTRAFILM else row
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     for name, choose in RIVALS.items():
@@ -139,7 +143,6 @@ def section(title: str, protocol: str, results: Results) -> str:
     errors = [by_row(results, protocol, n, "calibration_error").get(SPECTRAFILM, {}).values() for n in counts]
     means = " | ".join(f"{np.mean(list(e)):.1f}" if e else "–" for e in errors)
     lines.append(f"| *expected calibration error of SpectraFiLM* | {means} |")
-    seeds = max(len(values.get(SPECTRAFILM, {})) for values, _ in figures.values())
     lines.append(
         f"\n{seeds} seeds; OA ± standard deviation / AA, per cent; differences of OA are paired, ± standard error."
     )
