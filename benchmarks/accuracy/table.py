@@ -53,7 +53,12 @@ def write_page(scenes: list[tuple[str, Results]], docs: Path) -> None:
     text += TRIED.read_text(encoding="utf-8")
     (docs / "accuracy.md").write_text(text, encoding="utf-8")
     summary = {title: summarize(results) for title, results in scenes}
-    (docs / "accuracy.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    # One line a figure, so that changes can be read.
+    parts = [
+        f"{json.dumps(title)}: [\n" + ",\n".join(json.dumps(entry) for entry in entries) + "\n]"
+        for title, entries in summary.items()
+    ]
+    (docs / "accuracy.json").write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
     draw_curves(scenes, docs / "images" / "accuracy.png")
 
 
@@ -86,8 +91,8 @@ def summarize(results: Results) -> list[dict]:
         for figure in ("overall_accuracy", "average_accuracy", "kappa", "calibration_error"):
             values = [m[figure] for m in members if m[figure] is not None]
             if values:
-                spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
-                entry[figure] = {"mean": float(np.mean(values)), "standard_deviation": spread}
+                spread = round(float(np.std(values, ddof=1)), 2) if len(values) > 1 else None
+                entry[figure] = {"mean": round(float(np.mean(values)), 2), "standard_deviation": spread}
         rows.append(entry)
     return rows
 
