@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from affine import Affine
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.warp import transform as transform_coordinates
@@ -153,6 +154,9 @@ def to_parts(
         transform: pixel to map coordinates of the scene.
         source_crs: WKT or authority code of the features.
         target_crs: of the scene.
+
+    Raises:
+        EngineError: the coordinates cannot be brought into the scene's system.
     """
     ids = {c.name: c.id for c in classes}
     kept = [(ids[name], rings) for name, geometry in features if name in ids for rings in _single_parts(geometry)]
@@ -166,6 +170,11 @@ def to_parts(
             vertices = np.column_stack(transform_coordinates(source, target_crs, vertices[:, 0], vertices[:, 1]))
     except CRSError as error:
         raise EngineError(f"The polygons cannot be brought into the scene's coordinate system ({error}).") from error
+    except CPLE_BaseError as error:
+        raise EngineError(
+            f"The coordinates of the polygons do not fit the coordinate system of their layer ({error}); set the one "
+            "in which they were drawn."
+        ) from error
     inverse = ~transform
     pixels = np.column_stack([
         inverse.a * vertices[:, 0] + inverse.b * vertices[:, 1] + inverse.c,

@@ -104,6 +104,12 @@ def test_other_coordinate_systems_are_reprojected(progress):
     assert set(labelled(parts, progress)) == {(r, c) for r in range(3, 7) for c in range(2, 6)}
 
 
+def test_coordinates_that_do_not_fit_their_system_are_one_sentence():
+    """Metres in a layer to which degrees were assigned, as happens in QGIS."""
+    with pytest.raises(EngineError, match="do not fit the coordinate system of their layer"):
+        to_parts([("grass", square(3, 2, 4))], CLASSES, TRANSFORM, "EPSG:4326", UTM33)
+
+
 def test_parts_of_a_multipolygon_are_polygons_of_their_own(progress):
     multi = {"type": "MultiPolygon", "coordinates": [square(0, 0)["coordinates"], square(10, 10)["coordinates"]]}
     parts = to_parts([("grass", multi)], CLASSES, TRANSFORM, "EPSG:32633", UTM33)
