@@ -220,6 +220,10 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
             source = QgsProviderRegistry.instance().decodeUri("gdal", source).get("path", source)
         return source, layer.crs()
 
+    def features_of(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
+        """Path of FEATURES; empty where none is given."""
+        return self.raster_of(parameters, "FEATURES", context)[0] if parameters.get("FEATURES") else ""
+
     def run_job(self, job: Job, feedback: QgsProcessingFeedback) -> dict[str, Any]:
         """Let the engine do a job."""
         return engine_process.run_job(job, find_python(), feedback)

@@ -79,9 +79,6 @@ class PredictMapAlgorithm(SpectraFilmAlgorithm):
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
         scene, crs = self.raster_of(parameters, "INPUT", context)
-        features = ""
-        if parameters.get("FEATURES"):
-            features, _ = self.raster_of(parameters, "FEATURES", context)
         paths = {
             key: self.parameterAsOutputLayer(parameters, key, context) if parameters.get(key) else ""
             for key in ("OUTPUT", *OPTIONAL_OUTPUTS)
@@ -93,7 +90,7 @@ class PredictMapAlgorithm(SpectraFilmAlgorithm):
             confidence=paths["CONFIDENCE"],
             probabilities=paths["PROBABILITIES"],
             uncertainty=paths["UNCERTAINTY"],
-            features=features,
+            features=self.features_of(parameters, context),
             backbone=self.parameterAsString(parameters, "BACKBONE", context),
             device=self.device_of(parameters, context),
             scene_crs=crs_text(crs),

@@ -78,9 +78,6 @@ class SuggestSamplesAlgorithm(SpectraFilmAlgorithm):
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
         scene, crs = self.raster_of(parameters, "INPUT", context)
-        features = ""
-        if parameters.get("FEATURES"):
-            features, _ = self.raster_of(parameters, "FEATURES", context)
         drawn = self.parameterAsSource(parameters, "POLYGONS", context)
         with tempfile.TemporaryDirectory(prefix="spectrafilm-") as folder:
             path = Path(folder) / "labelled.geojson"
@@ -94,7 +91,7 @@ class SuggestSamplesAlgorithm(SpectraFilmAlgorithm):
                 count=self.parameterAsInt(parameters, "COUNT", context),
                 labelled=str(path) if drawn is not None else "",
                 labelled_crs=crs_text(label_crs),
-                features=features,
+                features=self.features_of(parameters, context),
                 backbone=self.parameterAsString(parameters, "BACKBONE", context),
                 device=self.device_of(parameters, context),
                 seed=self.parameterAsInt(parameters, "SEED", context),

@@ -96,9 +96,6 @@ class TrainFilmAlgorithm(LabelledSceneAlgorithm):
     def processAlgorithm(  # noqa: N802
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
-        features = ""
-        if parameters.get("FEATURES"):
-            features, _ = self.raster_of(parameters, "FEATURES", context)
         model = self.parameterAsFileOutput(parameters, "MODEL", context)
         report = self.parameterAsFileOutput(parameters, "REPORT", context)
         with self.exported(parameters, context, feedback) as labelled_scene:
@@ -107,7 +104,7 @@ class TrainFilmAlgorithm(LabelledSceneAlgorithm):
                 model=model,
                 report=report,
                 method=METHODS[self.parameterAsEnum(parameters, "METHOD", context)],
-                features=features,
+                features=self.features_of(parameters, context),
                 backbone=self.parameterAsString(parameters, "BACKBONE", context),
                 composites=self.composites_of(parameters, context),
                 layers=self.numbers_of(parameters, "LAYERS", context),

@@ -1,0 +1,1 @@
+"""Accuracy with few labels, and of rounds of suggested labels."""

@@ -5,7 +5,6 @@ Every figure is kept as soon as it is measured; interrupted, the run goes on whe
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import warnings
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spectrafilm.benchmarks.command_line import make_parser
 from spectrafilm.benchmarks.real_scenes.scenes import LabelledScene
 from spectrafilm.engine.accuracy import average_accuracy, cohen_kappa, confusion_matrix, overall_accuracy
 from spectrafilm.tools.qgis_shell import QgisShell
@@ -23,18 +23,10 @@ from .rows import ROWS
 from .scenes import NAMES, find_scene
 from .table import write_page
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 def main() -> None:
     """Run every row on every scene, with every number of labels and every seed, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("SPECTRAFILM_DATA", "../shared/data")))
-    parser.add_argument("--plugins", type=Path, default=ROOT / "build" / "plugins")
-    parser.add_argument("--python", required=True, help="interpreter of the compute environment")
-    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "benchmarks" / "accuracy")
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs")
-    parser.add_argument("--scenes", nargs="*", default=list(NAMES), choices=NAMES)
+    parser = make_parser(__doc__, "accuracy", NAMES, NAMES)
     parser.add_argument("--own", type=Path, help="folder of labelled scenes (see own_scenes.py), measured instead")
     parser.add_argument("--labels", nargs="*", type=int, default=[3, 5, 10, 20, 50], help="labels per class")
     parser.add_argument("--seeds", type=int, default=10)

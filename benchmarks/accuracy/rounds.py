@@ -5,7 +5,6 @@ Run by `make benchmark-suggestions`; interrupted, it goes on where it was.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 from dataclasses import replace
@@ -17,6 +16,7 @@ import numpy as np
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
+from spectrafilm.benchmarks.command_line import make_parser
 from spectrafilm.benchmarks.real_scenes.scenes import LabelledScene
 from spectrafilm.engine.accuracy import average_accuracy, confusion_matrix, overall_accuracy
 from spectrafilm.engine.calibration import mixture
@@ -28,9 +28,9 @@ from spectrafilm.engine.training import Samples, fit, predict_logits
 from spectrafilm.tools.qgis_shell import QgisShell
 
 from .pool import SHIPPED, Pool, make_pool
-from .scenes import SAMPLE, find_scene
+from .scenes import NAMES, SAMPLE, find_scene
 
-ROOT = Path(__file__).resolve().parents[2]
+SIMULATED = (SAMPLE, "hymap_berlin", "aerial_berlin", "enmap_potsdam")
 METHOD = METHODS[SHIPPED]
 START = 3
 ROUNDS = 10
@@ -142,13 +142,7 @@ def write_page(measured: dict[str, dict[str, list[Curve]]], docs: Path) -> None:
 
 def main() -> None:
     """Simulate on every scene and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("SPECTRAFILM_DATA", "../shared/data")))
-    parser.add_argument("--plugins", type=Path, default=ROOT / "build" / "plugins")
-    parser.add_argument("--python", required=True, help="interpreter of the compute environment")
-    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "benchmarks" / "accuracy")
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs")
-    parser.add_argument("--scenes", nargs="*", default=[SAMPLE, "hymap_berlin", "aerial_berlin", "enmap_potsdam"])
+    parser = make_parser(__doc__, "accuracy", SIMULATED, NAMES)
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
     measured: dict[str, dict[str, list[Curve]]] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -12,24 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
+from spectrafilm.benchmarks.command_line import ROOT, make_parser
 from spectrafilm.tools.qgis_shell import QgisShell
 
 from .rows import ROWS, SLOW_ROWS, Bench
 from .scenes import SCENES, LabelledScene
 from .table import Measured, write_page
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 def main() -> None:
     """Run every row on every scene and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("SPECTRAFILM_DATA", "../shared/data")))
-    parser.add_argument("--plugins", type=Path, default=ROOT / "build" / "plugins")
-    parser.add_argument("--python", required=True, help="interpreter of the compute environment")
-    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "benchmarks" / "real_scenes")
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs")
-    parser.add_argument("--scenes", nargs="*", default=list(SCENES), choices=list(SCENES))
+    parser = make_parser(__doc__, "real_scenes", list(SCENES), list(SCENES))
     parser.add_argument("--seeds", type=int, help="repetitions; left out, each scene's own number")
     parser.add_argument("--no-page", action="store_true", help="measure only")
     arguments = parser.parse_args()
