@@ -57,7 +57,7 @@ class TrainFilm:
 
     `polygons` is a GeoJSON file in `polygons_crs`. `class_names` and `class_colours` give the classes
     in their order; left empty, they are the values of `class_field`, sorted. Without `validate`
-    nothing is cross-validated: no accuracy, confidences as they come, half a say for either expert.
+    nothing is cross-validated: no accuracy, confidences as they come, an equal say for every expert.
     Layers and timesteps left empty come from `analysis`, a report of `AnalyseFeatures`, or from an
     analysis on the way (`analyse`), or are the method's default.
     """

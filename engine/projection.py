@@ -59,7 +59,7 @@ def fit_spatial(features: np.ndarray, means: int = 0) -> Projection:
     """Principal components of spatial features with a common scale, so that they keep their ratios.
 
     Means of neighbourhoods have components of their own, which come last, as many as there are means, with
-    an overall standard deviation of 1. (Each on its own with that deviation, they were worse by 1 point.)
+    an overall standard deviation of 1.
 
     Args:
         features: (n, channels) features of pixels of the scene, labelled or not.
