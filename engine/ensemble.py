@@ -1,4 +1,4 @@
-"""SpectraFiLM's own classifier: ensembles of FiLM experts and spectral experts, trained all at once.
+"""SpectraFiLM's own classifier: ensembles of experts, trained all at once.
 
 Each member is tiny, so the members of the ensemble, and those of every fold of a cross-validation,
 are trained side by side in one batched network whose parameters have a leading replica axis.
@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from .kernel import KernelMachine
 
 HIDDEN = 64
 DROPOUT = 0.3
@@ -37,6 +39,8 @@ class FilmEnsemble(nn.Module):
     - The FiLM expert: an embedding of the spectrum regresses scale and shift of the spatial
       features, f' = gamma(s) * f + beta(s), and a two-layer classifier of f' adds its logits to
       those of the embedding itself. Scale and shift start at 1 and 0.
+    - The kernel expert, the same for all members, compares spectrum, means and features with those of labelled
+      pixels. It has a closed form and joins after training (`join_kernel`).
 
     Spatial features also tell where a pixel is. Trained on a few large polygons the FiLM expert may
     learn just that, and fail elsewhere; the experts' shares are therefore decided by cross-validation
@@ -55,11 +59,8 @@ class FilmEnsemble(nn.Module):
     def __init__(self, replicas: int, bands: int, channels: int, means: int, classes: int) -> None:
         super().__init__()
         self.replicas, self.channels, self.means = replicas, channels, means
-        self.experts_named = tuple(
-            name for name, exists in (("spectral", True), ("neighbourhood", means), ("FiLM", channels)) if exists
-        )
-        count = len(self.experts_named)
-        self.register_buffer("shares", torch.full((count,), 1 / count))
+        self.kernel: KernelMachine | None = None
+        self.register_buffer("shares", self._equal_shares())
         self.spectral_embed = ReplicaLinear(replicas, bands, HIDDEN, 1.0)
         self.spectral_out = ReplicaLinear(replicas, HIDDEN, classes, 1.0)
         if means:
@@ -72,6 +73,36 @@ class FilmEnsemble(nn.Module):
             self.shift = ReplicaLinear(replicas, HIDDEN, channels, 0.0)
             self.hidden = ReplicaLinear(replicas, channels, HIDDEN, 1.0)
             self.out = ReplicaLinear(replicas, HIDDEN, classes, 0.3)
+
+    @property
+    def experts_named(self) -> tuple[str, ...]:
+        """Names of the experts, in the order in which they are computed."""
+        named = {"spectral": True, "neighbourhood": self.means, "FiLM": self.channels, "kernel": self.kernel}
+        return tuple(name for name, exists in named.items() if exists)
+
+    def kernel_inputs(self, spectra: torch.Tensor, features: torch.Tensor) -> list[torch.Tensor]:
+        """What the kernel expert compares, in its order: spectra, means of neighbourhoods, spatial features.
+
+        Args:
+            spectra: (n, bands).
+            features: (n, channels + means).
+        """
+        parts = [spectra]
+        if self.means:
+            parts.append(features[:, self.channels :])
+        if self.channels:
+            parts.append(features[:, : self.channels])
+        return parts
+
+    def empty_kernel(self, centres: int) -> KernelMachine:
+        """An untrained kernel expert of this ensemble's inputs, with so many labelled pixels."""
+        bands, classes = self.spectral_embed.weight.shape[1], self.spectral_out.weight.shape[2]
+        return KernelMachine(centres, [width for width in (bands, self.means, self.channels) if width], classes)
+
+    def join_kernel(self, kernel: KernelMachine) -> None:
+        """Add the kernel expert to a trained ensemble; all experts then have equal shares."""
+        self.kernel = kernel
+        self.shares = self._equal_shares().to(self.shares.device)
 
     def experts(self, spectra: torch.Tensor, features: torch.Tensor) -> list[torch.Tensor]:
         """Log-probabilities of each expert: (R, n, classes).
@@ -90,11 +121,19 @@ class FilmEnsemble(nn.Module):
             embedding = drop * F.gelu(self.film_embed(spectra))
             hidden = drop * F.gelu(self.hidden(self._fuse(embedding, spatial)))
             experts.append(self.embed_out(embedding) + self.out(hidden))
-        return [F.log_softmax(logits, -1) for logits in experts]
+        probabilities = [F.log_softmax(logits, -1) for logits in experts]
+        if self.kernel:
+            compared = self.kernel(torch.cat(self.kernel_inputs(spectra[0], features[0]), 1))
+            probabilities.append(compared.expand_as(probabilities[0]))
+        return probabilities
 
     def forward(self, spectra: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         """Logits (R, n, classes) of spectra (n, bands) and features (n, channels + means)."""
         return torch.tensordot(self.shares, torch.stack(self.experts(spectra[None], features[None])), 1)
+
+    def _equal_shares(self) -> torch.Tensor:
+        count = len(self.experts_named)
+        return torch.full((count,), 1 / count)
 
     def _fuse(self, embedding: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         return (1 + self.scale(embedding)) * features + self.shift(embedding)
@@ -113,7 +152,10 @@ class FilmEnsemble(nn.Module):
         """An ensemble of some of the members."""
         bands, classes = self.spectral_embed.weight.shape[1], self.spectral_out.weight.shape[2]
         chosen = type(self)(len(members), bands, self.channels, self.means, classes)
+        if self.kernel:
+            chosen.join_kernel(self.kernel)
         chosen.load_state_dict({
-            name: value if name == "shares" else value[list(members)] for name, value in self.state_dict().items()
+            name: value if name == "shares" or name.startswith("kernel.") else value[list(members)]
+            for name, value in self.state_dict().items()
         })  # fmt: skip
         return chosen

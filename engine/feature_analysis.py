@@ -128,8 +128,10 @@ def analyse_features(
     """
     labels, spectra, default = data.labels, data.samples.spectra, source.settings
     # The default is judged, too, whatever the grid.
-    activations = _compute(source, labels, context, {*layers, *default.layers}, {*timesteps, *default.timesteps},
-                           progress)  # fmt: skip
+    rows, columns = (np.concatenate([a, b]) for a, b in zip((labels.rows, labels.columns), context, strict=True))
+    activations = compute_activations(
+        source, rows, columns, {*layers, *default.layers}, {*timesteps, *default.timesteps}, progress
+    )
     judge = Judge(labels, folds, len(data.classes))
     predictions: dict[Setting, np.ndarray] = {}
 
@@ -168,12 +170,11 @@ def analyse_features(
     return FeatureAnalysis(tuple(cells), tuple(combinations), alone, recommended)
 
 
-def _compute(
-    source: ComputedFeatures, labels: Labels, context: tuple[np.ndarray, np.ndarray], layers: set[int],
-    timesteps: set[int], progress: Progress,
+def compute_activations(
+    source: ComputedFeatures, rows: np.ndarray, columns: np.ndarray, layers: set[int], timesteps: set[int],
+    progress: Progress,
 ) -> dict[tuple[int, int], np.ndarray]:  # fmt: skip
-    """Activations (n, channels) of labelled and then context pixels, by layer and timestep."""
-    rows, columns = (np.concatenate([a, b]) for a, b in zip((labels.rows, labels.columns), context, strict=True))
+    """Activations (n, channels) of pixels, by decoder layer and timestep; one pass of the U-Net a timestep."""
     ordered = tuple(sorted(layers))
     stops = np.cumsum([source.backbone.layers[layer].channels for layer in ordered])[:-1]
     found: dict[tuple[int, int], np.ndarray] = {}

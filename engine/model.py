@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from scipy.special import entr
 from torch import nn
 
+from .ensemble import FilmEnsemble
 from .errors import EngineError
 from .feature_settings import FeatureSettings
 from .methods import METHODS, Method, find_method
@@ -26,7 +27,7 @@ from .projection import Projection
 from .training import build_network
 
 FORMAT = "spectrafilm-model"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 PACKAGES = ("numpy", "rasterio", "torch", "diffusers", "scikit-learn")
 
 
@@ -157,9 +158,10 @@ class Model:
                 method, int(metadata["members"]), len(spectral.components), channels,
                 model.features.means if model.features else 0, len(model.classes),
             )
-            model.network.load_state_dict(
-                {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
-            )
+            state = {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
+            if isinstance(model.network, FilmEnsemble):
+                model.network.join_kernel(model.network.empty_kernel(len(state["kernel.pixels"])))
+            model.network.load_state_dict(state)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise EngineError(f"The model {path} is damaged ({error}); train it again.") from error
         model.network.eval()

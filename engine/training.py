@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .ensemble import FilmEnsemble
+from .kernel import KernelMachine, fit_kernel
 from .methods import Method
 from .networks import GeoDiffNet, GeoDiffNetFilm
 from .progress import Progress
@@ -45,6 +46,7 @@ class Samples:
         means: how many of the features, the last ones, are means of neighbourhoods.
         targets: (n,) int64 class indices, counted from 0.
         classes: number of classes.
+        polygons: (n,) which polygon a pixel lies in; without them every pixel stands for itself.
     """
 
     spectra: np.ndarray
@@ -52,6 +54,7 @@ class Samples:
     targets: np.ndarray
     classes: int
     means: int = 0
+    polygons: np.ndarray | None = None
 
     def tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The arrays as tensors."""
@@ -156,11 +159,19 @@ def _fit_ensembles(
         per_replica = torch.stack(losses).mean(0).detach()
         for index, curve in enumerate(curves):
             curve.append((step, float(per_replica[index * MEMBERS : (index + 1) * MEMBERS].mean())))
-    network.eval()
-    return [
-        Fit(network.select(range(index * MEMBERS, (index + 1) * MEMBERS)), curve)
-        for index, curve in enumerate(curves)
-    ]
+    fits = []
+    for index, (subset, curve) in enumerate(zip(subsets, curves, strict=True)):
+        members = network.select(range(index * MEMBERS, (index + 1) * MEMBERS)).eval()
+        members.join_kernel(_fit_kernel(members, samples, subset))
+        fits.append(Fit(members, curve))
+    return fits
+
+
+def _fit_kernel(ensemble: FilmEnsemble, samples: Samples, subset: np.ndarray) -> KernelMachine:
+    spectra, features, _ = samples.tensors()
+    parts = [part[subset].numpy() for part in ensemble.kernel_inputs(spectra, features)]
+    polygons = np.arange(len(subset)) if samples.polygons is None else samples.polygons
+    return fit_kernel(parts, samples.targets[subset], polygons[subset], samples.classes)
 
 
 def _sampling_weights(targets: torch.Tensor, subset: torch.Tensor) -> torch.Tensor:

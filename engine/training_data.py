@@ -79,7 +79,7 @@ def prepare(
     spectral = fit_spectral(pool) if method.ensemble else fit_standard(pool)
     if source is None:
         nothing = np.zeros((len(labels), 0), np.float32)
-        samples = Samples(spectral.apply(spectra), nothing, targets, len(classes))
+        samples = Samples(spectral.apply(spectra), nothing, targets, len(classes), polygons=labels.polygons)
         return TrainingData(classes, labels, spectra, samples, spectral, None, 0)
     grid = patch_grid(source.settings, scene)
     with progress.stage(0.1, 0.15):
@@ -92,7 +92,7 @@ def prepare(
     means = source.settings.means
     spatial = fit_spatial(both, means) if method.ensemble else None
     seen = spatial.apply(features) if spatial else features
-    samples = Samples(spectral.apply(spectra), seen, targets, len(classes), means)
+    samples = Samples(spectral.apply(spectra), seen, targets, len(classes), means, labels.polygons)
     return TrainingData(classes, labels, spectra, samples, spectral, spatial, source.channels)
 
 

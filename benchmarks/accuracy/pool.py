@@ -107,7 +107,7 @@ def make_pool(labelled: LabelledScene, folder: Path) -> Pool:
     with Scene.open(labelled.path) as scene:
         survey = survey_scene(scene)
         sources = {
-            (key, name): _source(scene, survey, METHODS[key], path)
+            (key, name): feature_source(scene, survey, METHODS[key], path)
             for key in (SHIPPED, PUBLISHED)
             for name, path in (("bundled", BUNDLED), ("untrained", untrained_backbone(folder)))
         }
@@ -120,7 +120,8 @@ def make_pool(labelled: LabelledScene, folder: Path) -> Pool:
     )  # fmt: skip
 
 
-def _source(scene: Scene, survey: Survey, method: Method, path: Path) -> ComputedFeatures:
+def feature_source(scene: Scene, survey: Survey, method: Method, path: Path) -> ComputedFeatures:
+    """Features of a backbone with a method's composites, layers, timesteps and neighbourhoods."""
     backbone = Backbone.load(str(path), choose_device("cpu", Progress()))
     composites = composites_for("", method, survey)
     settings = settings_for(method, backbone, composites, (), (), 0)

@@ -55,10 +55,14 @@ def simulate(pool: Pool, strategy: str, seed: int) -> Curve:
     labelled = np.concatenate([
         rng.permutation(np.flatnonzero(offered & (targets == c)))[:START] for c in range(len(present))
     ])  # fmt: skip
-    everything = Samples(spectra, features, targets, len(present), pool.neighbourhood_means)
+    polygons = pool.labels.polygons
+    everything = Samples(spectra, features, targets, len(present), pool.neighbourhood_means, polygons)
     curve = []
     for _ in range(ROUNDS + 1):
-        samples = replace(everything, spectra=spectra[labelled], features=features[labelled], targets=targets[labelled])
+        samples = replace(
+            everything, spectra=spectra[labelled], features=features[labelled], targets=targets[labelled],
+            polygons=polygons[labelled],
+        )  # fmt: skip
         network = fit(METHOD, samples, [np.ones(len(labelled), bool)], seed, Progress())[0].network
         probabilities = mixture(predict_logits(network, everything), 1.0)
         matrix = confusion_matrix(targets[~offered] + 1, probabilities[~offered].argmax(1) + 1, len(present))

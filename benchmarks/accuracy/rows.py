@@ -94,7 +94,8 @@ def _network(method: Method, backbone: str = "", ensemble: type[FilmEnsemble] = 
         def samples(pixels: np.ndarray, known: np.ndarray) -> Samples:
             features = everywhere[pixels]
             seen = spatial.apply(features) if spatial else features
-            return Samples(spectral.apply(pool.spectra[pixels]), seen, known, len(present), means)
+            polygons = pool.labels.polygons[pixels]
+            return Samples(spectral.apply(pool.spectra[pixels]), seen, known, len(present), means, polygons)
 
         labels = pool.labels.select(training)
         labels = type(labels)(labels.rows, labels.columns, targets + 1, labels.polygons)

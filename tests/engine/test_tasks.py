@@ -71,7 +71,7 @@ def test_an_easy_scene_is_learned_and_validated_by_polygon(trained):
     assert report["accuracy"]["groups"] == 12
     assert np.array(report["accuracy"]["matrix"]).sum() == 12 * 16
     experts = report["settings"]["experts, weighed by cross-validation"]
-    assert [part.split()[0] for part in experts.split(", ")] == ["spectral", "neighbourhood", "FiLM"]
+    assert [part.split()[0] for part in experts.split(", ")] == ["spectral", "neighbourhood", "FiLM", "kernel"]
     assert not recorder.warnings
     assert recorder.positions == sorted(recorder.positions)
     assert recorder.positions[-1] == 1.0

@@ -9,7 +9,7 @@ import torch
 from spectrafilm.engine.ensemble import FilmEnsemble
 from spectrafilm.engine.methods import METHODS, scale_layers
 from spectrafilm.engine.networks import GeoDiffNetFilm
-from spectrafilm.engine.training import Samples, fit, predict_logits
+from spectrafilm.engine.training import Samples, fit, predict_experts, predict_logits
 
 
 @pytest.fixture
@@ -83,6 +83,15 @@ def test_every_expert_sees_its_own_inputs_only():
             assert tuple(not torch.equal(a, b) for a, b in zip(before, after, strict=True)) == changed
         ensemble.set_shares([0.25, 0.0, 0.75])
         torch.testing.assert_close(ensemble(spectra[0], features[0]), 0.25 * before[0] + 0.75 * before[2])
+
+
+def test_the_kernel_expert_joins_after_training(samples, progress):
+    network = fit(METHODS["spectrafilm"], samples, [np.ones(240, bool)], 0, progress)[0].network
+    assert network.experts_named == ("spectral", "FiLM", "kernel")
+    np.testing.assert_allclose(network.shares, [1 / 3] * 3)
+    experts = predict_experts(network, samples)
+    assert (experts[2] == experts[2][:1]).all()
+    assert (experts[2, 0].argmax(1) == samples.targets).mean() > 0.75
 
 
 def test_members_of_an_ensemble_are_independent():

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import torch
 
+from spectrafilm.engine.device import CHOICES, choose_device
+from spectrafilm.engine.progress import Progress
+
 from .run import Run, Settings
 
 
@@ -16,7 +19,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="pretrain", description=__doc__)
     parser.add_argument("photographs", type=Path, help="folder of images")
     parser.add_argument("run", type=Path, help="folder of the run; an interrupted run is resumed")
-    parser.add_argument("--crops", type=int, default=100_000, help="crops to see in all")
+    parser.add_argument("--start", type=Path, help="folder of weights to begin with; random ones without")
+    parser.add_argument("--crops", type=int, default=100_000, help="crops to see in this run")
     parser.add_argument("--prediction", default=Settings.prediction,
                         choices=["epsilon", "v_prediction", "sample"])
     parser.add_argument("--timestep-power", type=float, default=Settings.timestep_power,
@@ -25,7 +29,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=Settings.batch)
     parser.add_argument("--learning-rate", type=float, default=Settings.learning_rate)
     parser.add_argument("--seed", type=int, default=Settings.seed)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", default="auto", choices=CHOICES)
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--compile", action="store_true", help="torch.compile; needs a C++ compiler")
     parser.add_argument("--checkpoint-minutes", type=float, default=20.0)
@@ -35,6 +39,7 @@ def main() -> None:
         torch.set_num_threads(arguments.threads)
     settings = Settings(
         photographs=str(arguments.photographs),
+        start=str(arguments.start or ""),
         batch=arguments.batch,
         learning_rate=arguments.learning_rate,
         prediction=arguments.prediction,
@@ -42,7 +47,7 @@ def main() -> None:
         channel_mix=arguments.channel_mix,
         seed=arguments.seed,
     )
-    run = Run(arguments.run, settings, arguments.device, arguments.compile)
+    run = Run(arguments.run, settings, choose_device(arguments.device, Progress()), arguments.compile)
     run.train(arguments.crops, arguments.checkpoint_minutes)
 
 

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
+from spectrafilm.engine.device import Device
+
 from .photographs import CropSampler, load_photographs, split_held_out
 
 LOG = logging.getLogger("pretrain")
@@ -26,9 +29,14 @@ HELD_OUT_TIMESTEPS = (0, 50, 100, 200, 400, 600, 800, 950)
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is; stored beside its checkpoints and checked when it is resumed."""
+    """What a run is; stored beside its checkpoints and checked when it is resumed.
+
+    `start` is a folder of weights to begin with, in diffusers format and of the same shape; without one
+    the weights are random. The optimizer starts anew.
+    """
 
     photographs: str
+    start: str = ""
     crop: int = 64
     channels: tuple[int, ...] = (64, 128, 128, 128)
     attention_from: int = 2
@@ -70,14 +78,20 @@ class Run:
     `folder/backbones/<crops>` the moving average in diffusers format, `folder/log.jsonl` the losses.
     """
 
-    def __init__(self, folder: Path, settings: Settings, device: str, compile_model: bool) -> None:
+    def __init__(self, folder: Path, settings: Settings, device: Device, compile_model: bool) -> None:
         self.folder = folder
         self.settings = settings
-        self.device = torch.device(device)
+        self.device = device.target
+        # Half precision where it is faster; on processors without tiles it is many times slower.
+        self._precision = partial(
+            torch.autocast, device.target.type, torch.bfloat16, enabled=device.dtype is not torch.float32
+        )
         folder.mkdir(parents=True, exist_ok=True)
         self._check_settings()
         torch.manual_seed(settings.seed)
         self.model = build_unet(settings).to(self.device, memory_format=torch.channels_last)
+        if settings.start:
+            self.model.load_state_dict(UNet2DModel.from_pretrained(settings.start).state_dict())
         self.average = build_unet(settings).to(self.device, memory_format=torch.channels_last)
         self.average.load_state_dict(self.model.state_dict())
         self.optimizer = torch.optim.AdamW(self.model.parameters(), settings.learning_rate)
@@ -89,7 +103,7 @@ class Run:
         self.crops = CropSampler(training, settings.crop, settings.channel_mix)
         self.held_out = CropSampler(held_out, settings.crop, 0.0)
         LOG.info("%d photographs, %d held out, %.1f M parameters, on %s, from step %d", len(training),
-                 len(held_out), sum(p.numel() for p in self.model.parameters()) / 1e6, device, self.step)
+                 len(held_out), sum(p.numel() for p in self.model.parameters()) / 1e6, device.name, self.step)
 
     def train(self, until_crops: int, checkpoint_minutes: float) -> None:
         """Train until `until_crops` crops were seen, with a checkpoint every few minutes."""
@@ -140,7 +154,7 @@ class Run:
             "v_prediction": lambda: self.scheduler.get_velocity(clean, noise, timestep),
         }[self.settings.prediction]()
         noised = noised.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with self._precision():
             predicted = model(noised, timestep).sample
         return F.mse_loss(predicted.float(), target, reduction="none").mean((1, 2, 3))
 
@@ -164,7 +178,7 @@ class Run:
         size = self.settings.crop
         image = torch.randn((rows * rows, 3, size, size), generator=generator).to(self.device)
         for timestep in sampler.timesteps:
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with self._precision():
                 predicted = self.average(image, timestep).sample
             image = sampler.step(predicted.float(), timestep, image).prev_sample
         pixels = ((image.clamp(-1, 1) + 1) * 127.5).byte().cpu().numpy()

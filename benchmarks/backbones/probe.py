@@ -1,0 +1,119 @@
+"""The same classifier on the features of every decoder layer and timestep of a backbone, alone and with spectra."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.svm import SVC
+
+from spectrafilm.benchmarks.accuracy.pool import PROTOCOLS, Pool, feature_source
+from spectrafilm.engine.accuracy import average_accuracy, confusion_matrix, overall_accuracy
+from spectrafilm.engine.feature_analysis import PENALTY, compute_activations
+from spectrafilm.engine.methods import METHODS
+from spectrafilm.engine.progress import Progress
+from spectrafilm.engine.projection import fit_spatial, fit_spectral
+from spectrafilm.engine.scene import Scene
+from spectrafilm.engine.survey import survey_scene
+from spectrafilm.engine.tasks.analyse_features import whole_grid
+
+METHOD = METHODS["spectrafilm"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """OA and AA (per cent) of one draw of labels.
+
+    Attributes:
+        backbone: name it was given, "" for spectra alone.
+        weights: digest of its weights.
+        layers, timestep: whose features were seen, each in all composites.
+        alone: by features alone; for spectra alone the same as `with_spectra`.
+    """
+
+    backbone: str
+    weights: str
+    layers: tuple[int, ...]
+    timestep: int
+    protocol: str
+    labels: int
+    seed: int
+    alone: tuple[float, float]
+    with_spectra: tuple[float, float]
+
+
+def read_entries(path: Path) -> list[Entry]:
+    """What was measured on a scene."""
+    if not path.exists():
+        return []
+    entries = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        record: dict[str, Any] = json.loads(line)
+        entries.append(Entry(**record | {key: tuple(record[key]) for key in ("layers", "alone", "with_spectra")}))
+    return entries
+
+
+def probe(pool: Pool, scene_path: str, backbones: dict[str, Path], labels: int, seeds: int, results: Path) -> None:
+    """Measure backbones by name on a scene, adding to a file of JSON lines; what is there already is left out."""
+    spectra = _unit(fit_spectral(pool.surroundings).apply(pool.spectra))
+    if not any(not e.backbone for e in read_entries(results)):
+        figures = _judge(pool, spectra, spectra, labels, seeds)
+        _append(results, (Entry("", "", (), 0, *draw, alone, both) for draw, alone, both in figures))
+    for name, path in backbones.items():
+        with Scene.open(scene_path) as scene:
+            source = feature_source(scene, survey_scene(scene), METHOD, path)
+            weights = source.backbone.sha256[:12]
+            ours = [e for e in read_entries(results) if (e.backbone, e.weights) == (name, weights)]
+            known = {(e.layers, e.timestep) for e in ours}
+            layers, timesteps = whole_grid(source.backbone)
+            settings = [(chosen, t) for t in timesteps for chosen in (*((i,) for i in layers), source.settings.layers)]
+            missing = [setting for setting in settings if setting not in known]
+            if not missing:
+                continue
+            activations = compute_activations(
+                source, pool.labels.rows, pool.labels.columns, set(layers), {t for _, t in missing}, Progress()
+            )
+        for chosen, timestep in missing:
+            raw = np.concatenate([activations[layer, timestep] for layer in chosen], 1).astype(np.float32)
+            features = _unit(fit_spatial(raw).apply(raw))
+            figures = _judge(pool, features, np.concatenate([features, spectra], 1), labels, seeds)
+            entry = Entry(name, weights, chosen, timestep, "", 0, 0, (0, 0), (0, 0))
+            _append(results, (
+                replace(entry, protocol=protocol, labels=count, seed=seed, alone=alone, with_spectra=both)
+                for (protocol, count, seed), alone, both in figures
+            ))  # fmt: skip
+        print(f"{pool.name}: {name}", flush=True)
+
+
+def _unit(values: np.ndarray) -> np.ndarray:
+    return values / values.std()
+
+
+Figures = tuple[float, float]
+
+
+def _judge(
+    pool: Pool, alone: np.ndarray, both: np.ndarray, labels: int, seeds: int
+) -> Iterator[tuple[tuple[str, int, int], Figures, Figures]]:
+    """For every protocol and seed: accuracies of a support vector machine on one and on other inputs."""
+    ids = pool.labels.class_ids
+    for protocol in PROTOCOLS:
+        for seed in range(seeds):
+            training, testing = pool.draw(protocol, labels, seed)
+
+            def figures(inputs: np.ndarray, training: np.ndarray = training, testing: np.ndarray = testing) -> Figures:
+                machine = SVC(C=PENALTY, gamma="scale").fit(inputs[training], ids[training])
+                matrix = confusion_matrix(ids[testing], machine.predict(inputs[testing]), len(pool.classes))
+                return 100 * float(overall_accuracy(matrix)), 100 * float(average_accuracy(matrix))
+
+            yield (protocol, labels, seed), figures(alone), figures(both)
+
+
+def _append(path: Path, entries: Iterator[Entry]) -> None:
+    text = "".join(json.dumps(asdict(entry)) + "\n" for entry in entries)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)

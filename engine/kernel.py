@@ -1,0 +1,183 @@
+"""A kernel classifier in closed form: the expert of SpectraFiLM that compares a pixel with the labelled ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+import torch
+from scipy.linalg import inv
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+from torch import nn
+
+BANDWIDTHS = (0.1, 0.3, 1.0, 3.0)
+RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+MOST_CENTRES = 1000
+MOST_COMPARED = 500
+BLOCK = 4096
+
+
+class KernelMachine(nn.Module):
+    """Least squares on class indicators with a sum of Gaussian kernels, one for each of several groups of inputs.
+
+    The groups grow: first some inputs, then these and more. The kernel is the mean of
+    exp(-bandwidth * d^2 / typical), where d is the distance of two pixels in a group and `typical` the median of
+    d^2 between labelled pixels. Of groups that grow, the first decides where all agree, and each further one
+    modulates what those before it say, as FiLM does.
+
+    Args:
+        centres: number of labelled pixels kept.
+        widths: number of inputs of each part; the k-th group is made of the first k parts.
+        classes: number of classes.
+    """
+
+    pixels: torch.Tensor
+    weights: torch.Tensor
+    scales: torch.Tensor
+    typical: torch.Tensor
+    bandwidth: torch.Tensor
+    sharpness: torch.Tensor
+
+    def __init__(self, centres: int, widths: Sequence[int], classes: int) -> None:
+        super().__init__()
+        self.widths = tuple(widths)
+        self.register_buffer("pixels", torch.zeros(centres, sum(widths)))
+        self.register_buffer("weights", torch.zeros(centres, classes))
+        for name in ("scales", "typical"):
+            self.register_buffer(name, torch.ones(len(widths)))
+        for name in ("bandwidth", "sharpness"):
+            self.register_buffer(name, torch.ones(()))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Log-probabilities (n, classes) of inputs (n, sum of widths)."""
+        # In blocks, since every pixel is compared with every centre.
+        return torch.cat([self._block(block) for block in inputs.split(BLOCK)])
+
+    def _block(self, inputs: torch.Tensor) -> torch.Tensor:
+        kernel = self._kernel(inputs) @ self.weights
+        return torch.log_softmax(self.sharpness * kernel, -1)
+
+    def _kernel(self, inputs: torch.Tensor) -> torch.Tensor:
+        distance, kernel = inputs.new_zeros(()), inputs.new_zeros(())
+        parts = zip(inputs.split(self.widths, 1), self.pixels.split(self.widths, 1), strict=True)
+        for (ours, theirs), scale, typical in zip(parts, self.scales, self.typical, strict=True):
+            distance = distance + torch.cdist(ours * scale, theirs * scale) ** 2
+            kernel = kernel + torch.exp(-self.bandwidth * distance / typical)
+        return kernel / len(self.widths)
+
+
+def fit_kernel(
+    parts: Sequence[np.ndarray], targets: np.ndarray, polygons: np.ndarray, classes: int
+) -> KernelMachine:
+    """Fit a kernel machine to labelled pixels.
+
+    Bandwidth, ridge and sharpness are those that are best when every polygon is left out in turn, which has a closed
+    form. Classes count by the square root of their pixels, as in training of the networks. Of many pixels a part,
+    even among the classes, is kept.
+
+    Args:
+        parts: (n, width) each; see `KernelMachine`.
+        targets: (n,) class indices, counted from 0.
+        polygons: (n,) which polygon a pixel lies in.
+        classes: number of classes.
+    """
+    scales = [1 / max(float(part.std()), 1e-6) for part in parts]
+    kept = _thin(targets, MOST_CENTRES)
+    compared = _thin(targets, MOST_COMPARED)
+    machine = KernelMachine(len(kept), [part.shape[1] for part in parts], classes)
+    machine.scales.copy_(torch.tensor(scales))
+    distances = _distances([part[compared] * scale for part, scale in zip(parts, scales, strict=True)])
+    typical = [max(float(np.median(d[d > 0])), 1e-12) if (d > 0).any() else 1.0 for d in distances]
+    machine.typical.copy_(torch.tensor(typical))
+    bandwidth, ridge, sharpness = _choose(distances, typical, targets[compared], polygons[compared], classes)
+    machine.bandwidth.fill_(bandwidth)
+    machine.sharpness.fill_(sharpness)
+    inputs = torch.from_numpy(np.concatenate(list(parts), 1)[kept].astype(np.float32))
+    machine.pixels.copy_(inputs)
+    kernel = machine._kernel(inputs).numpy().astype(np.float64)
+    inverse = _regularized_inverse(kernel, ridge, _class_weights(targets[kept], classes))
+    machine.weights.copy_(torch.from_numpy(inverse @ _indicators(targets[kept], classes)))
+    return machine
+
+
+def _choose(
+    distances: list[np.ndarray], typical: list[float], targets: np.ndarray, polygons: np.ndarray, classes: int
+) -> tuple[float, float, float]:
+    """Bandwidth, ridge and sharpness that are best for polygons left out."""
+    weights, indicators = _class_weights(targets, classes), _indicators(targets, classes)
+    groups, counted = _left_out_together(targets, polygons, classes)
+    judged = weights * counted
+    best: tuple[float, float, float, np.ndarray] | None = None
+    for bandwidth, ridge in product(BANDWIDTHS, RIDGES):
+        kernel = np.mean([np.exp(-bandwidth * d / t) for d, t in zip(distances, typical, strict=True)], 0)
+        inverse = _regularized_inverse(kernel, ridge, weights)
+        residuals = inverse @ indicators
+        for group in groups:
+            # What a fit without these pixels would be off by: no second fit is needed.
+            residuals[group] = np.linalg.solve(inverse[np.ix_(group, group)], residuals[group])
+        loss = float((judged[:, None] * residuals**2).sum())
+        if best is None or loss < best[0]:
+            best = loss, bandwidth, ridge, indicators - residuals
+    assert best is not None  # noqa: S101
+    _, bandwidth, ridge, left_out = best
+
+    def unlikeliness(log_sharpness: float) -> float:
+        own = log_softmax(np.exp(log_sharpness) * left_out, -1)[np.arange(len(targets)), targets]
+        return float(-(judged * own).sum())
+
+    found = minimize_scalar(unlikeliness, bounds=(0.0, 4.0), method="bounded")
+    return bandwidth, ridge, float(np.exp(found.x))
+
+
+def _left_out_together(
+    targets: np.ndarray, polygons: np.ndarray, classes: int
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Pixels of each polygon, and (n,) bool which pixels tell anything when theirs is left out.
+
+    Without the only polygon of its class a pixel could only be taken for another class. Where every class has a
+    single polygon, pixels are left out one by one.
+    """
+    polygons_of = np.bincount(np.unique(np.stack([targets, polygons]), axis=1)[0], minlength=classes)
+    if (polygons_of < 2).all():
+        return [np.array([i]) for i in range(len(targets))], np.ones(len(targets), bool)
+    _, group = np.unique(polygons, return_inverse=True)
+    return [np.flatnonzero(group == g) for g in range(group.max() + 1)], polygons_of[targets] > 1
+
+
+def _thin(targets: np.ndarray, most: int) -> np.ndarray:
+    """Indices of at most so many pixels: all of small classes, evenly spaced ones of the others."""
+    if len(targets) <= most:
+        return np.arange(len(targets))
+    counts = np.bincount(targets)
+    cap = next(c for c in range(most, -1, -1) if np.minimum(counts, c).sum() <= most)
+    chosen = []
+    for target in np.flatnonzero(counts):
+        ours = np.flatnonzero(targets == target)
+        chosen.append(ours[np.linspace(0, len(ours) - 1, min(len(ours), max(cap, 1))).astype(int)])
+    return np.sort(np.concatenate(chosen))
+
+
+def _distances(parts: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Squared distances (n, n) between pixels in the first part, in the first two, and so on."""
+    values = [part.astype(np.float64) for part in parts]
+    squares = [((v**2).sum(1)[:, None] + (v**2).sum(1) - 2 * v @ v.T).clip(min=0) for v in values]
+    for square in squares:
+        np.fill_diagonal(square, 0)
+    return list(np.cumsum(squares, 0))
+
+
+def _class_weights(targets: np.ndarray, classes: int) -> np.ndarray:
+    weights = 1 / np.sqrt(np.bincount(targets, minlength=classes)[targets])
+    return weights / weights.mean()
+
+
+def _indicators(targets: np.ndarray, classes: int) -> np.ndarray:
+    return np.eye(classes)[targets] - 1 / classes
+
+
+def _regularized_inverse(kernel: np.ndarray, ridge: float, weights: np.ndarray) -> np.ndarray:
+    regularized = kernel.copy()
+    regularized[np.diag_indices(len(kernel))] += ridge / weights
+    return inv(regularized, overwrite_a=True, check_finite=False)

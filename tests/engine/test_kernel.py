@@ -1,0 +1,75 @@
+"""The kernel expert: its closed forms are what they say, and odd inputs do not break it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from spectrafilm.engine import kernel
+from spectrafilm.engine.kernel import fit_kernel
+
+RNG = np.random.default_rng(0)
+
+
+def two_parts(count):
+    """Pixels whose class is told by the sign of the product of a number of either part."""
+    spectra, features = RNG.normal(0, 1, (2, count, 2)).astype(np.float32)
+    return [spectra, features], (spectra[:, 0] * features[:, 0] > 0).astype(np.int64)
+
+
+def hits(machine, parts, targets):
+    return (machine(torch.from_numpy(np.concatenate(parts, 1))).argmax(1).numpy() == targets).mean()
+
+
+def test_one_part_modulates_the_other():
+    parts, targets = two_parts(300)
+    machine = fit_kernel(parts, targets, np.arange(300), 2)
+    others, truth = two_parts(500)
+    assert hits(machine, others, truth) > 0.8
+    blind = fit_kernel(parts[:1], targets, np.arange(300), 2)
+    assert hits(blind, others[:1], truth) < 0.6
+
+
+def test_leaving_polygons_out_in_closed_form_is_what_refitting_gives():
+    parts, targets = two_parts(40)
+    polygons = np.repeat(np.arange(10), 4)
+    distances = kernel._distances(parts)
+    similarity = np.exp(-distances[-1] / np.median(distances[-1]))
+    weights, indicators = kernel._class_weights(targets, 2), kernel._indicators(targets, 2)
+    inverse = kernel._regularized_inverse(similarity, 0.3, weights)
+    group = np.flatnonzero(polygons == 3)
+    closed = indicators[group] - np.linalg.solve(inverse[np.ix_(group, group)], (inverse @ indicators)[group])
+    rest = np.flatnonzero(polygons != 3)
+    refitted = kernel._regularized_inverse(similarity[np.ix_(rest, rest)], 0.3, weights[rest]) @ indicators[rest]
+    np.testing.assert_allclose(closed, similarity[np.ix_(group, rest)] @ refitted, atol=1e-8)
+
+
+def test_polygons_of_alike_pixels_ask_for_more_caution_than_single_pixels():
+    """Ten alike pixels of a polygon say as much as one; who takes them for ten is too sure."""
+    places = RNG.normal(0, 1, (20, 3))
+    targets = np.repeat((RNG.random(20) < 0.5).astype(np.int64), 10)
+    part = np.repeat(places, 10, 0).astype(np.float32) + 0.01 * RNG.normal(0, 1, (200, 3)).astype(np.float32)
+    by_polygon = fit_kernel([part], targets, np.repeat(np.arange(20), 10), 2)
+    by_pixel = fit_kernel([part], targets, np.arange(200), 2)
+    elsewhere = torch.from_numpy(RNG.normal(0, 1, (300, 3)).astype(np.float32))
+    surest = [machine(elsewhere).exp().max(1).values.mean() for machine in (by_polygon, by_pixel)]
+    assert surest[0] < surest[1]
+
+
+@pytest.mark.parametrize("targets", [[0, 1], [0, 0, 1], [0, 0, 0, 0]])
+def test_one_pixel_or_one_class_can_be_fitted(targets):
+    targets = np.array(targets)
+    part = np.ones((len(targets), 3), np.float32)
+    machine = fit_kernel([part], targets, np.arange(len(targets)), 3)
+    assert np.isfinite(machine(torch.from_numpy(part)).numpy()).all()
+
+
+def test_of_many_pixels_all_of_small_classes_are_kept(monkeypatch):
+    monkeypatch.setattr(kernel, "MOST_CENTRES", 60)
+    monkeypatch.setattr(kernel, "MOST_COMPARED", 40)
+    targets = np.repeat([0, 1, 2], [500, 300, 10])
+    part = (targets[:, None] + 0.1 * RNG.normal(0, 1, (810, 2))).astype(np.float32)
+    machine = fit_kernel([part], targets, np.arange(810), 3)
+    assert len(machine.pixels) == 60
+    assert hits(machine, [part], targets) > 0.95

@@ -1,0 +1,60 @@
+"""Pretraining goes on after a stop as if there had been none, and can begin with the weights of another run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from spectrafilm.engine.device import choose_device
+from spectrafilm.engine.progress import Progress
+from spectrafilm.tools.pretrain.run import Run, Settings
+
+DEVICE = choose_device("cpu", Progress())
+
+
+@pytest.fixture
+def settings(tmp_path):
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(3):
+        Image.fromarray(rng.integers(0, 256, (24, 20, 3), dtype=np.uint8)).save(photographs / f"{index}.png")
+    return Settings(str(photographs), crop=16, channels=(32, 32), attention_from=1, batch=2)
+
+
+def weights(run):
+    return torch.cat([p.flatten() for p in run.average.parameters()])
+
+
+def test_a_run_goes_on_where_it_was_stopped(settings, tmp_path):
+    Run(tmp_path / "whole", settings, DEVICE, False).train(8, 60)
+    Run(tmp_path / "parts", settings, DEVICE, False).train(4, 60)
+    resumed = Run(tmp_path / "parts", settings, DEVICE, False)
+    assert resumed.step == 2
+    resumed.train(8, 60)
+    whole = Run(tmp_path / "whole", settings, DEVICE, False)
+    torch.testing.assert_close(weights(resumed), weights(whole))
+    losses = [json.loads(line) for line in (tmp_path / "parts" / "log.jsonl").read_text().splitlines()]
+    assert [set(record["held_out"]) >= {"0", "950"} for record in losses] == [True, True]
+    assert (tmp_path / "parts" / "samples_00000008.png").exists()
+
+
+def test_a_run_begins_with_weights_that_are_there(settings, tmp_path):
+    first = Run(tmp_path / "first", settings, DEVICE, False)
+    first.train(4, 60)
+    start = tmp_path / "first" / "backbones" / "00000004"
+    second = Run(tmp_path / "second", replace(settings, start=str(start)), DEVICE, False)
+    # The weights were kept in half precision.
+    torch.testing.assert_close(weights(second), weights(first), atol=1e-3, rtol=1e-3)
+    assert second.step == 0
+
+
+def test_a_folder_of_other_settings_is_left_alone(settings, tmp_path):
+    Run(tmp_path / "run", settings, DEVICE, False)
+    with pytest.raises(ValueError, match="other settings"):
+        Run(tmp_path / "run", replace(settings, batch=3), DEVICE, False)
