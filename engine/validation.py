@@ -88,7 +88,7 @@ def _validate(
         for network in (final, *networks):
             network.set_shares(shares)
     logits = _held_out(predict_logits, networks, data, folds)[..., tested, :]
-    temperature = fit_temperature(logits, targets)
+    temperature = fit_temperature(logits, targets, data.labels.polygons[tested])
     probabilities = mixture(logits, temperature)
     names = [c.name for c in data.classes]
     accuracy = assess(targets + 1, probabilities.argmax(1) + 1, names, data.labels.polygons[tested])
