@@ -16,7 +16,7 @@ BANDWIDTHS = (0.1, 0.3, 1.0, 3.0)
 RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 MOST_CENTRES = 1000
 MOST_COMPARED = 500
-BLOCK = 4096
+BLOCK = 512
 
 
 class KernelMachine(nn.Module):
@@ -61,10 +61,13 @@ class KernelMachine(nn.Module):
 
     def _kernel(self, inputs: torch.Tensor) -> torch.Tensor:
         distance, kernel = inputs.new_zeros(()), inputs.new_zeros(())
-        parts = zip(inputs.split(self.widths, 1), self.pixels.split(self.widths, 1), strict=True)
-        for (ours, theirs), scale, typical in zip(parts, self.scales, self.typical, strict=True):
-            distance = distance + torch.cdist(ours * scale, theirs * scale) ** 2
-            kernel = kernel + torch.exp(-self.bandwidth * distance / typical)
+        scales = self.scales.repeat_interleave(torch.tensor(self.widths, device=self.scales.device))
+        parts = zip((inputs * scales).split(self.widths, 1), (self.pixels * scales).split(self.widths, 1), strict=True)
+        for (ours, theirs), typical in zip(parts, self.typical, strict=True):
+            # As one matrix product, several times faster than torch.cdist.
+            square = torch.addmm((theirs**2).sum(1), ours, theirs.T, alpha=-2).add_((ours**2).sum(1, keepdim=True))
+            distance = square.add_(distance).clamp_(min=0)
+            kernel = torch.exp(distance * (-self.bandwidth / typical)).add_(kernel)
         return kernel / len(self.widths)
 
 
