@@ -35,8 +35,8 @@ def fit_spectral(pixels: np.ndarray) -> Projection:
 
     Each component is divided by a power of its standard deviation. Left as they are (power 0), the
     first (brightness) drowns the rest; fully whitened (power 1), the noisy last ones count as much
-    as the first. Of the powers 0, 1/4 and 1/2, measured on five scenes with 10 labels per class, 0
-    was best where many small differences count and 1/2 where few do; 1/4 lost little anywhere.
+    as the first. 1/4 is a compromise: less suits scenes where many small differences count, more
+    those where few do.
 
     Args:
         pixels: (n, bands) spectra of the scene, labelled or not.

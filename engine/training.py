@@ -122,10 +122,9 @@ def _fit_ensembles(
 ) -> list[Fit]:
     """Five members for each subset, all in one batched network.
 
-    Chosen by measurement on five scenes with 10 labels per class: a slow and strongly decayed AdamW
-    with a cosine schedule, noise on the inputs, smoothed labels, and now and then a mixture of two
-    pixels (mixup), which is also what a mixed pixel is. Beyond 300 pixels noise and decay fade: with
-    1 000 to 4 000 pixels a third of the noise was better by 1 to 4 points.
+    A slow and strongly decayed AdamW with a cosine schedule, noise on the inputs, smoothed labels, and
+    now and then a mixture of two pixels (mixup), which is also what a mixed pixel is. Beyond 300 pixels
+    noise and decay fade, since thousands of labels need less caution. The kernel expert is fitted last.
 
     Classes are drawn in proportion to the square root of their pixels, between what was digitized,
     which a user's drawing decides, and all alike.

@@ -134,7 +134,7 @@ class _Conversation:
         while streams:
             if self.feedback.isCanceled():
                 self.engine.cancel()
-                raise QgsProcessingException("The run was cancelled; nothing was written.")
+                raise QgsProcessingException("The run was cancelled; no result was written.")
             try:
                 name, line = self.engine.lines.get(timeout=POLL_SECONDS)
             except queue.Empty:

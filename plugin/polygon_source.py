@@ -146,7 +146,7 @@ def _repaired(geometry: QgsGeometry) -> tuple[QgsGeometry, bool]:
 def _until_cancelled(features: Iterable[QgsFeature], feedback: QgsProcessingFeedback) -> Iterable[QgsFeature]:
     for feature in features:
         if feedback.isCanceled():
-            raise QgsProcessingException("The run was cancelled; nothing was written.")
+            raise QgsProcessingException("The run was cancelled; no result was written.")
         yield feature
 
 
