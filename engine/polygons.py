@@ -15,14 +15,9 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.warp import transform as transform_coordinates
 
+from .class_colours import default_colours
 from .errors import EngineError
 from .progress import Progress
-
-# Twelve colours that are told apart on a map, used where the layer brings none of its own.
-PALETTE = (
-    "#1b9e77", "#d95f02", "#7570b3", "#e7298a", "#66a61e", "#e6ab02",
-    "#a6761d", "#1f78b4", "#b2df8a", "#fb9a99", "#666666", "#6a3d9a",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,12 +64,12 @@ def make_classes(names: Sequence[str], colours: Sequence[str] = ()) -> list[Land
         raise EngineError(f"At least two land-cover classes are needed, the labels have {found}; draw more classes.")
     if len(names) > 255:
         raise EngineError(f"The class field holds {len(names)} different values; at most 255 classes can be mapped.")
-    default = [PALETTE[i % len(PALETTE)] for i in range(len(names))]
+    given = [*colours, *[""] * (len(names) - len(colours))]
+    plain = [name for name, colour in zip(names, given, strict=True) if not colour]
+    defaults = dict(zip(plain, default_colours(plain, [c for c in given if c]), strict=True))
     return [
-        LandCoverClass(i + 1, name, colour or fallback)
-        for i, (name, colour, fallback) in enumerate(
-            zip(names, list(colours) + [""] * (len(names) - len(colours)), default, strict=True)
-        )
+        LandCoverClass(i, name, colour or defaults[name])
+        for i, (name, colour) in enumerate(zip(names, given, strict=True), 1)
     ]
 
 

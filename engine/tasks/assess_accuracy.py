@@ -15,13 +15,14 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from ..accuracy import adjust_for_area, assess
+from ..class_colours import default_colours
 from ..errors import EngineError
 from ..figures import confusion_picture, map_picture
 from ..jobs import AssessAccuracy
 from ..labels import label_pixels
 from ..map_style import TAG, classes_from_tag
 from ..outputs import Outputs
-from ..polygons import PALETTE, LandCoverClass, class_name, class_order, read_features, to_parts
+from ..polygons import LandCoverClass, class_name, class_order, read_features, to_parts
 from ..progress import Progress
 from ..report import json_twin, write_report
 from ..sampling import read_pixels
@@ -111,7 +112,8 @@ def _map_classes(land_cover: Scene, counts: np.ndarray) -> list[LandCoverClass]:
     named = classes_from_tag(land_cover.tag(TAG), land_cover.path)
     known = {c.id for c in named}
     others = [i for i in np.flatnonzero(counts).tolist() if i not in known]
-    return named + [LandCoverClass(i, str(i), PALETTE[i % len(PALETTE)]) for i in others]
+    colours = default_colours([str(i) for i in others], [c.colour for c in named])
+    return named + [LandCoverClass(i, str(i), colour) for i, colour in zip(others, colours, strict=True)]
 
 
 def _compare_features(
