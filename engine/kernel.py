@@ -20,12 +20,14 @@ BLOCK = 512
 
 
 class KernelMachine(nn.Module):
-    """Least squares on class indicators with a sum of Gaussian kernels, one for each of several groups of inputs.
+    """Least squares on class indicators with a mean of Gaussian kernels, one for each of several groups of inputs.
 
-    The groups grow: first some inputs, then these and more. The kernel is the mean of
-    exp(-bandwidth * d^2 / typical), where d is the distance of two pixels in a group and `typical` the median of
-    d^2 between labelled pixels. Of groups that grow, the first decides where all agree, and each further one
-    modulates what those before it say, as FiLM does.
+    The groups grow: first one part of the inputs, then this and a second, and so on. The kernel of a group is
+    exp(-bandwidth * d^2 / typical), where d is the distance of two pixels in the group and `typical` the median of
+    d^2 between labelled pixels. It is the product of kernels of its parts, so each part modulates what the parts
+    before it say, as in FiLM; in the mean, what a small group says stays where a large one has seen nothing alike.
+
+    Source: Suykens & Vandewalle (1999), Least squares support vector machine classifiers.
 
     Args:
         centres: number of labelled pixels kept.
@@ -76,9 +78,10 @@ def fit_kernel(
 ) -> KernelMachine:
     """Fit a kernel machine to labelled pixels.
 
-    Bandwidth, ridge and sharpness are those that are best when every polygon is left out in turn, which has a closed
-    form. Classes count by the square root of their pixels, as in training of the networks. Of many pixels a part,
-    even among the classes, is kept.
+    Bandwidth, ridge and sharpness are those that are best when every polygon is left out in turn, which has a
+    closed form (An et al., 2007, Fast cross-validation algorithms for least squares support vector machine and
+    kernel ridge regression). Classes count by the square root of their pixels, as in training of the networks. Of
+    many pixels a part, even among the classes, is kept.
 
     Args:
         parts: (n, width) each; see `KernelMachine`.
