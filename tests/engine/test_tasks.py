@@ -83,7 +83,7 @@ def test_training_without_validation_gives_a_model_and_no_figures(scene_path, po
     assert json.loads((tmp_path / "r.json").read_text())["accuracy"] is None
     model = Model.load(str(tmp_path / "m.safetensors"))
     assert (model.scores, model.temperature) == ({}, 1.0)
-    assert model.network.shares.tolist() == pytest.approx([1 / 3] * 3)
+    assert model.network.shares.tolist() == pytest.approx([1 / 4] * 4)
 
 
 def test_the_report_is_one_page_with_its_pictures(trained):
