@@ -106,6 +106,7 @@ def mean_curve(curves: list[Curve]) -> Curve:
 
 def write_page(measured: dict[str, dict[str, list[Curve]]], docs: Path) -> None:
     """Write suggestions.md and its plot from the curves by scene and strategy."""
+    (docs / "images").mkdir(parents=True, exist_ok=True)
     lines = [
         HEAD.read_text(encoding="utf-8"),
         "| scene | random, last round | suggested, last round | labels that reach random's last OA | fewer "
