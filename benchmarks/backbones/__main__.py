@@ -41,7 +41,7 @@ def main() -> None:
         backbones |= {other: Path(path) for other, path in arguments.backbone}
         results = folder / "backbones.jsonl"
         probe(make_pool(labelled, folder), labelled.path, backbones, arguments.labels, arguments.seeds, results)
-        measured.append((scene.title, read_entries(results)))
+        measured.append((scene.title, read_entries(results, arguments.labels, arguments.seeds)))
     write_page(measured, [BUNDLED_NAME, *(other for other, _ in arguments.backbone)], UNTRAINED_NAME, arguments.docs)
 
 

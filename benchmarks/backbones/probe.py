@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -46,32 +47,31 @@ class Entry:
     with_spectra: tuple[float, float]
 
 
-def read_entries(path: Path) -> list[Entry]:
-    """What was measured on a scene."""
+def read_entries(path: Path, labels: int, seeds: int) -> list[Entry]:
+    """What was measured on a scene with so many labels a class and the first so many seeds."""
     if not path.exists():
         return []
     entries = []
     for line in path.read_text(encoding="utf-8").splitlines():
         record: dict[str, Any] = json.loads(line)
         entries.append(Entry(**record | {key: tuple(record[key]) for key in ("layers", "alone", "with_spectra")}))
-    return entries
+    return [e for e in entries if e.labels == labels and e.seed < seeds]
 
 
 def probe(pool: Pool, scene_path: str, backbones: dict[str, Path], labels: int, seeds: int, results: Path) -> None:
     """Measure backbones by name on a scene, adding to a file of JSON lines; what is there already is left out."""
     spectra = _unit(fit_spectral(pool.surroundings).apply(pool.spectra))
-    if not any(not e.backbone for e in read_entries(results)):
+    known = _complete(read_entries(results, labels, seeds), seeds)
+    if not any(not name for name, *_ in known):
         figures = _judge(pool, spectra, spectra, labels, seeds)
         _append(results, (Entry("", "", (), 0, *draw, alone, both) for draw, alone, both in figures))
     for name, path in backbones.items():
         with Scene.open(scene_path) as scene:
             source = feature_source(scene, survey_scene(scene), METHOD, path)
             weights = source.backbone.sha256[:12]
-            ours = [e for e in read_entries(results) if (e.backbone, e.weights) == (name, weights)]
-            known = {(e.layers, e.timestep) for e in ours}
             layers, timesteps = whole_grid(source.backbone)
             settings = [(chosen, t) for t in timesteps for chosen in (*((i,) for i in layers), source.settings.layers)]
-            missing = [setting for setting in settings if setting not in known]
+            missing = [setting for setting in settings if (name, weights, *setting) not in known]
             if not missing:
                 continue
             activations = compute_activations(
@@ -87,6 +87,12 @@ def probe(pool: Pool, scene_path: str, backbones: dict[str, Path], labels: int, 
                 for (protocol, count, seed), alone, both in figures
             ))  # fmt: skip
         print(f"{pool.name}: {name}", flush=True)
+
+
+def _complete(entries: list[Entry], seeds: int) -> set[tuple[str, str, tuple[int, ...], int]]:
+    """Backbone, weights, layers and timestep of what was measured with all protocols and seeds."""
+    counts = Counter((e.backbone, e.weights, e.layers, e.timestep) for e in entries)
+    return {setting for setting, count in counts.items() if count >= seeds * len(PROTOCOLS)}
 
 
 def _unit(values: np.ndarray) -> np.ndarray:
