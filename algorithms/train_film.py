@@ -41,8 +41,9 @@ class TrainFilmAlgorithm(LabelledSceneAlgorithm):
         "accuracy is estimated by cross-validation that never tests a polygon on itself, which needs at least two "
         "polygons a class. Class names and colours are taken from the layer's categorized style where it has one.\n\n"
         "SpectraFiLM combines spectra with spatial features of a frozen diffusion U-Net by feature-wise linear "
-        "modulation (FiLM), looks at the spectrum alone and at the pixel's neighbourhood, too, and trains an ensemble "
-        "of these; GeoDiffNet-F and GeoDiffNet are the methods as published."
+        "modulation (FiLM), looks at the spectrum alone and at the pixel's neighbourhood, too, and compares the pixel "
+        "with the labelled ones; cross-validation decides how much each of these counts. GeoDiffNet-F and GeoDiffNet "
+        "are the methods as published."
     )
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -44,7 +45,7 @@ def test_a_run_goes_on_where_it_was_stopped(settings, tmp_path):
     assert (tmp_path / "parts" / "samples_00000008.png").exists()
 
 
-def test_a_run_begins_with_weights_that_are_there(settings, tmp_path):
+def test_a_run_begins_with_weights_that_are_needed_once_only(settings, tmp_path):
     first = Run(tmp_path / "first", settings, DEVICE, False)
     first.train(4, 60)
     start = tmp_path / "first" / "backbones" / "00000004"
@@ -52,6 +53,10 @@ def test_a_run_begins_with_weights_that_are_there(settings, tmp_path):
     # The weights were kept in half precision.
     torch.testing.assert_close(weights(second), weights(first), atol=1e-3, rtol=1e-3)
     assert second.step == 0
+    second.train(4, 60)
+    shutil.rmtree(start)
+    resumed = Run(tmp_path / "second", replace(settings, start=str(start)), DEVICE, False)
+    torch.testing.assert_close(weights(resumed), weights(second))
 
 
 def test_a_folder_of_other_settings_is_left_alone(settings, tmp_path):

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
@@ -90,14 +91,14 @@ class Run:
         self._check_settings()
         torch.manual_seed(settings.seed)
         self.model = build_unet(settings).to(self.device, memory_format=torch.channels_last)
-        if settings.start:
-            self.model.load_state_dict(UNet2DModel.from_pretrained(settings.start).state_dict())
         self.average = build_unet(settings).to(self.device, memory_format=torch.channels_last)
-        self.average.load_state_dict(self.model.state_dict())
         self.optimizer = torch.optim.AdamW(self.model.parameters(), settings.learning_rate)
         self.scheduler = DDPMScheduler(1000, prediction_type=settings.prediction)
         self.step = 0
-        self._resume()
+        if self._state.exists():
+            self._resume()
+        else:
+            self._begin()
         self.forward = torch.compile(self.model) if compile_model else self.model
         training, held_out = split_held_out(load_photographs(Path(settings.photographs), settings.crop))
         self.crops = CropSampler(training, settings.crop, settings.channel_mix)
@@ -193,7 +194,7 @@ class Run:
             state |= {f"optimizer.{index}.{k}": v for k, v in values.items()}
         temporary = self.folder / "state.part"
         save_file({k: v.contiguous() for k, v in state.items()}, temporary, {"step": str(self.step)})
-        temporary.replace(self.folder / "state.safetensors")
+        temporary.replace(self._state)
         crops = self.step * self.settings.batch
         self.export(self.folder / "backbones" / f"{crops:08d}")
         self._log(held_out={str(k): round(v, 5) for k, v in self.held_out_losses().items()})
@@ -211,15 +212,19 @@ class Run:
             shutil.rmtree(folder)
         temporary.rename(folder)
 
-    def _resume(self) -> None:
-        path = self.folder / "state.safetensors"
-        if not path.exists():
-            return
-        from safetensors import safe_open
+    @property
+    def _state(self) -> Path:
+        return self.folder / "state.safetensors"
 
-        with safe_open(path, "pt") as file:
+    def _begin(self) -> None:
+        if self.settings.start:
+            self.model.load_state_dict(UNet2DModel.from_pretrained(self.settings.start).state_dict())
+        self.average.load_state_dict(self.model.state_dict())
+
+    def _resume(self) -> None:
+        with safe_open(self._state, "pt") as file:
             self.step = int(file.metadata()["step"])
-        state = load_file(path, device=str(self.device))
+        state = load_file(self._state, device=str(self.device))
         self.model.load_state_dict(_with_prefix(state, "model."))
         self.average.load_state_dict(_with_prefix(state, "average."))
         optimizer = self.optimizer.state_dict()
