@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -12,6 +13,7 @@ BINS = 10
 SHARE_STEPS = 5
 MOST_PIXELS = 2000
 PRIOR_SPREAD = 0.3
+SPECTRUM_PRIOR = 4.0
 
 
 def fit_temperature(logits: np.ndarray, targets: np.ndarray, polygons: np.ndarray) -> float:
@@ -33,12 +35,17 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray, polygons: np.ndarra
     return _best_temperature(logits, targets, weights, 1 / (len(np.unique(polygons)) * PRIOR_SPREAD**2))[0]
 
 
-def fit_shares(experts: np.ndarray, targets: np.ndarray, polygons: np.ndarray) -> np.ndarray:
+def fit_shares(
+    experts: np.ndarray, targets: np.ndarray, polygons: np.ndarray, spectrum_alone: Sequence[bool]
+) -> np.ndarray:
     """How much each expert has to say: the mean of all mixtures, weighted by their likelihood on held-out pixels.
 
     Mixtures with shares in steps of 0.2 are tried, each at its best temperature. A polygon counts as one
-    observation, since its pixels are alike. Few polygons say little, and the shares stay near equal; many
-    leave little but the best mixture. Taking the best mixture alone follows chance where polygons are few.
+    observation, since its pixels are alike. Few polygons say little; many leave little but the best mixture.
+    Taking the best mixture alone follows chance where polygons are few.
+
+    Beforehand, mixtures are the more probable, the more of them sees the spectrum alone. The surroundings of
+    polygons in one part of a scene may mislead in another, and that only polygons in many parts can tell.
 
     Classes count by the square root of their pixels, as in training.
 
@@ -46,6 +53,7 @@ def fit_shares(experts: np.ndarray, targets: np.ndarray, polygons: np.ndarray) -
         experts: (K, members, n, C) log-probabilities, for pixels that the experts were not trained on.
         targets: (n,) class indices, counted from 0.
         polygons: (n,) which polygon a pixel lies in.
+        spectrum_alone: for each expert, whether it sees nothing of a pixel's surroundings.
 
     Returns:
         (K,) between 0 and 1, adding up to 1.
@@ -59,7 +67,8 @@ def fit_shares(experts: np.ndarray, targets: np.ndarray, polygons: np.ndarray) -
     parts = product(range(SHARE_STEPS + 1), repeat=len(experts))
     mixtures = np.array([p for p in parts if sum(p) == SHARE_STEPS]) / SHARE_STEPS
     losses = np.array([_best_temperature(np.tensordot(m, experts, 1), targets, weights)[1] for m in mixtures])
-    return softmax(-observations * losses) @ mixtures
+    prior = SPECTRUM_PRIOR * mixtures @ np.array(spectrum_alone, float)
+    return softmax(prior - observations * losses) @ mixtures
 
 
 def _best_temperature(

@@ -44,7 +44,7 @@ class FilmEnsemble(nn.Module):
 
     Spatial features also tell where a pixel is. Trained on a few large polygons the FiLM expert may
     learn just that, and fail elsewhere; the experts' shares are therefore decided by cross-validation
-    between polygons (`calibration.fit_shares`).
+    between polygons, in favour of the spectral expert where polygons are few (`calibration.fit_shares`).
 
     Args:
         replicas: number of members R.
@@ -79,6 +79,12 @@ class FilmEnsemble(nn.Module):
         """Names of the experts, in the order in which they are computed."""
         named = {"spectral": True, "neighbourhood": self.means, "FiLM": self.channels, "kernel": self.kernel}
         return tuple(name for name, exists in named.items() if exists)
+
+    @property
+    def spectrum_alone(self) -> tuple[bool, ...]:
+        """For each expert, whether it sees nothing of a pixel's surroundings."""
+        blind = ("spectral",) if self.means or self.channels else self.experts_named
+        return tuple(name in blind for name in self.experts_named)
 
     def kernel_inputs(self, spectra: torch.Tensor, features: torch.Tensor) -> list[torch.Tensor]:
         """What the kernel expert compares, in its order: spectra, means of neighbourhoods, spatial features.
@@ -149,13 +155,10 @@ class FilmEnsemble(nn.Module):
         self.shares.copy_(torch.tensor(shares))
 
     def select(self, members: Sequence[int]) -> FilmEnsemble:
-        """An ensemble of some of the members."""
+        """An ensemble of some of the members, before the kernel expert joins."""
         bands, classes = self.spectral_embed.weight.shape[1], self.spectral_out.weight.shape[2]
         chosen = type(self)(len(members), bands, self.channels, self.means, classes)
-        if self.kernel:
-            chosen.join_kernel(self.kernel)
         chosen.load_state_dict({
-            name: value if name == "shares" or name.startswith("kernel.") else value[list(members)]
-            for name, value in self.state_dict().items()
+            name: value if name == "shares" else value[list(members)] for name, value in self.state_dict().items()
         })  # fmt: skip
         return chosen

@@ -80,7 +80,7 @@ def _validate(
     scores: dict[str, Any] = {}
     if isinstance(final, FilmEnsemble) and len(final.experts_named) > 1:
         experts = _held_out(predict_experts, networks, data, folds)[..., tested, :]
-        shares = fit_shares(experts, targets, data.labels.polygons[tested]).tolist()
+        shares = fit_shares(experts, targets, data.labels.polygons[tested], final.spectrum_alone).tolist()
         scores["experts"] = {
             name: {"share": share, "overall_accuracy": 100 * float((mixture(own, 1.0).argmax(1) == targets).mean())}
             for name, share, own in zip(final.experts_named, shares, experts, strict=True)

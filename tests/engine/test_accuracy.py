@@ -106,9 +106,24 @@ def test_shares_follow_the_evidence():
     experts = np.full((3, 2, 400, 3), np.log(1 / 3))
     experts[1] = np.log(0.05)
     experts[1][:, np.arange(400), targets] = np.log(0.9)
-    many = fit_shares(experts, targets, np.arange(400))
-    few = fit_shares(experts, targets, np.arange(400) // 200)
+    blind = [False] * 3
+    many = fit_shares(experts, targets, np.arange(400), blind)
+    few = fit_shares(experts, targets, np.arange(400) // 200, blind)
     assert many.sum() == pytest.approx(1)
     assert many[1] > few[1] > 1 / 3
-    alike = fit_shares(experts[[0, 0, 0]], targets, np.arange(400))
+    alike = fit_shares(experts[[0, 0, 0]], targets, np.arange(400), blind)
     np.testing.assert_allclose(alike, 1 / 3, atol=1e-3)
+
+
+def test_shares_favour_the_spectrum_alone_until_evidence_is_against_it():
+    """Two experts are right alike, or the one that sees the spectrum alone says anything."""
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 3, 400)
+    right, wrong = np.full((2, 1, 400, 3), np.log(0.05))
+    right[:, np.arange(400), targets] = np.log(0.9)
+    wrong[:, np.arange(400), rng.integers(0, 3, 400)] = np.log(0.9)
+    first_is_spectral = [True, False]
+    assert fit_shares(np.stack([right, right]), targets, np.arange(400), first_is_spectral)[0] > 0.6
+    assert fit_shares(np.stack([wrong, right]), targets, np.arange(400), first_is_spectral)[0] < 0.2
+    # No preference where no expert, or every one, sees the spectrum alone.
+    np.testing.assert_allclose(fit_shares(np.stack([right, right]), targets, np.arange(400), [True] * 2), 0.5)

@@ -74,6 +74,7 @@ def test_every_expert_sees_its_own_inputs_only():
     ensemble = FilmEnsemble(2, 6, 4, 3, 5).eval()
     spectra, features = torch.randn(1, 7, 6), torch.randn(1, 7, 7)
     assert ensemble.experts_named == ("spectral", "neighbourhood", "FiLM")
+    assert ensemble.spectrum_alone == (True, False, False)
     with torch.no_grad():
         before = ensemble.experts(spectra, features)
         for columns, changed in ((slice(0, 4), (False, False, True)), (slice(4, 7), (False, True, False))):
@@ -88,6 +89,7 @@ def test_every_expert_sees_its_own_inputs_only():
 def test_the_kernel_expert_joins_after_training(samples, progress):
     network = fit(METHODS["spectrafilm"], samples, [np.ones(240, bool)], 0, progress)[0].network
     assert network.experts_named == ("spectral", "FiLM", "kernel")
+    assert network.spectrum_alone == (True, False, False)
     np.testing.assert_allclose(network.shares, [1 / 3] * 3)
     experts = predict_experts(network, samples)
     assert (experts[2] == experts[2][:1]).all()
