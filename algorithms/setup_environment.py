@@ -30,7 +30,8 @@ class SetupEnvironmentAlgorithm(SpectraFilmAlgorithm):
     HELP = (
         "Makes the Python environment in which SpectraFiLM computes: torch, diffusers, rasterio, scikit-learn and "
         "what they need, in a folder of their own. QGIS's Python is left as it is. Needs a network or a folder of "
-        "wheels, and 1 to 6 GB of disk.\n\n"
+        "wheels, and 1 to 2 GB of disk; on Linux about 6 GB, since torch comes with CUDA there by default. Intel Macs "
+        "have no torch that is new enough.\n\n"
         "At its end it runs the diffusion U-Net once, as proof. An environment that is complete and up to date is "
         "only checked.\n\n"
         "You can also use an environment of your own: name its interpreter under Settings > Options > SpectraFiLM, "
@@ -44,19 +45,28 @@ class SetupEnvironmentAlgorithm(SpectraFilmAlgorithm):
         )
         self.add(
             QgsProcessingParameterFile("BASE_PYTHON", self.tr("Base interpreter"),
-                                       QgsProcessingParameterFile.Behavior.File, optional=True),
+                                       QgsProcessingParameterFile.Behavior.File, optional=True,
+                                       fileFilter=self.tr("All files") + " (*)"),
             "Python 3.10 or newer from which the environment is made. Left empty: QGIS's own.",
             advanced=True,
         )  # fmt: skip
         self.add(
             QgsProcessingParameterFile("WHEELS", self.tr("Folder of wheels"),
                                        QgsProcessingParameterFile.Behavior.Folder, optional=True),
-            "For machines without a network: a folder filled elsewhere with 'pip download -r requirements.txt'.",
+            "For machines without a network: a folder filled with 'pip download -r requirements.txt', by the same "
+            "version of Python on the same system. The file lies in the plugin's folder 'resources'.",
             advanced=True,
         )  # fmt: skip
         self.add(
             QgsProcessingParameterString("INDEX_URL", self.tr("Package index"), optional=True),
-            "Address of a package index to use instead of the default, such as a mirror in your institution.",
+            "Address of a package index to use instead of the default, such as a mirror in your institution. It must "
+            "hold all packages.",
+            advanced=True,
+        )
+        self.add(
+            QgsProcessingParameterString("EXTRA_INDEX_URL", self.tr("Further package index"), optional=True),
+            "Address of a package index to ask as well, such as PyTorch's own for torch without CUDA (its 'cpu' "
+            "builds), which saves 5 GB on Linux.",
             advanced=True,
         )
         self.add_proxy()
@@ -80,6 +90,7 @@ class SetupEnvironmentAlgorithm(SpectraFilmAlgorithm):
                     base=self.parameterAsString(parameters, "BASE_PYTHON", context),
                     wheels=self.parameterAsString(parameters, "WHEELS", context),
                     index=self.parameterAsString(parameters, "INDEX_URL", context),
+                    extra_index=self.parameterAsString(parameters, "EXTRA_INDEX_URL", context),
                     proxy=self.proxy_of(parameters, context),
                 ),
                 feedback,

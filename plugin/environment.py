@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from .paths import REQUIREMENTS
 
 VARIABLE = "SPECTRAFILM_PYTHON"
 MARKER = "spectrafilm-environment.json"
+# Lies in a folder from before anything else is in it: what holds neither is not ours to delete.
+BEGUN = "spectrafilm-environment.begun"
 MINIMUM_PYTHON = (3, 10)
 EXPECTED_PACKAGES = 45
 POLL_SECONDS = 0.2
@@ -36,6 +38,7 @@ class Installation:
         base: interpreter to start from; empty to search for one.
         wheels: folder of wheels for an installation without a network; empty for none.
         index: address of a package index that replaces the default; empty for none.
+        extra_index: address of an index that is asked as well; empty for none.
         proxy: address of a proxy; empty for none.
     """
 
@@ -43,6 +46,7 @@ class Installation:
     base: str = ""
     wheels: str = ""
     index: str = ""
+    extra_index: str = ""
     proxy: str = ""
 
 
@@ -93,20 +97,22 @@ def is_current(folder: Path) -> bool:
 def create(installation: Installation, feedback: QgsProcessingFeedback) -> None:
     """Make a virtual environment and install the requirements into it.
 
-    Nothing is left where it fails or is cancelled.
+    Where it fails or is cancelled, the environment that was there before is back, if any, and nothing else is left.
 
     Raises:
         QgsProcessingException: with what is wrong and what to do.
     """
     folder = installation.folder
-    if folder.exists() and any(folder.iterdir()) and not (folder / "pyvenv.cfg").is_file():
-        raise QgsProcessingException(f"The folder {folder} is not empty and no environment; choose another folder.")
+    ours = (folder / MARKER).is_file() or (folder / BEGUN).is_file()
+    if folder.exists() and any(folder.iterdir()) and not ours:
+        raise QgsProcessingException(
+            f"The folder {folder} is not empty and no environment made by SpectraFiLM; choose another folder."
+        )
     base = _base_interpreter(installation.base)
     feedback.pushInfo(f"Making an environment in {folder} from {base}.")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+    with _replacing(folder):
         _run(
-            [base, "-m", "venv", "--clear", str(folder)], feedback, (0.0, 4.0),
+            [base, "-m", "venv", str(folder)], feedback, (0.0, 4.0),
             "The virtual environment could not be made; on Debian and Ubuntu install the package python3-venv",
         )  # fmt: skip
         pip = [str(interpreter_of(folder)), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
@@ -114,18 +120,40 @@ def create(installation: Installation, feedback: QgsProcessingFeedback) -> None:
             pip += ["--no-index", "--find-links", installation.wheels]
         if installation.index:
             pip += ["--index-url", installation.index]
+        if installation.extra_index:
+            pip += ["--extra-index-url", installation.extra_index]
         if installation.proxy:
             pip += ["--proxy", installation.proxy]
         _run(
             [*pip, "--requirement", str(REQUIREMENTS)], feedback, (4.0, 85.0),
             "The packages could not be installed; check the network, the proxy and the space on the disk",
         )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _replacing(folder: Path) -> Iterator[None]:
+    """An empty folder marked as ours; if what is done in it fails, the environment that was there before."""
+    before = folder.with_name(folder.name + ".before")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if is_complete(folder):
+            shutil.rmtree(before, ignore_errors=True)
+            folder.rename(before)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        (folder / BEGUN).touch()
     except OSError as error:
+        raise QgsProcessingException(
+            f"{folder} cannot be written to ({error.strerror}); close what uses it, or choose another."
+        ) from error
+    try:
+        yield
+    except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
-        raise QgsProcessingException(f"{folder} cannot be written to ({error.strerror}); choose another.") from error
-    except QgsProcessingException:
-        shutil.rmtree(folder, ignore_errors=True)
+        if before.exists():
+            before.rename(folder)
         raise
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def mark_complete(folder: Path) -> None:

@@ -86,6 +86,34 @@ def test_what_cannot_be_installed_leaves_nothing(tmp_path, clean, feedback):
     assert not (tmp_path / "new").exists()
 
 
+def test_an_environment_that_works_outlives_a_rebuild_that_fails(made, tmp_path, clean, feedback):
+    (made / "mine.txt").write_text("x")
+    clean.write_text("no-such-package==0.0.0\n")
+    (tmp_path / "wheels").mkdir()
+    with pytest.raises(QgsProcessingException, match="could not be installed"):
+        environment.create(Installation(made, wheels=str(tmp_path / "wheels")), feedback)
+    assert (made / "mine.txt").is_file()
+    assert environment.find_python() == str(environment.interpreter_of(made))
+    clean.write_text("# nothing\n")
+    environment.create(Installation(made), feedback)
+    assert not (made / "mine.txt").exists()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("made")] == ["made"]
+
+
+def test_a_further_index_is_asked_as_well(tmp_path, clean, feedback):
+    """An index that is a folder of files, as pip takes it."""
+    shelf = tmp_path / "index" / "tiny-part"
+    shelf.mkdir(parents=True)
+    make_wheel(shelf / "tiny_part-1.0-py3-none-any.whl")
+    (shelf / "index.html").write_text('<a href="tiny_part-1.0-py3-none-any.whl">tiny_part</a>')
+    (tmp_path / "empty" / "tiny-part").mkdir(parents=True)
+    (tmp_path / "empty" / "tiny-part" / "index.html").write_text("")
+    clean.write_text("tiny-part==1.0\n")
+    addresses = [(tmp_path / name).as_uri() for name in ("empty", "index")]
+    environment.create(Installation(tmp_path / "new", index=addresses[0], extra_index=addresses[1]), feedback)
+    assert list((tmp_path / "new").rglob("tiny_part.py"))
+
+
 def test_wheels_are_installed_without_a_network(tmp_path, clean, feedback, monkeypatch):
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/nothing")
     wheels = tmp_path / "wheels"
@@ -122,7 +150,9 @@ def test_cancelling_leaves_nothing(tmp_path, feedback):
 def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path, feedback):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("x")
-    with pytest.raises(QgsProcessingException, match="not empty and no environment"):
+    # As in a user's own environment.
+    (tmp_path / "mine" / "pyvenv.cfg").write_text("home = /usr/bin")
+    with pytest.raises(QgsProcessingException, match="not empty and no environment made by SpectraFiLM"):
         environment.create(Installation(tmp_path / "mine"), feedback)
     assert (tmp_path / "mine" / "thesis.txt").exists()
 
