@@ -20,7 +20,7 @@ from qgis.core import (
 )
 
 from ..engine.jobs import AssessAccuracy
-from ..plugin.polygon_source import FIELD, Legend, export_features, read_legend
+from ..plugin.polygon_source import FIELD, Legend, export_features, layer_title, read_legend
 from .base import ACCURACIES, SpectraFilmAlgorithm, crs_text
 
 
@@ -43,6 +43,7 @@ class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
     def __init__(self) -> None:
         super().__init__()
         self._legend = Legend()
+        self._reference_title = ""
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802
         self.add(
@@ -65,12 +66,20 @@ class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
         for key, title in ACCURACIES.items():
             self.addOutput(QgsProcessingOutputNumber(key, self.tr(title + " (per cent)")))
 
+    def checkParameterValues(self, parameters: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:  # noqa: N802
+        layer = self.parameterAsLayer(parameters, "REFERENCE", context)
+        if isinstance(layer, QgsVectorLayer) and not self.parameterAsString(parameters, "CLASS_FIELD", context):
+            return False, self.tr("Choose the field of the reference that holds the class.")
+        return super().checkParameterValues(parameters, context)
+
     def prepareAlgorithm(  # noqa: N802
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> bool:
         layer = self.parameterAsLayer(parameters, "REFERENCE", context)
         if isinstance(layer, QgsVectorLayer):
-            self._legend = read_legend(layer, self.parameterAsString(parameters, "CLASS_FIELD", context))
+            field = self.parameterAsString(parameters, "CLASS_FIELD", context)
+            self._legend = read_legend(layer, field)
+            self._reference_title = layer_title(layer, field, parameters["REFERENCE"])
         return True
 
     def processAlgorithm(  # noqa: N802
@@ -87,6 +96,7 @@ class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
                 class_field=FIELD,
                 reference_crs=reference_crs,
                 map_crs=crs_text(crs),
+                reference_title=self._reference_title,
             )
             values = self.run_job(job, feedback)
         return {"REPORT": report, **{key: values[key.lower()] for key in ACCURACIES}}
@@ -106,8 +116,6 @@ class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
                 )
             )
         field = self.parameterAsString(parameters, "CLASS_FIELD", context)
-        if not field:
-            raise QgsProcessingException(self.tr("Choose the field of the reference that holds the class."))
         source = self.parameterAsSource(parameters, "REFERENCE", context)
         crs = map_crs if map_crs.isValid() else layer.crs()
         path = folder / "reference.geojson"

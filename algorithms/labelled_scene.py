@@ -19,7 +19,7 @@ from qgis.core import (
     QgsProcessingParameterRasterLayer,
 )
 
-from ..plugin.polygon_source import FIELD, Legend, export_features, read_legend
+from ..plugin.polygon_source import FIELD, Legend, export_features, layer_title, read_legend
 from .base import SpectraFilmAlgorithm, crs_text
 
 
@@ -29,6 +29,7 @@ class LabelledSceneAlgorithm(SpectraFilmAlgorithm):
     def __init__(self) -> None:
         super().__init__()
         self._legend = Legend()
+        self._labels_title = ""
 
     def add_labelled_scene(self) -> None:
         """Declare INPUT, POLYGONS and CLASS_FIELD."""
@@ -54,11 +55,13 @@ class LabelledSceneAlgorithm(SpectraFilmAlgorithm):
     def prepareAlgorithm(  # noqa: N802
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> bool:
-        polygons = parameters["POLYGONS"]
-        if isinstance(polygons, QgsProcessingFeatureSourceDefinition):
-            polygons = polygons.source  # the layer behind 'Selected features only'
+        polygons = definition = parameters["POLYGONS"]
+        if isinstance(definition, QgsProcessingFeatureSourceDefinition):
+            polygons = definition.source  # the layer behind 'Selected features only'
         layer = self.parameterAsVectorLayer({"POLYGONS": polygons}, "POLYGONS", context)
-        self._legend = read_legend(layer, self.parameterAsString(parameters, "CLASS_FIELD", context))
+        field = self.parameterAsString(parameters, "CLASS_FIELD", context)
+        self._legend = read_legend(layer, field)
+        self._labels_title = layer_title(layer, field, definition) if layer else ""
         return True
 
     @contextmanager

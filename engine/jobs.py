@@ -58,6 +58,7 @@ class TrainFilm:
     `polygons` is a GeoJSON file in `polygons_crs`. `class_names` and `class_colours` give the classes
     in their order; left empty, they are the values of `class_field`, sorted. Without `validate`
     nothing is cross-validated: no accuracy, confidences as they come, an equal say for every expert.
+    `labels_title` is what the report calls the labels; left empty, the file and its field.
     Layers and timesteps left empty come from `analysis`, a report of `AnalyseFeatures`, or from an
     analysis on the way (`analyse`), or are the method's default.
     """
@@ -83,6 +84,7 @@ class TrainFilm:
     seed: int = 0
     validate: bool = True
     scene_crs: str = ""
+    labels_title: str = ""
 
     def outputs(self) -> tuple[str, ...]:
         """The files it writes."""
@@ -141,7 +143,10 @@ class PredictMap:
 
 @dataclass(frozen=True)
 class AssessAccuracy:
-    """Compare a map with a reference: a GeoJSON file of polygons or points, or a label raster."""
+    """Compare a map with a reference: a GeoJSON file of polygons or points, or a label raster.
+
+    `reference_title` is what the report calls it; left empty, its path.
+    """
 
     name: ClassVar[str] = "assessaccuracy"
     map: str
@@ -150,6 +155,7 @@ class AssessAccuracy:
     class_field: str = "class"
     reference_crs: str = "EPSG:4326"
     map_crs: str = ""
+    reference_title: str = ""
 
     def outputs(self) -> tuple[str, ...]:
         """The files it writes."""

@@ -18,6 +18,7 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeatureSource,
+    QgsProcessingFeatureSourceDefinition,
     QgsProcessingFeedback,
     QgsVectorLayer,
     QgsWkbTypes,
@@ -49,6 +50,13 @@ def value_text(value: Any) -> str:
     return str(value).strip()
 
 
+def layer_title(layer: QgsVectorLayer, field: str, definition: Any) -> str:
+    """What a report calls a layer: where it is from, its field, and whether only selected features were used."""
+    source = layer.name() if layer.providerType() == "memory" else layer.publicSource()
+    selected = isinstance(definition, QgsProcessingFeatureSourceDefinition) and definition.selectedFeaturesOnly
+    return f"{source}, field {field}" + (", selected features only" if selected else "")
+
+
 def read_legend(layer: QgsVectorLayer | None, field: str) -> Legend:
     """Names and colours from the layer's categorized renderer, where it classifies by this field.
 
@@ -57,8 +65,8 @@ def read_legend(layer: QgsVectorLayer | None, field: str) -> Legend:
     if layer is None:
         return Legend()
     renderer = layer.renderer()
-    if not isinstance(renderer, QgsCategorizedSymbolRenderer):
-        # A layer that was opened for this run only has not been given its style.
+    if not isinstance(renderer, QgsCategorizedSymbolRenderer) and layer.project() is None:
+        # A layer that was opened for this run only has not been given its style; one of the project keeps its own.
         layer.loadDefaultStyle()
         renderer = layer.renderer()
     if not isinstance(renderer, QgsCategorizedSymbolRenderer):
@@ -117,10 +125,13 @@ def export_features(
     request.setTransformErrorCallback(lambda feature: lost.append(feature.id()))
     request.setSubsetOfAttributes([index] if field else [])
     flag = QgsProcessingFeatureSource.Flag.FlagSkipGeometryValidityChecks
-    repaired, features = 0, []
+    repaired, without_area, features = 0, 0, []
     for feature in _until_cancelled(source.getFeatures(request, flag), feedback):
         geometry, was_invalid = _repaired(feature.geometry())
         repaired += was_invalid
+        if was_invalid and geometry.type() != feature.geometry().type():
+            without_area += 1
+            continue
         features.append({
             "type": "Feature",
             "properties": {FIELD: legend.name_of(feature.attribute(index)) if field else None},
@@ -128,6 +139,8 @@ def export_features(
         })  # fmt: skip
     if repaired:
         feedback.pushWarning(f"{repaired} invalid geometrie(s) were repaired.")
+    if without_area:
+        feedback.pushWarning(f"{without_area} of them have no area and are left out.")
     if lost:
         feedback.pushWarning(f"{len(lost)} feature(s) could not be reprojected and are left out.")
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")

@@ -75,7 +75,7 @@ def _settings(result: TrainingResult) -> dict[str, Any]:
     job, model = result.job, result.model
     settings: dict[str, Any] = {
         "scene": job.scene,
-        "class field": job.class_field,
+        "labels": job.labels_title or f"{job.polygons}, field {job.class_field}",
         "method": model.method.title,
         "bands used": len(model.band_numbers),
         "labelled pixels": len(result.labels),

@@ -21,6 +21,7 @@ from qgis.core import (
     QgsProject,
     QgsRasterLayer,
     QgsRendererCategory,
+    QgsSingleSymbolRenderer,
     QgsVectorLayer,
 )
 
@@ -105,6 +106,12 @@ def test_invalid_geometries_are_repaired_and_counted(export, feedback):
     assert areas
 
 
+def test_a_polygon_without_area_is_left_out(export, feedback):
+    flat = "Polygon((380000 5780000, 380100 5780100, 380000 5780000, 380000 5780000))"
+    assert classes_of(export(memory_layer([("a", flat), ("b", SQUARE)]))) == ["b"]
+    assert "1 of them have no area and are left out." in feedback.warnings
+
+
 def test_curves_become_polygons(export):
     geometry = export(memory_layer([("a", CURVE)], kind="CurvePolygon"))[0]["geometry"]
     assert geometry["type"] == "Polygon"
@@ -144,6 +151,15 @@ def test_names_and_colours_come_from_the_categorized_style(export):
 
 def test_a_style_by_another_field_is_left_alone(qgis_app):
     assert read_legend(styled(memory_layer([("a", SQUARE)]), [("a", "A", "#ff0000")], "other"), "class") == Legend()
+
+
+def test_a_layer_of_the_project_keeps_the_style_it_has(qgis_app):
+    layer = QgsVectorLayer(POLYGONS, "labels", "ogr")
+    layer.setRenderer(QgsSingleSymbolRenderer(QgsFillSymbol()))
+    QgsProject.instance().addMapLayer(layer)
+    assert read_legend(layer, "class") == Legend()
+    assert isinstance(layer.renderer(), QgsSingleSymbolRenderer)
+    QgsProject.instance().clear()
 
 
 def test_the_style_file_beside_a_layer_is_read(qgis_app):
