@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,12 @@ from .partial_outputs import partial_path, remove_partial_outputs
 from .scene import Scene
 
 NODATA = -9999.0
+# For floats of 16 bits, which have no -9999.
+HALF_NODATA = -9984.0
+# What GDAL keeps beside a raster about its content.
+SIDECARS = (".ovr", ".msk", ".aux.xml")
+# What is found in files of these kinds that were written by an earlier run, or for a raster.
+OURS = {".json": re.compile(rb'\A{\s*"title": '), ".qml": re.compile(rb"<rasterrenderer")}
 # Rows of a block divide the rows that feature streaming finishes at a time, so blocks are written whole.
 BLOCK_ROWS, BLOCK_COLUMNS = 16, 256
 
@@ -35,9 +42,10 @@ class Outputs:
     """
 
     def __init__(self, inputs: Sequence[str] = (), token: str = "") -> None:
-        self._inputs = {os.path.realpath(path) for path in inputs if path}
+        self._inputs = {_identity(path) for path in inputs if path}
         self._token = token or uuid.uuid4().hex
         self._destinations: list[str] = []
+        self._rasters: list[str] = []
 
     def __enter__(self) -> Outputs:
         return self
@@ -57,11 +65,18 @@ class Outputs:
         """See whether outputs could be written, before the long work begins; empty names are passed over.
 
         Raises:
-            EngineError: a folder is missing or read-only, or an output is one of the inputs.
+            EngineError: a folder is missing or read-only, a file is in use, or an output is one of the inputs,
+                another output, or a file that this plugin did not write.
         """
+        names = [_identity(d) for d in destinations if d]
         for path in (Path(d) for d in destinations if d):
-            if os.path.realpath(path) in self._inputs:
+            if _identity(path) in self._inputs:
                 raise EngineError(f"The output {path} is also an input of this run; choose another name for it.")
+            if names.count(_identity(path)) > 1:
+                raise EngineError(
+                    f"Two outputs of this run would be {path} (a report has a .json beside it, a map "
+                    "a .qml); choose different names."
+                )
             if path.is_dir():
                 raise EngineError(f"The output {path} is a folder; choose a file name in it.")
             if not path.parent.is_dir():
@@ -73,6 +88,7 @@ class Outputs:
                 raise EngineError(
                     f"The output folder {path.parent} cannot be written to ({error.strerror}); choose another."
                 ) from error
+            _check_replaceable(path)
 
     def reserve(self, destination: str) -> Path:
         """Where to write what shall become `destination` when the job ends well."""
@@ -86,6 +102,7 @@ class Outputs:
     ) -> Iterator[rasterio.io.DatasetWriter]:
         """A tiled, compressed GeoTIFF on the grid of a scene, open for writing."""
         path = self.reserve(destination)
+        self._rasters.append(destination)
         try:
             with rasterio.open(
                 path, "w", driver="GTiff", width=scene.width, height=scene.height, count=count, dtype=dtype,
@@ -98,6 +115,9 @@ class Outputs:
             raise self._disk_full(str(error)) from error
 
     def _publish(self) -> None:
+        # All or none: a file that is in use now is found before the first one is replaced.
+        for destination in self._destinations:
+            _check_replaceable(Path(destination))
         for destination in self._destinations:
             part = partial_path(destination, self._token)
             try:
@@ -105,10 +125,13 @@ class Outputs:
                 os.chmod(part, 0o666 & ~_umask())
                 os.replace(part, destination)
             except OSError as error:
-                raise EngineError(
-                    f"{destination} cannot be replaced ({error.strerror}); close what has it open, or choose "
-                    "another name."
-                ) from error
+                raise _not_replaceable(Path(destination), error) from error
+        for raster in self._rasters:
+            # Pyramids and statistics of what was there before would be shown instead of the new values.
+            for sidecar in (raster + suffix for suffix in SIDECARS):
+                if sidecar not in self._destinations:
+                    with contextlib.suppress(OSError):
+                        os.remove(sidecar)
 
     def _disk_full(self, detail: str = "") -> EngineError:
         folder = Path(self._destinations[-1]).parent if self._destinations else Path()
@@ -116,6 +139,36 @@ class Outputs:
             f"The output could not be written to {folder}: the disk is probably full"
             f"{f' ({detail})' if detail else ''}; free some space or choose another folder."
         )
+
+
+def _identity(path: str | Path) -> str:
+    """The same for all names of a file; on some systems upper and lower case are alike."""
+    return os.path.normcase(os.path.realpath(path))
+
+
+def _check_replaceable(path: Path) -> None:
+    """
+    Raises:
+        EngineError: the file is in use, or something else than an earlier output of its kind.
+    """
+    if not path.exists():
+        return
+    try:
+        path.rename(path)  # Refused where another program has it open (Windows).
+        if path.suffix.lower() in OURS:
+            with open(path, "rb") as file:
+                if not OURS[path.suffix.lower()].search(file.read()):
+                    raise EngineError(
+                        f"{path} would be overwritten, and it is not an output of an earlier run; choose another name."
+                    )
+    except OSError as error:
+        raise _not_replaceable(path, error) from error
+
+
+def _not_replaceable(path: Path, error: OSError) -> EngineError:
+    return EngineError(
+        f"{path} cannot be replaced ({error.strerror}); close what has it open, or choose another name."
+    )
 
 
 def _umask() -> int:

@@ -16,7 +16,7 @@ from ..feature_settings import COMPOSITES_TAG, TAG, FeatureSettings
 from ..features import FeatureExtractor, PatchGrid, iterate_features
 from ..jobs import ExtractFeatures
 from ..methods import METHODS, scale_layers
-from ..outputs import NODATA, Outputs, write_masked
+from ..outputs import HALF_NODATA, Outputs, write_masked
 from ..progress import Progress
 from ..scene import Band, Scene
 from ..survey import survey_scene
@@ -31,7 +31,7 @@ def extract_features(job: ExtractFeatures, progress: Progress, token: str) -> di
         device = choose_device(job.device, progress)
         backbone = Backbone.load(job.backbone, device)
         with progress.stage(0.02, 0.05, f"Surveying {job.scene}."):
-            bands, composites, recipe = _composites_of(scene, job.composites or DEFAULT.composites, progress)
+            bands, composites, recipe = _composites_of(scene, job, progress)
         layers = job.layers or scale_layers(DEFAULT.layers, len(backbone.layers))
         settings = FeatureSettings(
             backbone.name, str(backbone.path), backbone.sha256, layers, job.timesteps or DEFAULT.timesteps,
@@ -49,7 +49,7 @@ def extract_features(job: ExtractFeatures, progress: Progress, token: str) -> di
         with (
             progress.stage(0.05, 1.0),
             outputs.raster(
-                job.output, scene, extractor.channels, "float32", NODATA, nbits=16, interleave="pixel"
+                job.output, scene, extractor.channels, "float32", HALF_NODATA, nbits=16, interleave="pixel"
             ) as dataset,
         ):
             dataset.update_tags(**{TAG: settings.to_json()})
@@ -61,10 +61,12 @@ def extract_features(job: ExtractFeatures, progress: Progress, token: str) -> di
     return {"channels": extractor.channels}
 
 
-def _composites_of(scene: Scene, kind: str, progress: Progress) -> tuple[tuple[Band, ...], Composites, str]:
+def _composites_of(
+    scene: Scene, job: ExtractFeatures, progress: Progress
+) -> tuple[tuple[Band, ...], Composites, str]:
     """Bands, composites and recipe: of a scene, or of a raster with three bands, which is taken as it is."""
     if len(scene.bands) == 3:
-        survey = survey_scene(scene)
+        survey = survey_scene(scene, job.seed)
         image = make_composites("band numbers", survey, [1, 2, 3], (0.0, 100.0))
         recipe = scene.tag(COMPOSITES_TAG) or ""
         if recipe:
@@ -79,9 +81,9 @@ def _composites_of(scene: Scene, kind: str, progress: Progress) -> tuple[tuple[B
         return survey.bands, image, recipe
     if len(scene.bands) < 3:
         raise EngineError(f"{scene.path} has {len(scene.bands)} band(s); at least three are needed.")
-    survey = survey_scene(scene)
+    survey = survey_scene(scene, job.seed)
     survey.log(progress)
-    composites = make_composites(kind, survey)
+    composites = make_composites(job.composites or DEFAULT.composites, survey)
     return survey.bands, composites, composites.to_json()
 
 

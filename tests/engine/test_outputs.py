@@ -61,6 +61,51 @@ def test_destinations_that_cannot_be_are_one_sentence(tmp_path, destination, sen
     assert (tmp_path / "input.tif").read_text() == "x"
 
 
+def test_two_outputs_of_one_name_are_one_sentence(tmp_path):
+    with pytest.raises(EngineError, match="Two outputs of this run would be"):
+        Outputs().check(str(tmp_path / "a.tif"), str(tmp_path / "b" / ".." / "a.tif"))
+
+
+@pytest.mark.parametrize(("name", "theirs", "ours"), [
+    ("a.json", '{"type": "FeatureCollection", "title": "x"}', '{\n "title": "Training"}'),
+    ("a.qml", "<qgis><renderer-v2/></qgis>", "<qgis><pipe><rasterrenderer/></pipe></qgis>"),
+])  # fmt: skip
+def test_what_lies_beside_an_output_is_replaced_only_if_it_was_one(tmp_path, name, theirs, ours):
+    (tmp_path / name).write_text(theirs)
+    with pytest.raises(EngineError, match="not an output of an earlier run"):
+        Outputs().check(str(tmp_path / name))
+    (tmp_path / name).write_text(ours)
+    Outputs().check(str(tmp_path / name))
+
+
+def test_a_file_in_use_keeps_all_old_files(tmp_path, monkeypatch):
+    """On Windows a file that another program has open cannot be renamed; a stand-in for that."""
+
+    def rename(path, target):
+        if path.name == "b":
+            raise PermissionError(13, "in use")
+
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("old")
+    with pytest.raises(EngineError, match=r"b cannot be replaced \(in use\)"), Outputs() as outputs:
+        for name in ("a", "b"):
+            outputs.reserve(str(tmp_path / name)).write_text("new")
+        monkeypatch.setattr(Path, "rename", rename)
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a": "old", "b": "old"}
+
+
+def test_pyramids_of_the_raster_before_are_gone(tmp_path, scene_path):
+    target = tmp_path / "map.tif"
+    for suffix in (".ovr", ".aux.xml"):
+        Path(f"{target}{suffix}").write_text("of the raster before")
+    with Scene.open(str(scene_path)) as scene, Outputs() as outputs:
+        with outputs.raster(str(target), scene, 1, "uint8", 0):
+            pass
+        outputs.reserve(f"{target}.aux.xml").write_text("new")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["map.tif", "map.tif.aux.xml"]
+    assert Path(f"{target}.aux.xml").read_text() == "new"
+
+
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root can mount a read-only folder")
 def test_a_read_only_folder_is_one_sentence(tmp_path):
     with mounted(tmp_path / "ro", "ro,size=64k"), pytest.raises(EngineError, match="cannot be written to"):
