@@ -18,7 +18,7 @@ import numpy as np
 from .errors import EngineError
 from .scene import Band
 from .survey import Survey
-from .wavelengths import match_bands
+from .wavelengths import find_bands, match_bands
 
 TRUE_COLOUR = (655.0, 555.0, 475.0)
 COLOUR_INFRARED = (840.0, 655.0, 555.0)
@@ -71,12 +71,13 @@ class Composites:
             EngineError: a band that has weight is not among them.
         """
         used = [i for i in range(len(self.numbers)) if np.any(self.weights[:, :, i])]
+        position = {b.number: i for i, b in enumerate(bands)}
         by_wavelength = bool(self.wavelengths) and all(b.wavelength is not None for b in bands)
         if by_wavelength:
-            available = {i: b.wavelength for i, b in enumerate(bands) if b.wavelength is not None}
-            targets = match_bands([self.wavelengths[i] for i in used], available, 5.0)
+            available = {b.number: b.wavelength for b in bands if b.wavelength is not None}
+            found = find_bands([self.numbers[i] for i in used], [self.wavelengths[i] for i in used], available)
+            targets = [position[number] for number in found]
         else:
-            position = {b.number: i for i, b in enumerate(bands)}
             missing = [self.numbers[i] for i in used if self.numbers[i] not in position]
             if missing:
                 raise EngineError(f"The composites need the bands {missing}, which are not usable in this scene.")

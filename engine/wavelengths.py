@@ -18,6 +18,10 @@ import rasterio
 
 from .errors import EngineError
 
+# Wavelengths in nm that differ by less are the same.
+SAME = 0.05
+# Limits in nm of how far a band may be off.
+TOLERANCE = (5.0, 20.0)
 MICROMETRE_UNITS = {"micrometers", "micrometres", "micrometer", "micrometre", "um", "µm", "μm", "microns"}
 NANOMETRE_UNITS = {"nanometers", "nanometres", "nanometer", "nanometre", "nm"}
 _NAMED = re.compile(r"(\d+(?:\.\d+)?)\s*(nanomet(?:er|re)s?|nm|micromet(?:er|re)s?|microns|um|µm|μm)\b", re.I)
@@ -69,6 +73,20 @@ def read_band_spectra(dataset: rasterio.DatasetReader) -> list[BandSpectrum]:
     return spectra
 
 
+def find_bands(numbers: Sequence[int], wavelengths: Sequence[float], available: Mapping[int, float]) -> list[int]:
+    """Bands of another scene, or of the same one, in which wavelengths may occur twice.
+
+    Args:
+        numbers, wavelengths: of the bands wanted, as they were in the first scene.
+        available: wavelength in nm by band number.
+
+    Returns:
+        The same numbers where they have the same wavelengths, else what `match_bands` finds.
+    """
+    same = all(abs(available.get(n, np.inf) - w) < SAME for n, w in zip(numbers, wavelengths, strict=True))
+    return list(numbers) if same else match_bands(wavelengths, available)
+
+
 def match_bands(
     wanted: Sequence[float], available: Mapping[int, float], tolerance: float | None = None
 ) -> list[int]:
@@ -77,8 +95,8 @@ def match_bands(
     Args:
         wanted: wavelengths in nm.
         available: wavelength in nm by band number.
-        tolerance: largest accepted distance in nm; by default half the local spacing of the wanted
-            bands, at least 5 nm.
+        tolerance: largest accepted distance in nm; by default half the distance to the nearest of the
+            other wanted bands, but 5 to 20 nm.
 
     Returns:
         One band number for each wanted wavelength, no band twice.
@@ -91,8 +109,9 @@ def match_bands(
     centres = np.array([available[n] for n in numbers], float)
     targets = np.asarray(wanted, float)
     if tolerance is None:
-        spacing = np.abs(np.gradient(targets)) if len(targets) > 1 else np.array([10.0])
-        limits = np.maximum(spacing / 2, 5.0)
+        apart = np.abs(targets[:, None] - targets)
+        np.fill_diagonal(apart, np.inf)
+        limits = np.clip(apart.min(1) / 2, *TOLERANCE)
     else:
         limits = np.full(len(targets), tolerance)
     distance = np.abs(centres[None, :] - targets[:, None]) if len(centres) else np.full((len(targets), 1), np.inf)

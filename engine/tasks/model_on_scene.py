@@ -18,7 +18,7 @@ from ..model import Classification, Model
 from ..progress import Progress
 from ..scene import Band, Scene
 from ..survey import sample_bands
-from ..wavelengths import match_bands
+from ..wavelengths import find_bands
 
 CHUNK = 8192
 SUSPICIOUS_RATIO = 5.0
@@ -46,7 +46,7 @@ def classified_pieces(
         )
 
 
-def model_bands(model: Model, scene: Scene) -> list[Band]:
+def model_bands(model: Model, scene: Scene, progress: Progress) -> list[Band]:
     """The scene's bands that the model was trained on, in the model's order.
 
     Raises:
@@ -59,7 +59,7 @@ def model_bands(model: Model, scene: Scene) -> list[Band]:
                 f"{scene.path} does not say the wavelengths of its bands, by which they are matched with those of "
                 "the model; add them to its metadata."
             )
-        numbers = match_bands(model.wavelengths, available)
+        numbers = find_bands(model.band_numbers, model.wavelengths, available)
     else:
         numbers = list(model.band_numbers)
         if max(numbers) > len(scene.bands):
@@ -67,6 +67,7 @@ def model_bands(model: Model, scene: Scene) -> list[Band]:
                 f"The model needs band {max(numbers)}, but {scene.path} has {len(scene.bands)} bands; use a scene "
                 "with the same bands as the training scene."
             )
+        progress.info("The model knows no wavelengths; bands are matched by their number.")
     return [scene.bands[n - 1] for n in numbers]
 
 

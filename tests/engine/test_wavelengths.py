@@ -8,7 +8,7 @@ import rasterio
 from synthetic import BANDS, make_spectra, write_scene
 
 from spectrafilm.engine.errors import EngineError
-from spectrafilm.engine.wavelengths import match_bands, read_band_spectra
+from spectrafilm.engine.wavelengths import find_bands, match_bands, read_band_spectra
 
 
 def spectra_of(path):
@@ -90,3 +90,24 @@ def test_a_coarser_sensor_is_refused():
 
 def test_every_band_of_the_scene_is_described(scene_path):
     assert len(spectra_of(scene_path)) == BANDS
+
+
+def test_a_scene_with_the_same_wavelengths_in_the_same_places_has_its_own_bands():
+    """Also where two dates are stacked, or detectors overlap."""
+    available = dict(enumerate([450.0, 550.0, 650.0] * 2, 1))
+    assert find_bands([1, 2, 3, 4, 5, 6], list(available.values()), available) == [1, 2, 3, 4, 5, 6]
+    assert find_bands([1, 2], [650.0, 450.0], {1: 450.0, 2: 651.0}) == [2, 1]
+
+
+def test_the_tolerance_does_not_depend_on_the_order_of_bands():
+    with pytest.raises(EngineError, match=r"wavelengths needed \(850 nm\)"):
+        match_bands([650.0, 560.0, 480.0, 850.0], {1: 650.0, 2: 560.0, 3: 480.0, 4: 700.0})
+
+
+def test_sensors_of_one_series_fit_each_other():
+    """Bands 2, 3, 4, 8, 11 and 12 of Sentinel-2A and 2B, in nm."""
+    first = [492.4, 559.8, 664.6, 832.8, 1613.7, 2202.4]
+    second = dict(enumerate([492.1, 559.0, 664.9, 832.9, 1610.4, 2185.7], 1))
+    assert match_bands(first, second) == [1, 2, 3, 4, 5, 6]
+    with pytest.raises(EngineError, match=r"\(1614, 2202 nm\)"):
+        match_bands(first, {**second, 5: 1300.0, 6: 1930.0})
