@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,12 +15,12 @@ from .composites import Composites
 from .errors import EngineError
 from .feature_settings import TAG, FeatureSettings
 from .features import FeatureExtractor, PatchGrid, gather_features, iterate_features
+from .outputs import BLOCK_COLUMNS, BLOCK_ROWS
 from .progress import Progress
 from .projection import Projection
 from .scene import Band, Scene
 
 CHUNK_VALUES = 30_000_000
-CHUNK_ROWS = 16
 
 # Window, spectra (bands, height, width), valid (height, width), features (channels, height, width).
 Piece = tuple[Window, np.ndarray, np.ndarray, np.ndarray]
@@ -114,8 +115,7 @@ class RasterFeatures:
         return features
 
     def stream(self, projection: Projection | None, progress: Progress) -> Iterator[Piece]:
-        per_row = self._scene.width * (2 * self.channels + len(self._bands))
-        for window in row_windows(self._scene, per_row, progress):
+        for window in bounded_windows(self._scene, 2 * self.channels + len(self._bands), progress):
             spectra, valid = self._scene.read(window, self._bands)
             features, has_features = self._raster.read(window, self._raster.bands)
             if projection is not None:
@@ -126,16 +126,19 @@ class RasterFeatures:
 
 def stream_spectra(scene: Scene, bands: Sequence[Band], progress: Progress) -> Iterator[Piece]:
     """The same pieces without features, for spectral methods."""
-    for window in row_windows(scene, scene.width * len(bands), progress):
+    for window in bounded_windows(scene, len(bands), progress):
         spectra, valid = scene.read(window, bands)
         yield window, spectra, valid, np.zeros((0, *valid.shape), np.float32)
 
 
-def row_windows(scene: Scene, values_per_row: int, progress: Progress) -> Iterator[Window]:
-    """Windows as wide as the scene that hold a bounded number of values."""
-    rows = max(CHUNK_VALUES // values_per_row // CHUNK_ROWS, 1) * CHUNK_ROWS
-    for row in progress.track(range(0, scene.height, rows)):
-        yield Window(0, row, scene.width, min(rows, scene.height - row))
+def bounded_windows(scene: Scene, values_per_pixel: int, progress: Progress) -> Iterator[Window]:
+    """Windows of a bounded number of values, in whole blocks of our rasters; as wide as the scene where that fits."""
+    pixels = CHUNK_VALUES // values_per_pixel
+    columns = min(max(pixels // BLOCK_ROWS // BLOCK_COLUMNS, 1) * BLOCK_COLUMNS, scene.width)
+    rows = max(pixels // columns // BLOCK_ROWS, 1) * BLOCK_ROWS
+    corners = product(range(0, scene.height, rows), range(0, scene.width, columns))
+    for row, column in progress.track(list(corners)):
+        yield Window(column, row, min(columns, scene.width - column), min(rows, scene.height - row))
 
 
 def patch_grid(settings: FeatureSettings, scene: Scene) -> PatchGrid:

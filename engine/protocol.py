@@ -83,15 +83,26 @@ def serve() -> int:
         return EXIT_ERROR
     except KeyboardInterrupt:
         return EXIT_CANCELLED
-    except MemoryError:
-        messages.send("error", text="The engine ran out of memory; close other programs or use a smaller scene.")
-        return EXIT_ERROR
-    except Exception as error:  # a fault of ours: the user still gets one sentence, the log the trace
+    except Exception as error:
+        if _is_lack_of_memory(error):
+            text = "The engine ran out of memory; close other programs or use a smaller scene."
+        else:  # a fault of ours: the user still gets one sentence, the log the trace
+            text = f"The engine failed unexpectedly ({type(error).__name__}: {error})."
         traceback.print_exc()
-        messages.send("error", text=f"The engine failed unexpectedly ({type(error).__name__}: {error}).")
+        messages.send("error", text=text)
         return EXIT_ERROR
     messages.send("result", values=values)
     return 0
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    """Whether memory ran out; torch has errors of its own for that."""
+    said = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and ("can't allocate memory" in said or "not enough memory" in said))
+    )
 
 
 def _claim_stdout() -> TextIO:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -69,6 +69,8 @@ class Scene:
                 dataset.indexes, spectra, dataset.scales, dataset.offsets, dataset.nodatavals, strict=True
             )
         )
+        # As in a virtual raster; rasterio reads such bands one by one only.
+        self._of_several_types = len(set(dataset.dtypes)) > 1
         flags = dataset.mask_flag_enums
         self._has_mask = any(MaskFlags.per_dataset in f or MaskFlags.alpha in f for f in flags)
         self._dataset = dataset
@@ -145,19 +147,9 @@ class Scene:
         Raises:
             EngineError: the file is damaged there.
         """
-        try:
-            raw = self._dataset.read([b.number for b in bands], window=window)
-            valid = np.ones(raw.shape[1:], bool)
-            if self._has_mask:
-                valid &= self._dataset.dataset_mask(window=window) > 0
-        except RasterioError as error:
-            raise EngineError(
-                f"{self.path} cannot be read at row {window.row_off}, column {window.col_off} ({error}); "
-                "the file is probably incomplete, copy it again."
-            ) from error
+        raw, mask = self._read_window(window, bands)
         spectra = raw.astype(np.float32)
-        usable = self._usable(raw, spectra, bands)
-        valid &= usable.all(0)
+        valid = mask & self._usable(raw, spectra, bands).all(0)
         _apply_scale(spectra, bands)
         if not valid.all():
             spectra[:, ~valid] = 0.0
@@ -176,21 +168,49 @@ class Scene:
         return inner, rows - top, columns - left
 
     def read_pixels(self, window: Window, bands: Sequence[Band]) -> np.ndarray:
-        """Read a window as (bands, height, width) float32 with NaN where a single band has no data."""
-        raw = self._dataset.read([b.number for b in bands], window=window)
+        """Read a window as (bands, height, width) float32 with NaN where a single band has no data.
+
+        Raises:
+            EngineError: the file is damaged there.
+        """
+        raw, mask = self._read_window(window, bands)
         spectra = raw.astype(np.float32)
-        usable = self._usable(raw, spectra, bands)
-        if self._has_mask:
-            usable &= self._dataset.dataset_mask(window=window) > 0
+        usable = self._usable(raw, spectra, bands) & mask
         _apply_scale(spectra, bands)
         spectra[~usable] = np.nan
         return spectra
 
     def overview(self, band: Band, longest: int) -> np.ndarray:
-        """One band as it is stored, thinned out so that neither side exceeds `longest` pixels."""
+        """One band as it is stored, thinned out so that neither side exceeds `longest` pixels.
+
+        Raises:
+            EngineError: the file is damaged.
+        """
         shrink = max(self.width, self.height, longest) / longest
         shape = (max(int(self.height / shrink), 1), max(int(self.width / shrink), 1))
-        return self._dataset.read(band.number, out_shape=shape)
+        with self._damage_reported("in whole"):
+            return self._dataset.read(band.number, out_shape=shape)
+
+    def _read_window(self, window: Window, bands: Sequence[Band]) -> tuple[np.ndarray, np.ndarray]:
+        """Values as they are stored, (bands, height, width), and the mask of the file, (height, width) bool."""
+        with self._damage_reported(f"at row {window.row_off}, column {window.col_off}"):
+            if self._of_several_types:
+                raw = np.stack([self._dataset.read(b.number, window=window) for b in bands])
+            else:
+                raw = self._dataset.read([b.number for b in bands], window=window)
+            mask = np.ones(raw.shape[1:], bool)
+            if self._has_mask:
+                mask = self._dataset.dataset_mask(window=window) > 0
+            return raw, mask
+
+    @contextmanager
+    def _damage_reported(self, place: str) -> Iterator[None]:
+        try:
+            yield
+        except RasterioError as error:
+            raise EngineError(
+                f"{self.path} cannot be read {place} ({error}); the file is probably incomplete, copy it again."
+            ) from error
 
     def _usable(self, raw: np.ndarray, spectra: np.ndarray, bands: Sequence[Band]) -> np.ndarray:
         usable = np.isfinite(spectra) if raw.dtype.kind in "fc" else np.ones(raw.shape, bool)

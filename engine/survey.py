@@ -70,7 +70,9 @@ def survey_scene(scene: Scene, seed: int = 0) -> Survey:
             f"All but {len(good)} bands of {scene.path} are flagged bad (bbl = 0); at least three good "
             "bands are needed."
         )
-    sample = _sample(scene, good, seed)
+    sample, seen = _sample(scene, good, seed)
+    if not len(sample):
+        raise EngineError(f"{scene.path} holds no valid pixel; check its nodata value and its content.")
     has_data = np.isfinite(sample)
     low = np.where(has_data, sample, np.inf).min(0)
     high = np.where(has_data, sample, -np.inf).max(0)
@@ -82,9 +84,10 @@ def survey_scene(scene: Scene, seed: int = 0) -> Survey:
         "empty": tuple(b for b, e in zip(good, empty, strict=True) if e),
         "constant": tuple(b for b, c in zip(good, constant, strict=True) if c),
     }
-    if empty.all() or constant.all():
-        content = "no valid pixel" if empty.all() else "the same value in every pixel"
-        raise EngineError(f"{scene.path} holds {content}; check its nodata value and its content.")
+    if constant.all():
+        raise EngineError(
+            f"{scene.path} holds the same value in every pixel; check its nodata value and its content."
+        )
     if usable.sum() < 3:
         raise EngineError(
             f"Only {usable.sum()} band(s) of {scene.path} hold varying data; at least three are needed."
@@ -105,30 +108,31 @@ def survey_scene(scene: Scene, seed: int = 0) -> Survey:
         np.ascontiguousarray(sample[valid][:, usable]),
         {reason: bands for reason, bands in dropped.items() if bands},
         blocking,
-        float(valid.mean()),
+        float(valid.sum() / seen),
     )
 
 
 def sample_bands(scene: Scene, bands: tuple[Band, ...], seed: int = 0) -> np.ndarray:
     """Spectra of valid pixels in the given bands: (n, bands) float32; n is 0 where none is valid."""
-    sample = _sample(scene, list(bands), seed)
+    sample, _ = _sample(scene, list(bands), seed)
     return sample[np.isfinite(sample).all(1)]
 
 
-def _sample(scene: Scene, bands: list[Band], seed: int) -> np.ndarray:
+def _sample(scene: Scene, bands: list[Band], seed: int) -> tuple[np.ndarray, int]:
+    """Pixels (n, bands) with data in any of the bands, NaN where in others there is none, and of how many these are."""
     budget = min(ENOUGH_PIXELS, SAMPLE_VALUES // len(bands))
-    parts: list[np.ndarray] = []
+    parts = [np.zeros((0, len(bands)), np.float32)]
     seen = filled = 0
     for window in _blocks(scene, seed, shuffle=scene.width * scene.height > budget):
         pixels = scene.read_pixels(window, bands).reshape(len(bands), -1).T
         some = np.isfinite(pixels).any(1)
         seen += len(pixels)
         filled += int(some.sum())
-        parts.append(pixels)
+        parts.append(pixels[some])
         # A scene that is mostly nodata is read on until there is something to learn from.
         if seen >= budget and filled >= budget // 50:
             break
-    return np.concatenate(parts)
+    return np.concatenate(parts), seen
 
 
 def _blocks(scene: Scene, seed: int, shuffle: bool) -> Iterator[Window]:

@@ -68,7 +68,7 @@ def assess_accuracy(job: AssessAccuracy, progress: Progress, token: str) -> dict
         }
         figures = {
             "accuracy": accuracy, "area": area, "warnings": progress.warnings,
-            "settings": {"map": job.map, "reference": job.reference},
+            "settings": {"map": job.map, "reference": job.reference_title or job.reference},
         }  # fmt: skip
         write_report(outputs, job.report, "accuracy.html", f"Accuracy of {Path(job.map).name}", figures,
                      {"colours": [c.colour for c in classes]}, pictures)  # fmt: skip
@@ -131,6 +131,8 @@ def _compare_features(
 
 def _compare_raster(path: str, land_cover: Scene, classes: list[LandCoverClass], progress: Progress) -> _Pairs:
     """Compare with a label raster, brought to the map's grid by nearest neighbour; 0 is unlabelled."""
+    # Small types, since every pixel may be labelled.
+    codes: dict[float, int] = {}
     reference, mapped, groups = [], [], []
     try:
         with (
@@ -150,22 +152,24 @@ def _compare_raster(path: str, land_cover: Scene, classes: list[LandCoverClass],
                     labelled &= values != nodata
                 y, x = np.nonzero(labelled)
                 classified, valid = land_cover.read(window, land_cover.bands)
-                reference.append(values[y, x])
-                mapped.append(np.where(valid[y, x], classified[0, y, x], 0).astype(np.int64))
-                groups.append((y + row) // BLOCK * (land_cover.width // BLOCK + 1) + x // BLOCK)
+                here, inverse = np.unique(values[y, x], return_inverse=True)
+                numbers = [codes.setdefault(value, len(codes)) for value in here.tolist()]
+                reference.append(np.array(numbers, np.int32)[inverse])
+                mapped.append(np.where(valid[y, x], classified[0, y, x], 0).astype(np.uint8))
+                block = (y + row) // BLOCK * (land_cover.width // BLOCK + 1) + x // BLOCK
+                groups.append(block.astype(np.int32))
     except RasterioError as error:
         raise EngineError(
             f"The reference {path} cannot be read ({error}); choose polygons, points or a label raster."
         ) from error
-    values, inverse = np.unique(np.concatenate(reference), return_inverse=True)
-    if not len(values):
+    if not codes:
         raise EngineError(f"The reference {path} labels no pixel of the map; check that both show the same area.")
     names = {c.id: c.name for c in named}
-    texts = [names.get(int(v), class_name(float(v))) for v in values]
+    texts = [names.get(int(value), class_name(float(value))) for value in codes]
     ids = _match_classes(set(texts), classes, land_cover.path, progress)
-    id_of = np.array([ids.get(t, 0) for t in texts])
-    known = id_of[inverse] > 0
-    return _Pairs(id_of[inverse][known], np.concatenate(mapped)[known], np.concatenate(groups)[known])
+    found = np.array([ids.get(t, 0) for t in texts], np.uint8)[np.concatenate(reference)]
+    known = found > 0
+    return _Pairs(found[known], np.concatenate(mapped)[known], np.concatenate(groups)[known])
 
 
 def _match_classes(

@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from rasterio.windows import Window
 
 from ..composites import make_composites
 from ..feature_settings import COMPOSITES_TAG
+from ..feature_source import stream_spectra
 from ..jobs import SelectBands
 from ..outputs import Outputs
 from ..progress import Progress
 from ..scene import Scene
 from ..survey import survey_scene
-
-ROWS = 256
 
 
 def select_bands(job: SelectBands, progress: Progress, token: str) -> dict[str, Any]:
@@ -42,9 +40,7 @@ def select_bands(job: SelectBands, progress: Progress, token: str) -> dict[str, 
             dataset.update_tags(**{COMPOSITES_TAG: composites.to_json()})
             for channel, label in enumerate(labels, 1):
                 dataset.set_band_description(channel, label)
-            for row in progress.track(range(0, scene.height, ROWS)):
-                window = Window(0, row, scene.width, min(ROWS, scene.height - row))
-                spectra, valid = scene.read(window, survey.bands)
+            for window, spectra, valid, _ in stream_spectra(scene, survey.bands, progress):
                 image = composites.apply(spectra)[0]
                 # 0 is no data, so the range of the stretch becomes 1..255.
                 values = np.rint((image + 1) / 2 * 254 + 1)

@@ -8,6 +8,7 @@ import torch
 from scipy.ndimage import uniform_filter
 from synthetic import HEIGHT, WIDTH, make_spectra, write_scene
 
+from spectrafilm.engine import feature_source
 from spectrafilm.engine import features as features_module
 from spectrafilm.engine.backbone import Backbone
 from spectrafilm.engine.composites import make_composites
@@ -26,6 +27,7 @@ from spectrafilm.engine.survey import survey_scene
 
 CPU = Device(torch.device("cpu"), torch.float32, "the CPU")
 STRIDE = 16
+WIDE = 700
 
 
 @pytest.fixture(scope="module")
@@ -190,3 +192,17 @@ def test_invalid_pixels_take_the_value_of_the_nearest_valid_one():
     image = np.array([[[1.0, 0.0, 0.0, 4.0]]])
     valid = np.array([[True, False, False, True]])
     np.testing.assert_array_equal(fill_invalid(image, valid), [[[1.0, 1.0, 4.0, 4.0]]])
+
+
+@pytest.mark.parametrize(("chunk", "columns"), [(30_000_000, WIDE), (40 * 300 * 16, 256)])
+def test_windows_are_bounded_whole_blocks_that_cover_the_scene_once(tmp_path, progress, monkeypatch, chunk, columns):
+    monkeypatch.setattr(feature_source, "CHUNK_VALUES", chunk)
+    seen = np.zeros((50, WIDE), int)
+    with Scene.open(str(write_scene(tmp_path / "s.tif", np.ones((3, 50, WIDE), np.float32)))) as scene:
+        for window in feature_source.bounded_windows(scene, 40, progress):
+            rows, cols = window.toslices()
+            seen[rows, cols] += 1
+            assert window.row_off % 16 == window.col_off % 256 == 0
+            assert window.width <= columns
+            assert window.width * window.height * 40 <= chunk
+    assert (seen == 1).all()

@@ -11,9 +11,11 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 
 import pytest
+import torch
 
 from spectrafilm.engine.jobs import JOBS, SelectBands, TrainFilm, from_json, to_json
 from spectrafilm.engine.progress import Progress, Recorder
+from spectrafilm.engine.protocol import _is_lack_of_memory
 
 ROOT = Path(__file__).parents[2]
 
@@ -127,3 +129,12 @@ def test_a_silent_progress_keeps_warnings_for_the_report():
     progress = Progress()
     progress.warning("take care")
     assert progress.warnings == ["take care"]
+
+
+def test_lack_of_memory_is_known_by_all_its_names():
+    assert _is_lack_of_memory(MemoryError())
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60)
+    assert _is_lack_of_memory(caught.value)
+    assert _is_lack_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert not _is_lack_of_memory(RuntimeError("a fault of ours"))

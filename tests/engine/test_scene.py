@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.windows import Window
-from synthetic import BANDS, HEIGHT, TRANSFORM, WIDTH, make_spectra, write_scene
+from synthetic import BANDS, CRS, HEIGHT, TRANSFORM, WIDTH, make_spectra, write_scene
 
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.scene import Scene
@@ -138,3 +138,27 @@ def test_a_truncated_file_is_one_sentence(tmp_path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with Scene.open(str(path)) as scene, pytest.raises(EngineError, match="cannot be read at row 60"):
         scene.read(Window(0, 60, 10, 10), scene.bands)
+
+
+def test_bands_of_several_types_are_read(tmp_path):
+    """A virtual raster of two files, which GDAL lets differ."""
+    spectra = make_spectra()[:4]
+    kinds = {"Int16": (spectra[:2] * 1e4).astype(np.int16), "Float32": spectra[2:]}
+    bands, number = "", 1
+    for kind, values in kinds.items():
+        write_scene(tmp_path / f"{kind}.tif", values)
+        for source in (1, 2):
+            bands += (
+                f'<VRTRasterBand dataType="{kind}" band="{number}"><SimpleSource><SourceFilename relativeToVRT="1">'
+                f"{kind}.tif</SourceFilename><SourceBand>{source}</SourceBand></SimpleSource></VRTRasterBand>"
+            )
+            number += 1
+    origin = ", ".join(map(str, TRANSFORM.to_gdal()))
+    (tmp_path / "s.vrt").write_text(
+        f'<VRTDataset rasterXSize="{WIDTH}" rasterYSize="{HEIGHT}"><SRS>{CRS}</SRS>'
+        f"<GeoTransform>{origin}</GeoTransform>{bands}</VRTDataset>"
+    )
+    with Scene.open(str(tmp_path / "s.vrt")) as scene:
+        read, valid = scene.read(Window(0, 0, WIDTH, HEIGHT), scene.bands)
+    assert valid.all()
+    np.testing.assert_allclose(read, np.concatenate(list(kinds.values())))

@@ -9,7 +9,7 @@ from synthetic import BANDS, HEIGHT, WIDTH, make_spectra, write_scene
 
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.scene import Scene
-from spectrafilm.engine.survey import survey_scene
+from spectrafilm.engine.survey import _sample, survey_scene
 
 
 def survey_of(path):
@@ -81,3 +81,12 @@ def test_bands_that_are_never_valid_together_name_the_worst(tmp_path):
     spectra[1, 30:] = np.nan
     with pytest.raises(EngineError, match="band 2 .* has the most gaps"):
         survey_of(write_scene(tmp_path / "s.tif", spectra))
+
+
+def test_pixels_without_data_take_no_memory(tmp_path):
+    spectra = np.full((3, HEIGHT, WIDTH), -1.0, np.float32)
+    spectra[:, :2] = np.random.default_rng(0).random((3, 2, WIDTH))
+    with Scene.open(str(write_scene(tmp_path / "s.tif", spectra))) as scene:
+        sample, seen = _sample(scene, list(scene.bands), 0)
+    assert sample.shape == (2 * WIDTH, 3)
+    assert seen == HEIGHT * WIDTH
