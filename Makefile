@@ -76,29 +76,30 @@ test-qgis344: environment
 
 .PHONY: package models sample screenshots
 .PHONY: benchmark-accuracy benchmark-few-labels benchmark-suggestions benchmark-backbones benchmark-speed
-package: | system
-	$(SYSTEM) tools/package.py $(BUILD)
+package:
+	python3 tools/package.py $(BUILD)
 
 # The desktop on a virtual screen (Debian's xvfb), with the results of the demo.
 screenshots: demo
 	QGIS_PLUGINPATH=$(CURDIR)/$(PLUGINS) QGIS_CUSTOM_CONFIG_PATH=$(CURDIR)/$(PROFILE) SPECTRAFILM_ROOT=$(CURDIR) \
 	    xvfb-run -a -s "-screen 0 1400x900x24" qgis --noversioncheck --nologo --code tools/screenshots.py
 
+# WORDS are further words for the command line, such as WORDS='--own FOLDER'.
 BENCHMARK = PYTHONPATH=$(PLUGINS) $(ENGINE) -m spectrafilm.benchmarks
 benchmark-accuracy: environment
-	$(BENCHMARK).real_scenes --python $(CURDIR)/$(ENGINE)
+	$(BENCHMARK).real_scenes --python $(CURDIR)/$(ENGINE) $(WORDS)
 
 benchmark-few-labels: environment $(ENVIRONMENT)/dev
-	$(BENCHMARK).accuracy --python $(CURDIR)/$(ENGINE)
+	$(BENCHMARK).accuracy --python $(CURDIR)/$(ENGINE) $(WORDS)
 
 benchmark-suggestions: environment $(ENVIRONMENT)/dev
-	$(BENCHMARK).accuracy.rounds --python $(CURDIR)/$(ENGINE)
+	$(BENCHMARK).accuracy.rounds --python $(CURDIR)/$(ENGINE) $(WORDS)
 
 benchmark-backbones: environment $(ENVIRONMENT)/dev
-	$(BENCHMARK).backbones --python $(CURDIR)/$(ENGINE)
+	$(BENCHMARK).backbones --python $(CURDIR)/$(ENGINE) $(WORDS)
 
 benchmark-speed: environment
-	$(BENCHMARK).speed
+	$(BENCHMARK).speed $(WORDS)
 
 models: system
 	# A fixed seed keeps the order of the elements in the files.

@@ -18,13 +18,13 @@ from qgis.core import (
     QgsProcessingParameterString,
     QgsProviderRegistry,
 )
-from qgis.PyQt.QtCore import QCoreApplication
+from qgis.PyQt.QtCore import QCoreApplication, QUrl
 from qgis.PyQt.QtGui import QIcon
 
 from ..engine.jobs import Job
 from ..plugin import engine_process, settings
 from ..plugin.environment import find_python
-from ..plugin.paths import ICONS
+from ..plugin.paths import ICONS, USER_GUIDE
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
 # Keys of engine/composites.KINDS; the first entry leaves the choice to the method.
@@ -65,6 +65,9 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
 
     def shortHelpString(self) -> str:  # noqa: N802
         return self.tr(self.HELP)
+
+    def helpUrl(self) -> str:  # noqa: N802
+        return QUrl.fromLocalFile(str(USER_GUIDE)).toString()
 
     def icon(self) -> QIcon:
         return QIcon(self.svgIconPath())

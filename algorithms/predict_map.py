@@ -63,7 +63,8 @@ class PredictMapAlgorithm(SpectraFilmAlgorithm):
             "GeoTIFF of class numbers with names and colours; 0 is no data.",
         )
         for key, title, text in (
-            ("CONFIDENCE", "Confidence", "Calibrated probability (0 to 1) of the mapped class."),
+            ("CONFIDENCE", "Confidence",
+             "Probability (0 to 1) of the mapped class, calibrated where training could validate."),
             ("PROBABILITIES", "Class probabilities", "One band a class, each from 0 to 1."),
             ("UNCERTAINTY", "Uncertainty",
              "How much the members of the ensemble disagree, from 0 to 1; for methods without an ensemble the "

@@ -29,7 +29,8 @@ from ..engine.jobs import SuggestSamples
 from ..plugin.polygon_source import Legend, export_features
 from .base import SpectraFilmAlgorithm, crs_text
 
-FIELDS = {"rank": "integer", "class": "string", "confidence": "double", "rival": "string"}
+# No field is called `class`: what the model believes is no label to train on.
+FIELDS = {"rank": "integer", "predicted": "string", "confidence": "double", "rival": "string"}
 
 
 class SuggestSamplesAlgorithm(SpectraFilmAlgorithm):
@@ -43,7 +44,7 @@ class SuggestSamplesAlgorithm(SpectraFilmAlgorithm):
         "Shows where the next polygons would help a model most: places where it hesitates between two classes, that "
         "resemble much of what it is unsure of, and that differ from each other in spectrum and position.\n\n"
         "Visit the places in the order of their rank, draw a polygon of what is really there, and train again. The "
-        "layer tells the class that the model believes in and its rival."
+        "layer tells the class that the model predicts and its rival: guesses, not labels to train on."
     )
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802
@@ -71,7 +72,7 @@ class SuggestSamplesAlgorithm(SpectraFilmAlgorithm):
         self.add(
             QgsProcessingParameterFeatureSink("OUTPUT", self.tr("Suggested samples"),
                                               QgsProcessing.SourceType.TypeVectorAnyGeometry),
-            "A layer of places with rank, believed class, its confidence (0 to 1) and the class that rivals it.",
+            "A layer of places with rank, predicted class, its confidence (0 to 1) and the class that rivals it.",
         )  # fmt: skip
 
     def processAlgorithm(  # noqa: N802

@@ -35,11 +35,13 @@ class TrainFilmAlgorithm(LabelledSceneAlgorithm):
     GROUP = "Land cover"
     ICON = "trainfilm.svg"
     HELP = (
-        "Trains a land-cover model from a scene and a few polygons drawn on it, and estimates how accurate the map "
-        "will be.\n\n"
+        "Trains a land-cover model from a scene and a few polygons drawn on it, and estimates how accurate it is at "
+        "places like these.\n\n"
         "Draw several small polygons for each class in different parts of the scene rather than one large one: "
         "accuracy is estimated by cross-validation that never tests a polygon on itself, which needs at least two "
-        "polygons a class. Class names and colours are taken from the layer's categorized style where it has one.\n\n"
+        "polygons a class. The whole map is usually less accurate than polygons drawn where a class is plain to see; "
+        "'Assess accuracy' with independent samples tells. Class names and colours are taken from the layer's "
+        "categorized style where it has one.\n\n"
         "SpectraFiLM combines spectra with spatial features of a frozen diffusion U-Net by feature-wise linear "
         "modulation (FiLM), looks at the spectrum alone and at the pixel's neighbourhood, too, and compares the pixel "
         "with the labelled ones; cross-validation decides how much each of these counts. GeoDiffNet-F and GeoDiffNet "
@@ -52,25 +54,26 @@ class TrainFilmAlgorithm(LabelledSceneAlgorithm):
             QgsProcessingParameterEnum("METHOD", self.tr("Method"), [
                 self.tr("SpectraFiLM"), self.tr("GeoDiffNet-F (as published)"),
                 self.tr("GeoDiffNet (spatial only)"), self.tr("Spectral only")], defaultValue=0),
-            "SpectraFiLM is the default because it was the most accurate in our benchmarks on scenes of 10 m and "
-            "finer; on heterogeneous scenes of 30 m try 'Spectral only', too.",
+            "SpectraFiLM is the default because it was the most accurate on average in our benchmarks on scenes of 10 "
+            "m and finer; compare it with 'Spectral only' on your scene, always at 30 m.",
         )  # fmt: skip
         self.add(
             QgsProcessingParameterRasterLayer("FEATURES", self.tr("Features"), optional=True),
-            "A raster from 'Extract spatial features' of the same scene, to be used instead of computing features.",
+            "A raster from 'Extract spatial features' of the same scene, to be used instead of computing features. "
+            "Backbone, composites, layers and timesteps are those of the raster then.",
             advanced=True,
         )
         self.add_feature_choices(
-            "Decoder layers whose activations are taken, as in 9,10,11; 0 is the deepest. Left empty: those of the "
-            "analysis, or the default of the method.",
-            "How much noise is added, as in 0,50; 0 is the cleanest. Left empty: those of the analysis, or the "
-            "default of the method.",
+            "Decoder layers whose activations are taken, as in 9,10,11; 0 is the deepest (bundled backbone: 0 to 11). "
+            "Left empty: the default of the method, or with timesteps left empty, too, those of the analysis.",
+            "How much noise is added, as in 0,50; 0 is the cleanest (bundled backbone: 0 to 999). Left empty: the "
+            "default of the method, or with layers left empty, too, those of the analysis.",
         )
         self.add(
             QgsProcessingParameterFile("ANALYSIS", self.tr("Analysis"), QgsProcessingParameterFile.Behavior.File,
                                        optional=True, fileFilter=self.tr("Reports") + " (*.html *.json)"),
-            "A report of 'Analyse layers and timesteps', whose recommendation is used where layers and timesteps are "
-            "left empty.",
+            "A report of 'Analyse layers and timesteps', whose recommendation is used where both layers and timesteps "
+            "are left empty.",
             advanced=True,
         )
         self.add(
@@ -106,6 +109,7 @@ class TrainFilmAlgorithm(LabelledSceneAlgorithm):
                 **labelled_scene,
                 model=model,
                 report=report,
+                labels_title=self._labels_title,
                 method=METHODS[self.parameterAsEnum(parameters, "METHOD", context)],
                 features=self.features_of(parameters, context),
                 backbone=self.parameterAsString(parameters, "BACKBONE", context),

@@ -35,10 +35,11 @@ class ModelBuilder:
 
     def __init__(self, name: str, text: str) -> None:
         self.model = QgsProcessingModelAlgorithm(name, "Ready-made models")
-        self.model.setHelpContent({"ALG_DESC": text, "ALG_CREATOR": "SpectraFiLM"})
+        self._help = {"ALG_DESC": text, "ALG_CREATOR": "SpectraFiLM"}
 
-    def input(self, definition: QgsProcessingParameterDefinition, row: int) -> None:
-        """Add an input to the first column."""
+    def input(self, definition: QgsProcessingParameterDefinition, row: int, text: str) -> None:
+        """Add an input to the first column, with its help."""
+        self._help[definition.name()] = text
         component = QgsProcessingModelParameter(definition.name())
         component.setPosition(QPointF(COLUMN / 2, ROW * (row + 1)))
         self.model.addModelParameter(definition, component)
@@ -74,6 +75,7 @@ class ModelBuilder:
         Raises:
             SystemExit: the model does not hold together.
         """
+        self.model.setHelpContent(self._help)
         ok, problems = self.model.validate()
         self.model.updateDestinationParameters()
         path = MODELS / f"{self.model.name()}.model3"
@@ -91,15 +93,18 @@ def _source(source: Any) -> QgsProcessingModelChildParameterSource:
 
 
 def _label_inputs(builder: ModelBuilder) -> None:
-    builder.input(QgsProcessingParameterRasterLayer("INPUT", "Scene"), 0)
+    builder.input(QgsProcessingParameterRasterLayer("INPUT", "Scene"), 0, "The scene on which the polygons were drawn.")
     builder.input(
         QgsProcessingParameterFeatureSource(
             "POLYGONS", "Training polygons", [QgsProcessing.SourceType.TypeVectorPolygon]
         ),
         1,
+        "Polygons of known land cover, in any coordinate reference system.",
     )
     builder.input(
-        QgsProcessingParameterField("CLASS_FIELD", "Class field", parentLayerParameterName="POLYGONS"), 2
+        QgsProcessingParameterField("CLASS_FIELD", "Class field", parentLayerParameterName="POLYGONS"),
+        2,
+        "The field that says which class a polygon shows, as text or number.",
     )
 
 
@@ -125,15 +130,21 @@ def all_single_steps() -> None:
     builder = ModelBuilder(
         "all_single_steps",
         "Every step on its own: a pseudo-RGB image, its spatial features, a model, the map, and its accuracy "
-        "against a reference. A place to start models of your own from.",
+        "against a reference. A place to start models of your own from, not the best map: its features see one "
+        "true-colour image only, which needs wavelengths. 'Map from polygons' is more accurate.",
     )
     _label_inputs(builder)
-    builder.input(QgsProcessingParameterMapLayer("REFERENCE", "Reference"), 3)
+    builder.input(
+        QgsProcessingParameterMapLayer("REFERENCE", "Reference"),
+        3,
+        "Polygons, points or a label raster that were not used for training.",
+    )
     builder.input(
         QgsProcessingParameterField(
             "REFERENCE_FIELD", "Class field of the reference", parentLayerParameterName="REFERENCE", optional=True
         ),
         4,
+        "The field of the reference that says which class it shows; not needed for a raster.",
     )
     builder.step("bands", "spectrafilm:selectbands", 1, 0, {"INPUT": "@INPUT"})
     builder.step("features", "spectrafilm:extractfeatures", 2, 0, {"INPUT": ("bands", "OUTPUT")})

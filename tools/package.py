@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = ("metadata.txt", "__init__.py", "LICENSE", "README.md", "CHANGELOG.md")
-FOLDERS = ("plugin", "algorithms", "engine", "ui", "resources")
+FOLDERS = ("plugin", "algorithms", "engine", "ui", "resources", "docs")
 LEFT_OUT = (".pyc", ".properties", ".aux.xml", "-wal", "-shm")
 MOST_MEGABYTES = 25
 

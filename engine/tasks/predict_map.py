@@ -25,7 +25,9 @@ def predict_map(job: PredictMap, progress: Progress, token: str) -> dict[str, An
         outputs.check(job.output, *style_files(job.output), job.confidence, job.probabilities, job.uncertainty)
         model = Model.load(job.model)
         scene = stack.enter_context(Scene.open(job.scene, job.scene_crs))
-        bands = model_bands(model, scene)
+        bands = model_bands(model, scene, progress)
+        if (job.confidence or job.probabilities) and not model.scores:
+            progress.warning("The model was trained without validation, so its confidences are not calibrated.")
         device = choose_device(job.device, progress)
         with progress.stage(0.0, 0.04):
             compare_values(model, scene, bands, progress)

@@ -28,14 +28,14 @@ def suggest_samples(job: SuggestSamples, progress: Progress, token: str) -> dict
     """The places, best first, in the scene's coordinates.
 
     Returns:
-        `crs` (WKT) and `places`: rank, class, confidence (0..1), rival, centre and corners (x, y).
+        `crs` (WKT) and `places`: rank, predicted class, confidence (0..1), rival, centre and corners (x, y).
     """
     if job.count < 1:
         raise EngineError(f"{job.count} places cannot be suggested; ask for at least one.")
     with ExitStack() as stack:
         model = Model.load(job.model)
         scene = stack.enter_context(Scene.open(job.scene, job.scene_crs))
-        bands = model_bands(model, scene)
+        bands = model_bands(model, scene, progress)
         labelled = _labelled_parts(job, scene, progress)
         device = choose_device(job.device, progress)
         with progress.stage(0.0, 0.04):
@@ -96,7 +96,7 @@ def _place(chosen: Candidates, index: int, model: Model, transform: Affine) -> d
     order = np.argsort(-chosen.probabilities[index], kind="stable")
     return {
         "rank": index + 1,
-        "class": model.classes[order[0]].name,
+        "predicted": model.classes[order[0]].name,
         "confidence": round(float(chosen.probabilities[index, order[0]]), 3),
         "rival": model.classes[order[1]].name,
         "centre": xy(transform, row, column),

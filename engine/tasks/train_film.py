@@ -35,6 +35,7 @@ def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]
     inputs = [job.scene, job.polygons, job.features, job.analysis]
     with Scene.open(job.scene, job.scene_crs) as scene, Outputs(inputs, token) as outputs:
         outputs.check(job.model, job.report, json_twin(job.report) if job.report else "")
+        _warn_of_unused(job, method, progress)
         classes, labels = read_labels(job, scene, progress)
         with progress.stage(0.02, 0.06, f"Surveying {job.scene}."):
             survey = survey_scene(scene, job.seed)
@@ -72,6 +73,24 @@ def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]
     overall = accuracy.overall
     values = (overall.value, overall.low, overall.high, accuracy.average.value, accuracy.kappa.value)
     return dict(zip(RESULTS, values, strict=True))
+
+
+def _warn_of_unused(job: TrainFilm, method: Method, progress: Progress) -> None:
+    """Say which choices another one overrules."""
+    of_features = {
+        "backbone": job.backbone, "composites": job.composites, "decoder layers": job.layers,
+        "timesteps": job.timesteps, "analysis": job.analysis or job.analyse,
+    }  # fmt: skip
+    if not method.uses_features:
+        unused, reason = {"features": job.features, **of_features}, f"{method.title} sees no spatial features"
+    elif job.features:
+        unused, reason = of_features, f"the features raster {job.features} is given"
+    else:
+        chosen = job.layers or job.timesteps
+        unused, reason = {"analysis": chosen and of_features["analysis"]}, "decoder layers or timesteps are given"
+    names = [name for name, value in unused.items() if value]
+    if names:
+        progress.warning(f"Not used, since {reason}: {', '.join(names)}.")
 
 
 def _feature_source(

@@ -6,6 +6,7 @@ from typing import Union
 
 from ..backbone import Backbone
 from ..composites import Composites, make_composites, published_composite
+from ..errors import EngineError
 from ..feature_settings import FeatureSettings
 from ..jobs import AnalyseFeatures, TrainFilm
 from ..labels import Labels, label_pixels
@@ -25,10 +26,17 @@ def read_labels(job: LabelJob, scene: Scene, progress: Progress) -> tuple[list[L
     present = {name for name, _ in features}
     # Classes of the layer's legend that nothing was drawn for do not belong on the map.
     colour_of = dict(zip(job.class_names, job.class_colours, strict=False))
-    names = [n for n in job.class_names if n in present] + sorted(present - set(job.class_names), key=class_order)
+    # Several values of a legend may have one name.
+    in_legend = [name for name in dict.fromkeys(job.class_names) if name in present]
+    names = in_legend + sorted(present - set(in_legend), key=class_order)
     classes = make_classes(names, [colour_of.get(n, "") for n in names])
     parts = to_parts(features, classes, scene.transform, job.polygons_crs, scene.crs)
-    return classes, label_pixels(parts, classes, scene.height, scene.width, progress)
+    labels = label_pixels(parts, classes, scene.height, scene.width, progress)
+    if not len(labels):
+        raise EngineError(
+            "No pixel is labelled by one class alone; check that polygons of different classes do not cover each other."
+        )
+    return classes, labels
 
 
 def composites_for(kind: str, method: Method, survey: Survey) -> Composites:

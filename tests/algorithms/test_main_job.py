@@ -58,6 +58,7 @@ def test_training_validates_and_reports(trained):
     report = json.loads(Path(results["REPORT"]).with_suffix(".json").read_text())
     assert [row["name"] for row in report["label_rows"]] == CLASSES
     assert report["folds"] == 5
+    assert report["settings"]["labels"] == f"{POLYGONS}, field class"
     assert results["OVERALL_ACCURACY_LOW"] < results["OVERALL_ACCURACY"] < results["OVERALL_ACCURACY_HIGH"]
     assert len(report["learning_curve"]["points"]) == 4
     assert report["learning_curve"]["advice"] in listener.infos
@@ -112,7 +113,7 @@ def test_places_to_label_next_are_a_layer_outside_the_polygons(trained, run, sha
         geometry.transform(transform)
         assert not any(geometry.intersects(place.geometry().centroid()) for place in places)
     for place in places:
-        assert {place["class"], place["rival"]} <= set(CLASSES)
+        assert {place["predicted"], place["rival"]} <= set(CLASSES)
         assert 0 < place["confidence"] <= 1
 
 
@@ -139,6 +140,7 @@ def test_the_accuracy_is_measured_on_the_independent_reference(trained, run, tmp
     assert 75 < results["OVERALL_ACCURACY"] <= 100
     report = json.loads((tmp_path / "a.json").read_text())
     assert report["accuracy"]["samples"] == 713
+    assert report["settings"]["reference"] == f"{REFERENCE}, field class"
 
 
 def test_selected_features_of_a_project_layer_are_the_labels(run, feedback, tmp_path):
@@ -146,7 +148,10 @@ def test_selected_features_of_a_project_layer_are_the_labels(run, feedback, tmp_
     QgsProject.instance().addMapLayer(layer)
     layer.selectByExpression("class in ('Water', 'Crop')")
     source = QgsProcessingFeatureSourceDefinition(layer.id(), True)
-    results = run("trainfilm", {**TRAIN, "POLYGONS": source, "METHOD": 3, "MODEL": str(tmp_path / "m.safetensors")})
+    results = run("trainfilm", {**TRAIN, "POLYGONS": source, "METHOD": 3, "MODEL": str(tmp_path / "m.safetensors"),
+                                "REPORT": str(tmp_path / "r.html")})  # fmt: skip
+    labels = json.loads((tmp_path / "r.json").read_text())["settings"]["labels"]
+    assert labels == f"{POLYGONS}, field class, selected features only"
     QgsProject.instance().clear()
     assert results["OVERALL_ACCURACY"] > 95
     assert [t.split(":")[0] for t in feedback.infos if t.startswith("Class ")] == ["Class Water", "Class Crop"]

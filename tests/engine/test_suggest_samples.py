@@ -42,7 +42,7 @@ def test_places_are_where_the_model_hesitates(model, mixed_scene):
     for place in result["places"]:
         row, column = pixel(place)
         assert 8 <= row < 32 and 40 <= column < 60
-        assert {place["class"], place["rival"]} == {"field", "roof"}
+        assert {place["predicted"], place["rival"]} == {"field", "roof"}
         assert place["confidence"] < 0.95
     assert recorder.positions == sorted(recorder.positions)
     assert recorder.positions[-1] == 1.0

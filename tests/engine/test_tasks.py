@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 from synthetic import (
+    BANDS,
     CRS,
     HEIGHT,
     QUARTERS,
@@ -255,6 +256,18 @@ def test_one_polygon_a_class_is_mapped_but_not_validated(scene_path, backbone_pa
     values = run_job(training(scene_path, polygons, backbone_path, tmp_path), Recorder())
     assert set(values.values()) == {None}
     assert "Not validated" in (tmp_path / "r.html").read_text()
+    recorder = Recorder()
+    run_job(PredictMap(scene_path, str(tmp_path / "m.safetensors"), str(tmp_path / "map.tif"),
+                       confidence=str(tmp_path / "c.tif")), recorder)  # fmt: skip
+    assert any("confidences are not calibrated" in w for w in recorder.warnings)
+
+
+def test_choices_that_another_one_overrules_are_named(scene_path, polygons_path, backbone_path, tmp_path):
+    recorder = Recorder()
+    run_job(training(scene_path, polygons_path, backbone_path, tmp_path, method="spectral", layers=(1,), analyse=True,
+                     validate=False), recorder)  # fmt: skip
+    expected = "Not used, since Spectral only sees no spatial features: backbone, decoder layers, analysis."
+    assert expected in recorder.warnings
 
 
 def test_a_model_remembers_its_backbone_and_says_when_it_is_gone(trained, scene_path, backbone_path, tmp_path):
@@ -376,3 +389,31 @@ def test_polygons_on_nodata_are_one_sentence(backbone_path, polygons_path, tmp_p
     polygons = write_polygons(tmp_path / "p.geojson", [f for f in quarter_polygons() if f[0] in ("field", "roof")])
     with pytest.raises(EngineError, match="fewer than two classes"):
         run_job(training(scene, polygons, backbone_path, tmp_path), Recorder())
+
+
+def test_a_features_raster_has_no_data_where_the_scene_has_none(backbone_path, tmp_path):
+    spectra = make_spectra()
+    spectra[:, 20:40, 20:60] = -1.0
+    scene, features = write_scene(tmp_path / "s.tif", spectra), tmp_path / "f.tif"
+    run_job(ExtractFeatures(str(scene), str(features), str(backbone_path), layers=(10,), stride=16), Recorder())
+    with rasterio.open(features) as dataset:
+        hole = dataset.read_masks(1) == 0
+    np.testing.assert_array_equal(hole, spectra[0] == -1.0)
+
+
+def test_features_extracted_with_the_models_seed_fit_it(backbone_path, polygons_path, tmp_path):
+    """In a scene larger than the sample that its composites are made from."""
+    rng = np.random.default_rng(0)
+    spectra = np.tile(make_spectra(), (1, 5, 5)) + rng.normal(0, 0.01, (BANDS, 5 * HEIGHT, 5 * WIDTH))
+    scene, features = write_scene(tmp_path / "s.tif", spectra.astype(np.float32)), str(tmp_path / "f.tif")
+    run_job(training(scene, polygons_path, backbone_path, tmp_path, seed=5, validate=False, layers=(10,)), Recorder())
+    run_job(ExtractFeatures(str(scene), features, str(backbone_path), layers=(10,), seed=5, stride=16), Recorder())
+    job = PredictMap(str(scene), str(tmp_path / "m.safetensors"), str(tmp_path / "map.tif"), features=features)
+    assert sum(run_job(job, Recorder())["pixels"].values()) == 25 * HEIGHT * WIDTH
+
+
+def test_polygons_that_cover_each_other_whole_are_one_sentence(scene_path, backbone_path, tmp_path):
+    features = [(name, square(10, 10)) for name in ("field", "roof")]
+    polygons = write_polygons(tmp_path / "p.geojson", features)
+    with pytest.raises(EngineError, match="No pixel is labelled by one class alone"):
+        run_job(training(scene_path, polygons, backbone_path, tmp_path), Recorder())
