@@ -13,6 +13,7 @@ BINS = 10
 SHARE_STEPS = 5
 MOST_PIXELS = 2000
 PRIOR_SPREAD = 0.3
+# Of four experts the spectral one then has three fifths of the say before there is evidence.
 SPECTRUM_PRIOR = 4.0
 
 

@@ -147,7 +147,8 @@ def _identity(path: str | Path) -> str:
 
 
 def _check_replaceable(path: Path) -> None:
-    """
+    """See whether an output may take the place of what is there, if anything is.
+
     Raises:
         EngineError: the file is in use, or something else than an earlier output of its kind.
     """

@@ -106,7 +106,8 @@ def create(installation: Installation, feedback: QgsProcessingFeedback) -> None:
     ours = (folder / MARKER).is_file() or (folder / BEGUN).is_file()
     if folder.exists() and any(folder.iterdir()) and not ours:
         raise QgsProcessingException(
-            f"The folder {folder} is not empty and no environment made by SpectraFiLM; choose another folder."
+            f"The folder {folder} is not empty and no environment made by SpectraFiLM; choose another folder, or "
+            "delete this one if you do not need it."
         )
     base = _base_interpreter(installation.base)
     feedback.pushInfo(f"Making an environment in {folder} from {base}.")
