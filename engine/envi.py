@@ -29,6 +29,16 @@ def resolve_envi_header(path: str) -> str:
     raise EngineError(f"No ENVI body was found beside the header {path}; choose the data file instead.")
 
 
+def header_beside(path: Path) -> dict[str, str]:
+    """Fields of an ENVI header beside a raster of another format, as DESIS products have one; empty without it."""
+    header = next((h for h in (path.with_suffix(".hdr"), path.with_suffix(".HDR")) if h.is_file()), None)
+    text = header.read_text(encoding="latin-1") if header else ""
+    if not text.startswith("ENVI"):
+        return {}
+    fields = re.findall(r"(?m)^[ \t]*([\w ]+?)[ \t]*=[ \t]*(\{[^}]*\}|.*)$", text)
+    return {key.lower().replace(" ", "_"): value for key, value in fields}
+
+
 def open_compressed_envi(dataset: rasterio.DatasetReader, resources: ExitStack) -> rasterio.DatasetReader:
     """Reopen a gzip-compressed ENVI file from a decompressed temporary copy.
 

@@ -1,8 +1,8 @@
 """Wavelengths and bad-band flags, from wherever a product keeps them.
 
 Looked at in this order: per-band tags (`wavelength`, `wavelength_units`, `fwhm`, `bbl`), GDAL's
-IMAGERY domain, the lists of an ENVI header, an EnMAP metadata file beside the scene, and band
-names such as "band 12 (0.617600 Micrometers)".
+IMAGERY domain, the lists of an ENVI header (also one beside a GeoTIFF, as in DESIS products), an EnMAP
+metadata file beside the scene, and band names such as "band 12 (0.617600 Micrometers)".
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import numpy as np
 import rasterio
 
+from .envi import header_beside
 from .errors import EngineError
 
 # Wavelengths in nm that differ by less are the same.
@@ -38,7 +39,7 @@ class BandSpectrum:
 
 def read_band_spectra(dataset: rasterio.DatasetReader) -> list[BandSpectrum]:
     """Centre, width and bad-band flag of every band of an open dataset."""
-    envi = dataset.tags(ns="ENVI")
+    envi = dataset.tags(ns="ENVI") or header_beside(Path(dataset.name))
     header = {key: _split_list(envi.get(key, "")) for key in ("wavelength", "fwhm", "bbl")}
     unit = envi.get("wavelength_units") or dataset.tags().get("wavelength_units") or ""
     product = _enmap_metadata(Path(dataset.name))

@@ -67,6 +67,21 @@ def test_enmap_metadata_beside_the_image(tmp_path):
     assert spectra_of(path)[0].fwhm == 6.5
 
 
+def test_an_envi_header_beside_a_geotiff(tmp_path):
+    """As in DESIS products, whose GeoTIFF says nothing of wavelengths."""
+    path = write_scene(tmp_path / "DESIS-HSI-L2A-SPECTRAL_IMAGE.tif", make_spectra()[:3], wavelengths=None)
+    header = path.with_suffix(".hdr")
+    header.write_text(
+        "ENVI\ndescription = {\n  a = b}\nbands = 3\nwavelength units = nanometers\n"
+        "wavelength = { 402.1,\n 404.6, 407.2}\nfwhm = {2.5, 2.5, 2.6}\nbbl = {1, 0, 1}\n"
+    )
+    assert [s.wavelength for s in spectra_of(path)] == [402.1, 404.6, 407.2]
+    assert [s.good for s in spectra_of(path)] == [True, False, True]
+    assert spectra_of(path)[2].fwhm == 2.6
+    header.write_text("no header of ENVI\nwavelength = {1, 2, 3}\n")
+    assert spectra_of(path)[0].wavelength is None
+
+
 def test_bands_are_matched_by_wavelength_whatever_their_order():
     available = dict(enumerate([900.0, 452.0, 551.0, 648.0], 1))
     assert match_bands([450.0, 550.0, 650.0], available) == [2, 3, 4]
