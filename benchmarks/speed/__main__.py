@@ -71,7 +71,7 @@ def prediction(folder: Path) -> list[str]:
         if not path.exists():
             write_fields(path, size)
     write_field_labels(labels, 1024)
-    # Without validation the spatial features keep their half of the say, so that the U-Net is needed.
+    # Without validation all experts have an equal say, so that the U-Net is needed.
     train(scenes[1024], labels, model, "--no-validate")
     small, big = (
         run_module("benchmarks.speed.timed_prediction", path, model, folder / "map.tif") for path in scenes.values()
