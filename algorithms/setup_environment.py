@@ -66,7 +66,7 @@ class SetupEnvironmentAlgorithm(SpectraFilmAlgorithm):
         self.add(
             QgsProcessingParameterString("EXTRA_INDEX_URL", self.tr("Further package index"), optional=True),
             "Address of a package index to ask as well, such as PyTorch's own for torch without CUDA (its 'cpu' "
-            "builds), which saves 5 GB on Linux.",
+            "builds), which saves several GB on Linux.",
             advanced=True,
         )
         self.add_proxy()
