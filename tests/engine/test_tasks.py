@@ -22,25 +22,14 @@ from synthetic import (
     write_polygons,
     write_scene,
 )
+from training_job import NAMES, training
 
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.feature_settings import TAG, FeatureSettings
-from spectrafilm.engine.jobs import AssessAccuracy, ExtractFeatures, PredictMap, SelectBands, TrainFilm
+from spectrafilm.engine.jobs import AssessAccuracy, ExtractFeatures, PredictMap, SelectBands
 from spectrafilm.engine.model import FORMAT, Model
 from spectrafilm.engine.progress import Recorder
 from spectrafilm.engine.runner import run_job
-
-NAMES = ("field", "roof", "tree", "water")
-COLOURS = ("#aabb11", "#cc2222", "#005500", "#2255dd")
-
-
-def training(scene, polygons, backbone, folder, **changes):
-    options = {
-        "scene": str(scene), "polygons": str(polygons), "polygons_crs": CRS, "model": str(folder / "m.safetensors"),
-        "report": str(folder / "r.html"), "backbone": str(backbone), "class_names": NAMES, "class_colours": COLOURS,
-        **changes,
-    }  # fmt: skip
-    return TrainFilm(**options)
 
 
 @pytest.fixture(scope="module")
@@ -76,15 +65,6 @@ def test_an_easy_scene_is_learned_and_validated_by_polygon(trained):
     assert not recorder.warnings
     assert recorder.positions == sorted(recorder.positions)
     assert recorder.positions[-1] == 1.0
-
-
-def test_training_without_validation_gives_a_model_and_no_figures(scene_path, polygons_path, backbone_path, tmp_path):
-    values = run_job(training(scene_path, polygons_path, backbone_path, tmp_path, validate=False), Recorder())
-    assert set(values.values()) == {None}
-    assert json.loads((tmp_path / "r.json").read_text())["accuracy"] is None
-    model = Model.load(str(tmp_path / "m.safetensors"))
-    assert (model.scores, model.temperature) == ({}, 1.0)
-    assert model.network.shares.tolist() == pytest.approx([1 / 4] * 4)
 
 
 def test_the_report_is_one_page_with_its_pictures(trained):
@@ -197,17 +177,6 @@ def test_a_pseudo_rgb_chains_into_features_and_a_map(scene_path, polygons_path, 
     run_job(PredictMap(str(scene_path), model, str(tmp_path / "map.tif")), Recorder())
 
 
-@pytest.mark.parametrize("method", ["geodiffnet-f", "geodiffnet", "spectral"])
-def test_every_method_trains_and_maps(scene_path, polygons_path, backbone_path, tmp_path, method):
-    run_job(training(scene_path, polygons_path, backbone_path, tmp_path, method=method), Recorder())
-    job = PredictMap(str(scene_path), str(tmp_path / "m.safetensors"), str(tmp_path / "map.tif"),
-                     uncertainty=str(tmp_path / "u.tif"))  # fmt: skip
-    run_job(job, Recorder())
-    with rasterio.open(tmp_path / "u.tif") as dataset:
-        values = dataset.read(1)
-        assert 0 <= values.min() < values.max() <= 1
-
-
 def test_assessment_finds_the_agreement_there_is(mapped, polygons_path, tmp_path):
     job = AssessAccuracy(str(mapped / "map.tif"), str(polygons_path), str(tmp_path / "a.html"), reference_crs=CRS)
     values = run_job(job, Recorder())
@@ -237,37 +206,6 @@ def test_classes_of_the_reference_that_the_map_lacks_are_named(mapped, tmp_path)
     recorder = Recorder()
     run_job(AssessAccuracy(str(mapped / "map.tif"), str(path), str(tmp_path / "a.html"), reference_crs=CRS), recorder)
     assert recorder.warnings == ["The map has no class moon; reference pixels of it are left out."]
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_a_class_of_one_polygon_or_one_pixel_works_with_a_warning(scene_path, backbone_path, tmp_path, count):
-    few = [("tree", square(60, 60, count))]
-    polygons = write_polygons(tmp_path / "p.geojson", [f for f in quarter_polygons() if f[0] != "tree"] + few)
-    recorder = Recorder()
-    values = run_job(training(scene_path, polygons, backbone_path, tmp_path), recorder)
-    assert values["overall_accuracy"] > 90
-    assert any("Only one polygon was drawn for tree" in w for w in recorder.warnings)
-    assert any("has only" in w for w in recorder.warnings)
-    assert "Only one polygon" in (tmp_path / "r.html").read_text()
-
-
-def test_one_polygon_a_class_is_mapped_but_not_validated(scene_path, backbone_path, tmp_path):
-    polygons = write_polygons(tmp_path / "p.geojson", quarter_polygons()[::3])
-    values = run_job(training(scene_path, polygons, backbone_path, tmp_path), Recorder())
-    assert set(values.values()) == {None}
-    assert "Not validated" in (tmp_path / "r.html").read_text()
-    recorder = Recorder()
-    run_job(PredictMap(scene_path, str(tmp_path / "m.safetensors"), str(tmp_path / "map.tif"),
-                       confidence=str(tmp_path / "c.tif")), recorder)  # fmt: skip
-    assert any("confidences are not calibrated" in w for w in recorder.warnings)
-
-
-def test_choices_that_another_one_overrules_are_named(scene_path, polygons_path, backbone_path, tmp_path):
-    recorder = Recorder()
-    run_job(training(scene_path, polygons_path, backbone_path, tmp_path, method="spectral", layers=(1,), analyse=True,
-                     validate=False), recorder)  # fmt: skip
-    expected = "Not used, since Spectral only sees no spatial features: backbone, decoder layers, analysis."
-    assert expected in recorder.warnings
 
 
 def test_a_model_remembers_its_backbone_and_says_when_it_is_gone(trained, scene_path, backbone_path, tmp_path):
@@ -382,15 +320,6 @@ def test_unusable_backbones_are_one_sentence(scene_path, polygons_path, tmp_path
     assert not list(tmp_path.glob("*.html"))
 
 
-def test_polygons_on_nodata_are_one_sentence(backbone_path, polygons_path, tmp_path):
-    spectra = make_spectra()
-    spectra[:, :60] = -1.0
-    scene = write_scene(tmp_path / "s.tif", spectra)
-    polygons = write_polygons(tmp_path / "p.geojson", [f for f in quarter_polygons() if f[0] in ("field", "roof")])
-    with pytest.raises(EngineError, match="fewer than two classes"):
-        run_job(training(scene, polygons, backbone_path, tmp_path), Recorder())
-
-
 def test_a_features_raster_has_no_data_where_the_scene_has_none(backbone_path, tmp_path):
     spectra = make_spectra()
     spectra[:, 20:40, 20:60] = -1.0
@@ -410,10 +339,3 @@ def test_features_extracted_with_the_models_seed_fit_it(backbone_path, polygons_
     run_job(ExtractFeatures(str(scene), features, str(backbone_path), layers=(10,), seed=5, stride=16), Recorder())
     job = PredictMap(str(scene), str(tmp_path / "m.safetensors"), str(tmp_path / "map.tif"), features=features)
     assert sum(run_job(job, Recorder())["pixels"].values()) == 25 * HEIGHT * WIDTH
-
-
-def test_polygons_that_cover_each_other_whole_are_one_sentence(scene_path, backbone_path, tmp_path):
-    features = [(name, square(10, 10)) for name in ("field", "roof")]
-    polygons = write_polygons(tmp_path / "p.geojson", features)
-    with pytest.raises(EngineError, match="No pixel is labelled by one class alone"):
-        run_job(training(scene_path, polygons, backbone_path, tmp_path), Recorder())
