@@ -22,9 +22,9 @@ help:
 	@echo "make test            set up everything, check style and types, run all tests"
 	@echo "make test-qgis344    run the tests in QGIS 3.44 (Debian 13 in a chroot; root, 3 GB)"
 	@echo "make package         a zip for the plugin manager, in $(BUILD)/"
-	@echo "make benchmark-accuracy benchmark-few-labels benchmark-suggestions benchmark-backbones benchmark-speed"
-	@echo "                     measure, and write real_scenes.md, accuracy.md, suggestions.md, backbones.md and"
-	@echo "                     speed.md in docs/"
+	@echo "make benchmark-accuracy benchmark-few-labels benchmark-ablations benchmark-suggestions benchmark-backbones"
+	@echo "     benchmark-speed measure, and write real_scenes.md, accuracy.md, ablations.md, suggestions.md, backbones.md"
+	@echo "                     and speed.md in docs/"
 	@echo "make screenshots     make the pictures of the user guide"
 	@echo "make models sample   make the ready-made models and the sample scene anew"
 
@@ -75,7 +75,8 @@ test-qgis344: environment
 	sh tools/test_qgis344.sh $(BUILD)/trixie $(ENGINE)
 
 .PHONY: package models sample screenshots
-.PHONY: benchmark-accuracy benchmark-few-labels benchmark-suggestions benchmark-backbones benchmark-speed
+.PHONY: benchmark-accuracy benchmark-few-labels benchmark-ablations benchmark-suggestions benchmark-backbones \
+    benchmark-speed
 package:
 	python3 tools/package.py $(BUILD)
 
@@ -91,6 +92,9 @@ benchmark-accuracy: environment
 
 benchmark-few-labels: environment $(ENVIRONMENT)/dev
 	$(BENCHMARK).accuracy --python $(CURDIR)/$(ENGINE) $(WORDS)
+
+benchmark-ablations: environment $(ENVIRONMENT)/dev
+	$(BENCHMARK).ablations --python $(CURDIR)/$(ENGINE) $(WORDS)
 
 benchmark-suggestions: environment $(ENVIRONMENT)/dev
 	$(BENCHMARK).accuracy.rounds --python $(CURDIR)/$(ENGINE) $(WORDS)

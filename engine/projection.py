@@ -69,14 +69,15 @@ def fit_spatial(features: np.ndarray, means: int = 0) -> Projection:
     channels = len(mean) - means
     spatial = SPATIAL_SCALE * _common_scale(features[:, :channels] - mean[:channels], SPATIAL_COMPONENTS)
     of_means = np.zeros((means, means))
-    if means:
-        axes = _common_scale(features[:, channels:] - mean[channels:], means)
-        of_means[: len(axes)] = axes
+    axes = _common_scale(features[:, channels:] - mean[channels:], means)
+    of_means[: len(axes)] = axes
     return Projection(mean.astype(np.float32), block_diag(spatial, of_means).astype(np.float32))
 
 
 def _common_scale(centred: np.ndarray, count: int) -> np.ndarray:
     """The first principal axes (k, D) over their overall standard deviation."""
+    if not centred.shape[1]:
+        return np.zeros((0, 0))
     axes, deviations = _principal_axes(centred, count)
     return axes / np.sqrt(np.mean(deviations**2))
 

@@ -79,7 +79,7 @@ def _validate(
     targets = data.samples.targets[tested]
     scores: dict[str, Any] = {}
     if isinstance(final, FilmEnsemble) and len(final.experts_named) > 1:
-        experts = _held_out(predict_experts, networks, data, folds)[..., tested, :]
+        experts = held_out(predict_experts, networks, data, folds)[..., tested, :]
         shares = fit_shares(experts, targets, data.labels.polygons[tested], final.spectrum_alone).tolist()
         scores["experts"] = {
             name: {"share": share, "overall_accuracy": 100 * float((mixture(own, 1.0).argmax(1) == targets).mean())}
@@ -87,7 +87,7 @@ def _validate(
         }
         for network in (final, *networks):
             network.set_shares(shares)
-    logits = _held_out(predict_logits, networks, data, folds)[..., tested, :]
+    logits = held_out(predict_logits, networks, data, folds)[..., tested, :]
     temperature = fit_temperature(logits, targets, data.labels.polygons[tested])
     probabilities = mixture(logits, temperature)
     names = [c.name for c in data.classes]
@@ -111,11 +111,11 @@ def describe_experts(experts: dict[str, dict[str, float]]) -> str:
     )
 
 
-def _held_out(
+def held_out(
     predict: Callable[[Any, Samples], np.ndarray], networks: list[Any], data: TrainingData, folds: Folds
 ) -> np.ndarray:
     """Predictions (..., n, C) of every pixel by the network that was not trained on it."""
     predictions = np.zeros_like(predict(networks[0], data.samples))
-    for network, held_out in zip(networks, folds.testing, strict=True):
-        predictions[..., held_out, :] = predict(network, data.samples)[..., held_out, :]
+    for network, tested in zip(networks, folds.testing, strict=True):
+        predictions[..., tested, :] = predict(network, data.samples)[..., tested, :]
     return predictions

@@ -6,28 +6,22 @@ Every figure is kept as soon as it is measured; interrupted, the run goes on whe
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from pathlib import Path
 
 import numpy as np
 
-from spectrafilm.benchmarks.command_line import make_parser
-from spectrafilm.benchmarks.real_scenes.scenes import LabelledScene
 from spectrafilm.engine.accuracy import average_accuracy, cohen_kappa, confusion_matrix, overall_accuracy
-from spectrafilm.tools.qgis_shell import QgisShell
 
-from .own_scenes import own_scenes
 from .pool import PROTOCOLS, Pool, make_pool
 from .rows import ROWS
-from .scenes import NAMES, find_scene
+from .scenes import few_label_parser, find_scenes, label_scene, results_folder
 from .table import write_page
 
 
 def main() -> None:
     """Run every row on every scene, with every number of labels and every seed, and write the page."""
-    parser = make_parser(__doc__, "accuracy", NAMES, NAMES)
-    parser.add_argument("--own", type=Path, help="folder of labelled scenes (see own_scenes.py), measured instead")
+    parser = few_label_parser(__doc__)
     parser.add_argument("--labels", nargs="*", type=int, default=[3, 5, 10, 20, 50], help="labels per class")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS))
@@ -36,18 +30,10 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", "The least populated class")
     kept = []
-    if arguments.own:
-        scenes = own_scenes(arguments.own, arguments.folder.absolute() / "converted")
-    else:
-        scenes = [find_scene(name, arguments.folder.absolute()) for name in arguments.scenes]
-    for scene in scenes:
-        folder = (arguments.folder / scene.name).absolute()
-        folder.mkdir(parents=True, exist_ok=True)
-        results = folder / "results.jsonl"
+    for scene in find_scenes(arguments):
+        results = results_folder(scene, arguments) / "results.jsonl"
         if not arguments.page_only:
-            shell = QgisShell(arguments.plugins.absolute(), folder / f"profile-{os.getpid()}", arguments.python)
-            labelled = LabelledScene(scene, arguments.data.absolute(), folder, shell)
-            pool = make_pool(labelled, folder)
+            pool = make_pool(label_scene(scene, arguments))
             # All rows of a seed before the next, so that what is measured can be compared at any time.
             for seed in range(arguments.seeds):
                 for per_class in arguments.labels:

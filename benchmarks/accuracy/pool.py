@@ -91,8 +91,9 @@ class Pool:
         return np.isin(self.labels.polygons[pixels], polygons[: -(-len(polygons) // 2)])
 
 
-def make_pool(labelled: LabelledScene, folder: Path) -> Pool:
-    """Everything about a scene's labelled pixels; features are kept in `folder`."""
+def make_pool(labelled: LabelledScene) -> Pool:
+    """Everything about a scene's labelled pixels; features are kept in its folder."""
+    folder = labelled.folder
     labels = labelled.labels
     counts = np.bincount(labels.class_ids, minlength=len(labelled.classes) + 1)
     labels = labels.select(counts[labels.class_ids] >= LEAST_PER_CLASS)
@@ -111,7 +112,7 @@ def make_pool(labelled: LabelledScene, folder: Path) -> Pool:
             for key in (SHIPPED, PUBLISHED)
             for name, path in (("bundled", BUNDLED), ("untrained", untrained_backbone(folder)))
         }
-        features = {key: _features(source, labels, folder) for key, source in sources.items()}
+        features = {key: kept_features(source, labels, folder) for key, source in sources.items()}
     division = labelled.in_training_raster(labels) if labelled.has_validation_raster else None
     return Pool(
         labelled.real.name, labelled.real.title, labels, labelled.classes, spectra, survey.pixels, means,
@@ -128,7 +129,8 @@ def feature_source(scene: Scene, survey: Survey, method: Method, path: Path) -> 
     return ComputedFeatures(scene, survey.bands, composites, backbone, settings)
 
 
-def _features(source: ComputedFeatures, labels: Labels, folder: Path) -> np.ndarray:
+def kept_features(source: ComputedFeatures, labels: Labels, folder: Path) -> np.ndarray:
+    """Features (n, channels) of labelled pixels, computed once and kept in `folder`."""
     settings = replace(source.settings, backbone_path="")
     digest = hashlib.sha256(f"{settings} {len(labels)}".encode()).hexdigest()[:16]
     kept = folder / f"features-{digest}.npy"

@@ -6,7 +6,6 @@ Run by `make benchmark-suggestions`; interrupted, it goes on where it was.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +15,6 @@ import numpy as np
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-from spectrafilm.benchmarks.command_line import make_parser
-from spectrafilm.benchmarks.real_scenes.scenes import LabelledScene
 from spectrafilm.engine.accuracy import average_accuracy, confusion_matrix, overall_accuracy
 from spectrafilm.engine.calibration import mixture
 from spectrafilm.engine.methods import METHODS
@@ -25,10 +22,9 @@ from spectrafilm.engine.progress import Progress
 from spectrafilm.engine.projection import fit_spatial, fit_spectral
 from spectrafilm.engine.sample_choice import Candidates, choose_samples
 from spectrafilm.engine.training import Samples, fit, predict_logits
-from spectrafilm.tools.qgis_shell import QgisShell
 
 from .pool import SHIPPED, Pool, make_pool
-from .scenes import NAMES, SAMPLE, find_scene
+from .scenes import SAMPLE, few_label_parser, find_scenes, label_scene, results_folder
 
 SIMULATED = (SAMPLE, "hymap_berlin", "aerial_berlin", "enmap_potsdam")
 METHOD = METHODS[SHIPPED]
@@ -147,24 +143,20 @@ def write_page(measured: dict[str, dict[str, list[Curve]]], docs: Path) -> None:
 
 def main() -> None:
     """Simulate on every scene and write the page."""
-    parser = make_parser(__doc__, "accuracy", SIMULATED, NAMES)
+    parser = few_label_parser(__doc__, SIMULATED)
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
     measured: dict[str, dict[str, list[Curve]]] = {}
-    for name in arguments.scenes:
-        folder = (arguments.folder / name).absolute()
-        folder.mkdir(parents=True, exist_ok=True)
-        scene = find_scene(name, arguments.folder.absolute())
-        shell = QgisShell(arguments.plugins.absolute(), folder / f"profile-{os.getpid()}", arguments.python)
-        pool = make_pool(LabelledScene(scene, arguments.data.absolute(), folder, shell), folder)
+    for scene in find_scenes(arguments):
+        pool = make_pool(label_scene(scene, arguments))
         measured[scene.title] = {strategy: [] for strategy in STRATEGIES}
         for seed in range(arguments.seeds):
             for strategy in STRATEGIES:
-                kept = folder / "rounds" / f"{strategy}-{seed}.json"
+                kept = results_folder(scene, arguments) / "rounds" / f"{strategy}-{seed}.json"
                 kept.parent.mkdir(exist_ok=True)
                 if not kept.exists():
                     kept.write_text(json.dumps(simulate(pool, strategy, seed)), encoding="utf-8")
-                    print(f"{name}: {strategy}, seed {seed}", flush=True)
+                    print(f"{scene.name}: {strategy}, seed {seed}", flush=True)
                 measured[scene.title][strategy].append(json.loads(kept.read_text(encoding="utf-8")))
     write_page(measured, arguments.docs)
 

@@ -11,15 +11,15 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.svm import SVC
 
-from spectrafilm.engine.calibration import calibration_error, mixture
+from spectrafilm.engine.calibration import mixture
 from spectrafilm.engine.ensemble import FilmEnsemble
 from spectrafilm.engine.methods import METHODS, Method
 from spectrafilm.engine.progress import Progress
 from spectrafilm.engine.projection import fit_spatial, fit_spectral, fit_standard
-from spectrafilm.engine.training import Samples, predict_logits
-from spectrafilm.engine.training_data import TrainingData
+from spectrafilm.engine.training import predict_logits
 from spectrafilm.engine.validation import train
 
+from .draws import make_draw
 from .fusions import ConcatenationEnsemble, SumEnsemble
 from .pool import PUBLISHED, SHIPPED, Pool
 
@@ -82,38 +82,13 @@ def _network(method: Method, backbone: str = "", ensemble: type[FilmEnsemble] = 
     """A method as the plugin trains it, with its cross-validation between polygons."""
 
     def classify(pool: Pool, training: np.ndarray, testing: np.ndarray, seed: int) -> Prediction:
-        spectral = (fit_spectral if method.ensemble else fit_standard)(pool.surroundings)
         # GeoDiffNet sees what GeoDiffNet-F sees.
-        key = SHIPPED if method.ensemble else PUBLISHED
-        everywhere = pool.features[key, backbone] if backbone else np.zeros((len(pool.labels), 0), np.float32)
+        features = pool.features[SHIPPED if method.ensemble else PUBLISHED, backbone] if backbone else None
         means = pool.neighbourhood_means if backbone and method.ensemble else 0
-        spatial = fit_spatial(everywhere, means) if backbone and method.ensemble else None
-        # Classes are numbered without gaps, as the plugin does.
-        present, targets = np.unique(pool.labels.class_ids[training], return_inverse=True)
-
-        def samples(pixels: np.ndarray, known: np.ndarray) -> Samples:
-            features = everywhere[pixels]
-            seen = spatial.apply(features) if spatial else features
-            polygons = pool.labels.polygons[pixels]
-            return Samples(spectral.apply(pool.spectra[pixels]), seen, known, len(present), means, polygons)
-
-        labels = pool.labels.select(training)
-        labels = type(labels)(labels.rows, labels.columns, targets + 1, labels.polygons)
-        classes = [
-            type(c)(number, c.name, c.colour)
-            for number, c in enumerate((pool.classes[i - 1] for i in present.tolist()), 1)
-        ]
-        data = TrainingData(
-            classes, labels, pool.spectra[training], samples(training, targets), spectral, spatial,
-            everywhere.shape[1],
-        )  # fmt: skip
-        trained = train(method, data, method.ensemble, seed, Progress(), ensemble)
-        unknown = samples(testing, np.zeros(len(testing), np.int64))
-        probabilities = mixture(predict_logits(trained.network, unknown), trained.temperature)
-        truth = pool.labels.class_ids[testing]
-        known = np.isin(truth, present)
-        error = calibration_error(probabilities[known], np.searchsorted(present, truth[known]))
-        return Prediction(present[probabilities.argmax(1)], error)
+        draw = make_draw(pool, method, features, means, training, testing)
+        trained = train(method, draw.data, method.ensemble, seed, Progress(), ensemble)
+        probabilities = mixture(predict_logits(trained.network, draw.unknown), trained.temperature)
+        return Prediction(draw.class_ids(probabilities), draw.calibration_error(probabilities))
 
     return classify
 

@@ -1,21 +1,53 @@
-"""The scenes of the few-label benchmarks: the real ones and the sample scene."""
+"""The scenes of the few-label benchmarks: the real ones, the sample scene, or a user's own."""
 
 from __future__ import annotations
 
+import argparse
+import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
-from spectrafilm.benchmarks.real_scenes.scenes import SCENES, RealScene
+from spectrafilm.benchmarks.command_line import make_parser
+from spectrafilm.benchmarks.real_scenes.scenes import SCENES, LabelledScene, RealScene
+from spectrafilm.tools.qgis_shell import QgisShell
+
+from .own_scenes import own_scenes
 
 SAMPLE = "sample"
 NAMES = (SAMPLE, *SCENES)
 FOLDER = Path(__file__).resolve().parents[2] / "resources" / "sample"
 
 
-def find_scene(name: str, folder: Path) -> RealScene:
-    """A scene by name; what has to be copied goes to a folder of its name in `folder`."""
-    if name != SAMPLE:
-        return SCENES[name]
+def few_label_parser(description: str | None, scenes: Sequence[str] = NAMES) -> argparse.ArgumentParser:
+    """A parser of where things are and which scenes are measured; they share a folder of results."""
+    parser = make_parser(description, "accuracy", scenes, NAMES)
+    parser.add_argument("--own", type=Path, help="folder of labelled scenes (see own_scenes.py), measured instead")
+    return parser
+
+
+def find_scenes(arguments: argparse.Namespace) -> list[RealScene]:
+    """The scenes that were asked for."""
+    folder = arguments.folder.absolute()
+    if arguments.own:
+        return own_scenes(arguments.own, folder / "converted")
+    return [SCENES[name] if name in SCENES else _sample(folder) for name in arguments.scenes]
+
+
+def results_folder(scene: RealScene, arguments: argparse.Namespace) -> Path:
+    """Where results of a scene are kept."""
+    return (arguments.folder / scene.name).absolute()
+
+
+def label_scene(scene: RealScene, arguments: argparse.Namespace) -> LabelledScene:
+    """A scene with its labels, which are written to its folder of results."""
+    folder = results_folder(scene, arguments)
+    folder.mkdir(parents=True, exist_ok=True)
+    shell = QgisShell(arguments.plugins.absolute(), folder / f"profile-{os.getpid()}", arguments.python)
+    return LabelledScene(scene, arguments.data.absolute(), folder, shell)
+
+
+def _sample(folder: Path) -> RealScene:
     # A copy, because QGIS changes a GeoPackage by opening it.
     polygons = folder / SAMPLE / "polygons.gpkg"
     polygons.parent.mkdir(parents=True, exist_ok=True)

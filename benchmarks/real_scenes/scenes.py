@@ -92,7 +92,7 @@ class LabelledScene:
         self.path = str(data / real.scene)
         self.source = data / real.labels[0]
         self.has_validation_raster = len(real.labels) == 2
-        self._folder = folder
+        self.folder = folder
         self._progress = Recorder()
         if self.source.suffix == ".tif":
             layers = [_polygonize(data / name, real.names) for name in real.labels]
@@ -115,11 +115,11 @@ class LabelledScene:
     def splits(self, seed: int) -> Iterator[Split]:
         """Training and test labels of every fold."""
         if self.has_validation_raster:
-            yield self._split(~self.in_training_raster(self.labels), self._folder / "train.geojson")
+            yield self._split(~self.in_training_raster(self.labels), self.folder / "train.geojson")
             return
         folds = split_by_polygon(self.labels, self.classes, seed, self._progress)
         for number, testing in enumerate(folds.testing):
-            yield self._split(testing, self._folder / f"train-{seed}-{number}.geojson")
+            yield self._split(testing, self.folder / f"train-{seed}-{number}.geojson")
 
     def spectra(self, labels: Labels) -> np.ndarray:
         """Spectra (n, bands) of labelled pixels."""
@@ -149,7 +149,7 @@ class LabelledScene:
         return labels.select(valid)
 
     def _single_parts(self, path: Path, shell: QgisShell) -> list[dict[str, Any]]:
-        fixed, parts = self._folder / "fixed.gpkg", self._folder / "parts.geojson"
+        fixed, parts = self.folder / "fixed.gpkg", self.folder / "parts.geojson"
         for algorithm, source, target in (("fixgeometries", path, fixed), ("multiparttosingleparts", fixed, parts)):
             answer = shell.run(f"native:{algorithm}", {"INPUT": source, "OUTPUT": target})
             if answer.status:

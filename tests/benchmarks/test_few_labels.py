@@ -8,7 +8,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from scipy.io import savemat
 from synthetic import make_spectra, write_scene
 
 from spectrafilm.benchmarks.accuracy import __main__ as benchmark
@@ -19,18 +18,6 @@ from spectrafilm.benchmarks.accuracy.rounds import labels_needed
 from spectrafilm.benchmarks.accuracy.table import paired
 from spectrafilm.engine.labels import Labels
 from spectrafilm.engine.polygons import make_classes
-
-
-@pytest.fixture
-def matlab(tmp_path):
-    """A scene and its labels as the standard scenes are published: 2 classes, each in 4 separate areas."""
-    truth = np.zeros((80, 100), np.uint8)
-    for class_id, top in ((1, 5), (2, 45)):
-        for column in (5, 20, 55, 75):
-            truth[top : top + 6, column : column + 6] = class_id
-    savemat(tmp_path / "Farm_corrected.mat", {"farm": make_spectra().transpose(1, 2, 0)})
-    savemat(tmp_path / "Farm_gt.mat", {"farm_gt": truth})
-    return tmp_path
 
 
 def test_a_matlab_scene_is_measured_from_the_command_line(matlab, tmp_path, monkeypatch):

@@ -1,0 +1,1 @@
+"""What each part of SpectraFiLM is worth: the default method with one thing changed at a time."""

@@ -1,0 +1,75 @@
+"""What a method of the plugin is trained and tested on when a few labels of a pool are drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spectrafilm.engine.calibration import calibration_error
+from spectrafilm.engine.methods import Method
+from spectrafilm.engine.projection import fit_spatial, fit_spectral, fit_standard
+from spectrafilm.engine.training import Samples
+from spectrafilm.engine.training_data import TrainingData
+
+from .pool import Pool
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Labelled pixels as the plugin prepares them, and pixels to test on.
+
+    Attributes:
+        present: ids in the pool of the classes that were drawn, in the order of the network's outputs.
+        data: what it is trained on.
+        unknown: the test pixels.
+        truth: (m,) their class ids in the pool, some perhaps of classes that were not drawn.
+    """
+
+    present: np.ndarray
+    data: TrainingData
+    unknown: Samples
+    truth: np.ndarray
+
+    def class_ids(self, probabilities: np.ndarray) -> np.ndarray:
+        """Class ids in the pool of the test pixels' probabilities (m, classes)."""
+        return self.present[probabilities.argmax(1)]
+
+    def calibration_error(self, probabilities: np.ndarray) -> float:
+        """Expected calibration error (0..1) over the test pixels of the classes that were drawn."""
+        known = np.isin(self.truth, self.present)
+        return calibration_error(probabilities[known], np.searchsorted(self.present, self.truth[known]))
+
+
+def make_draw(
+    pool: Pool, method: Method, features: np.ndarray | None, means: int, training: np.ndarray, testing: np.ndarray
+) -> Draw:
+    """Prepare training and test pixels as the plugin does.
+
+    Args:
+        features: (n, channels) of all pixels of the pool; None for spectral methods.
+        means: how many of them, the last ones, are means of neighbourhoods.
+        training, testing: indices into the pool.
+    """
+    spectral = (fit_spectral if method.ensemble else fit_standard)(pool.surroundings)
+    everywhere = np.zeros((len(pool.labels), 0), np.float32) if features is None else features
+    spatial = fit_spatial(everywhere, means) if features is not None and method.ensemble else None
+    # Classes are numbered without gaps, as the plugin does.
+    present, targets = np.unique(pool.labels.class_ids[training], return_inverse=True)
+
+    def samples(pixels: np.ndarray, known: np.ndarray) -> Samples:
+        seen = spatial.apply(everywhere[pixels]) if spatial else everywhere[pixels]
+        polygons = pool.labels.polygons[pixels]
+        return Samples(spectral.apply(pool.spectra[pixels]), seen, known, len(present), means, polygons)
+
+    labels = pool.labels.select(training)
+    labels = type(labels)(labels.rows, labels.columns, targets + 1, labels.polygons)
+    classes = [
+        type(c)(number, c.name, c.colour)
+        for number, c in enumerate((pool.classes[i - 1] for i in present.tolist()), 1)
+    ]  # fmt: skip
+    data = TrainingData(
+        classes, labels, pool.spectra[training], samples(training, targets), spectral, spatial, everywhere.shape[1]
+    )
+    unknown = samples(testing, np.zeros(len(testing), np.int64))
+    return Draw(present, data, unknown, pool.labels.class_ids[testing])
