@@ -5,11 +5,11 @@ Every draw of labels is kept as soon as it is measured; interrupted, the run goe
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 from spectrafilm.benchmarks.accuracy.pool import PROTOCOLS, make_pool
 from spectrafilm.benchmarks.accuracy.scenes import few_label_parser, find_scenes, label_scene
+from spectrafilm.benchmarks.json_lines import append_lines
 from spectrafilm.engine.scene import Scene
 from spectrafilm.engine.survey import survey_scene
 
@@ -37,10 +37,7 @@ def main() -> None:
                     draw = (protocol, arguments.labels, seed)
                     known = {e.variant for e in read_entries(results) if (e.protocol, e.labels, e.seed) == draw}
                     missing = [variant for variant in arguments.variants if variant not in known]
-                    with results.open("a", encoding="utf-8") as file:
-                        for entry in bench.measure(missing, *draw):
-                            file.write(json.dumps(asdict(entry)) + "\n")
-                            file.flush()
+                    append_lines(results, (asdict(entry) for entry in bench.measure(missing, *draw)))
                     print(f"{scene.name}: {protocol}, seed {seed}", flush=True)
         measured.append((scene.title, read_entries(results)))
     if not arguments.no_page:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from spectrafilm.benchmarks.accuracy.draws import Draw, make_draw
 from spectrafilm.benchmarks.accuracy.pool import Pool, feature_source, kept_features
+from spectrafilm.benchmarks.json_lines import read_lines
 from spectrafilm.engine.accuracy import average_accuracy, confusion_matrix, overall_accuracy
 from spectrafilm.engine.backbone import BUNDLED
 from spectrafilm.engine.calibration import fit_shares, fit_temperature, mixture
@@ -45,11 +45,8 @@ class Entry:
 
 
 def read_entries(path: Path) -> list[Entry]:
-    """What was measured on a scene; a line that was cut off is left out."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [Entry(**json.loads(line)) for line in lines if line.endswith("}")]
+    """What was measured on a scene."""
+    return [Entry(**record) for record in read_lines(path)]
 
 
 class Bench:

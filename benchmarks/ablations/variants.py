@@ -36,9 +36,8 @@ GROUPS: dict[str, dict[str, Method | Mixture]] = {
         "one triplet of principal components": replace(METHOD, composites="one principal-component triplet"),
         "true colour and three triplets": replace(METHOD, composites="true colour and principal components"),
     },
-    "Decoder layers": {f"layer {layer} alone": replace(METHOD, layers=(layer,)) for layer in (2, 5, 8, 10, 11)},
+    "Decoder layers": {f"layer {layer} alone": replace(METHOD, layers=(layer,)) for layer in (5, 8, 10, 11)},
     "Timesteps": {
-        "timestep 50": replace(METHOD, timesteps=(50,)),
         "timestep 200": replace(METHOD, timesteps=(200,)),
         "timesteps 0, 50 and 200": replace(METHOD, timesteps=(0, 50, 200)),
     },

@@ -5,12 +5,12 @@ Every figure is kept as soon as it is measured; interrupted, the run goes on whe
 
 from __future__ import annotations
 
-import json
 import warnings
 from pathlib import Path
 
 import numpy as np
 
+from spectrafilm.benchmarks.json_lines import append_lines, read_lines
 from spectrafilm.engine.accuracy import average_accuracy, cohen_kappa, confusion_matrix, overall_accuracy
 
 from .pool import PROTOCOLS, Pool, make_pool
@@ -40,14 +40,14 @@ def main() -> None:
                     for protocol in PROTOCOLS:
                         measure(pool, protocol, per_class, seed, arguments.rows, results)
         if results.exists():
-            kept.append((scene.title, read_results(results)))
+            kept.append((scene.title, read_lines(results)))
     if not arguments.no_page:
         write_page(kept, arguments.docs)
 
 
 def measure(pool: Pool, protocol: str, per_class: int, seed: int, rows: list[str], results: Path) -> None:
     """Add the figures of rows that are not there yet to a file of JSON lines."""
-    known = {(r["protocol"], r["labels"], r["seed"], r["row"]) for r in read_results(results)}
+    known = {(r["protocol"], r["labels"], r["seed"], r["row"]) for r in read_lines(results)}
     training, testing = pool.draw(protocol, per_class, seed)
     truth = pool.labels.class_ids[testing]
     for row in rows:
@@ -63,17 +63,8 @@ def measure(pool: Pool, protocol: str, per_class: int, seed: int, rows: list[str
             "calibration_error": None if prediction.calibration_error is None else 100 * prediction.calibration_error,
             "training_pixels": len(training), "test_pixels": len(testing),
         }  # fmt: skip
-        with results.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(figures) + "\n")
+        append_lines(results, [figures])
     print(f"{pool.name}: {protocol}, {per_class} labels a class, seed {seed}", flush=True)
-
-
-def read_results(path: Path) -> list[dict]:
-    """What was measured on a scene."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines if line.endswith("}")]
 
 
 if __name__ == "__main__":

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from sklearn.svm import SVC
 
 from spectrafilm.benchmarks.accuracy.pool import PROTOCOLS, Pool, feature_source
+from spectrafilm.benchmarks.json_lines import append_lines, read_lines
 from spectrafilm.engine.accuracy import average_accuracy, confusion_matrix, overall_accuracy
 from spectrafilm.engine.feature_analysis import PENALTY, compute_activations
 from spectrafilm.engine.methods import METHODS
@@ -49,11 +48,8 @@ class Entry:
 
 def read_entries(path: Path, labels: int, seeds: int) -> list[Entry]:
     """What was measured on a scene with so many labels a class and the first so many seeds."""
-    if not path.exists():
-        return []
     entries = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        record: dict[str, Any] = json.loads(line)
+    for record in read_lines(path):
         entries.append(Entry(**record | {key: tuple(record[key]) for key in ("layers", "alone", "with_spectra")}))
     return [e for e in entries if e.labels == labels and e.seed < seeds]
 
@@ -64,7 +60,7 @@ def probe(pool: Pool, scene_path: str, backbones: dict[str, Path], labels: int, 
     known = _complete(read_entries(results, labels, seeds), seeds)
     if not any(not name for name, *_ in known):
         figures = _judge(pool, spectra, spectra, labels, seeds)
-        _append(results, (Entry("", "", (), 0, *draw, alone, both) for draw, alone, both in figures))
+        append_lines(results, (asdict(Entry("", "", (), 0, *draw, alone, both)) for draw, alone, both in figures))
     for name, path in backbones.items():
         with Scene.open(scene_path) as scene:
             source = feature_source(scene, survey_scene(scene), METHOD, path)
@@ -82,8 +78,8 @@ def probe(pool: Pool, scene_path: str, backbones: dict[str, Path], labels: int, 
             features = _unit(fit_spatial(raw).apply(raw))
             figures = _judge(pool, features, np.concatenate([features, spectra], 1), labels, seeds)
             entry = Entry(name, weights, chosen, timestep, "", 0, 0, (0, 0), (0, 0))
-            _append(results, (
-                replace(entry, protocol=protocol, labels=count, seed=seed, alone=alone, with_spectra=both)
+            append_lines(results, (
+                asdict(replace(entry, protocol=protocol, labels=count, seed=seed, alone=alone, with_spectra=both))
                 for (protocol, count, seed), alone, both in figures
             ))  # fmt: skip
         print(f"{pool.name}: {name}", flush=True)
@@ -117,9 +113,3 @@ def _judge(
                 return 100 * float(overall_accuracy(matrix)), 100 * float(average_accuracy(matrix))
 
             yield (protocol, labels, seed), figures(alone), figures(both)
-
-
-def _append(path: Path, entries: Iterator[Entry]) -> None:
-    text = "".join(json.dumps(asdict(entry)) + "\n" for entry in entries)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(text)

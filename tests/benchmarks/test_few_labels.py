@@ -16,6 +16,7 @@ from spectrafilm.benchmarks.accuracy.own_scenes import own_scenes
 from spectrafilm.benchmarks.accuracy.pool import Pool
 from spectrafilm.benchmarks.accuracy.rounds import labels_needed
 from spectrafilm.benchmarks.accuracy.table import paired
+from spectrafilm.benchmarks.json_lines import read_lines
 from spectrafilm.engine.labels import Labels
 from spectrafilm.engine.polygons import make_classes
 
@@ -27,7 +28,7 @@ def test_a_matlab_scene_is_measured_from_the_command_line(matlab, tmp_path, monk
         "--docs", str(docs), "--labels", "3", "--seeds", "2", "--rows", "SVM", "SpectraFiLM",
     ])  # fmt: skip
     benchmark.main()
-    results = benchmark.read_results(tmp_path / "work" / "Farm" / "results.jsonl")
+    results = read_lines(tmp_path / "work" / "Farm" / "results.jsonl")
     assert len(results) == 2 * 2 * 2, "rows, seeds, protocols"
     assert {r["training_pixels"] for r in results} == {6}
     assert {r["test_pixels"] for r in results if r["protocol"] == "polygons apart"} == {144}
@@ -38,7 +39,7 @@ def test_a_matlab_scene_is_measured_from_the_command_line(matlab, tmp_path, monk
     assert "SpectraFiLM − best classical row" in page
     before = len(results)
     benchmark.main()
-    assert len(benchmark.read_results(tmp_path / "work" / "Farm" / "results.jsonl")) == before, "measured once"
+    assert len(read_lines(tmp_path / "work" / "Farm" / "results.jsonl")) == before, "measured once"
 
 
 def test_a_standard_division_and_incomplete_pairs(tmp_path):
