@@ -45,7 +45,8 @@ class ExtractFeaturesAlgorithm(SpectraFilmAlgorithm):
         self.add(
             QgsProcessingParameterNumber("STRIDE", self.tr("Stride (pixels)"),
                                          QgsProcessingParameterNumber.Type.Integer, 32, minValue=2),
-            "Distance of the patches. Half of a patch (32) is a good choice; less is smoother and slower.",
+            "Distance of the patches, an even number. Half of a patch (32) is a good choice; less is smoother and "
+            "slower.",
             advanced=True,
         )  # fmt: skip
         self.add_device()
