@@ -6,10 +6,12 @@ Every draw of labels is kept as soon as it is measured; interrupted, the run goe
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 from spectrafilm.benchmarks.accuracy.pool import PROTOCOLS, make_pool
-from spectrafilm.benchmarks.accuracy.scenes import few_label_parser, find_scenes, label_scene
+from spectrafilm.benchmarks.accuracy.scenes import few_label_parser, find_scenes, label_scene, results_folder
 from spectrafilm.benchmarks.json_lines import append_lines
+from spectrafilm.benchmarks.real_scenes.scenes import LabelledScene
 from spectrafilm.engine.scene import Scene
 from spectrafilm.engine.survey import survey_scene
 
@@ -27,21 +29,25 @@ def main() -> None:
     parser.add_argument("--no-page", action="store_true", help="measure only")
     arguments = parser.parse_args()
     measured = []
+    draws = [(protocol, arguments.labels, seed) for seed in range(arguments.seeds) for protocol in PROTOCOLS]
     for scene in find_scenes(arguments):
-        labelled = label_scene(scene, arguments)
-        results = labelled.folder / "ablations.jsonl"
-        with Scene.open(labelled.path) as opened:
-            bench = Bench(make_pool(labelled), opened, survey_scene(opened), labelled.folder)
-            for seed in range(arguments.seeds):
-                for protocol in PROTOCOLS:
-                    draw = (protocol, arguments.labels, seed)
-                    known = {e.variant for e in read_entries(results) if (e.protocol, e.labels, e.seed) == draw}
-                    missing = [variant for variant in arguments.variants if variant not in known]
-                    append_lines(results, (asdict(entry) for entry in bench.measure(missing, *draw)))
-                    print(f"{scene.name}: {protocol}, seed {seed}", flush=True)
+        results = results_folder(scene, arguments) / "ablations.jsonl"
+        known = {(e.variant, (e.protocol, e.labels, e.seed)) for e in read_entries(results)}
+        missing = {draw: [v for v in arguments.variants if (v, draw) not in known] for draw in draws}
+        if any(missing.values()):
+            measure(label_scene(scene, arguments), missing, results)
         measured.append((scene.title, read_entries(results)))
     if not arguments.no_page:
         write_page(measured, arguments.labels, arguments.seeds, arguments.docs)
+
+
+def measure(labelled: LabelledScene, missing: dict[tuple[str, int, int], list[str]], results: Path) -> None:
+    """Add the figures of variants by draw (protocol, labels per class, seed) to a file of JSON lines."""
+    with Scene.open(labelled.path) as opened:
+        bench = Bench(make_pool(labelled), opened, survey_scene(opened), labelled.folder)
+        for draw, variants in missing.items():
+            append_lines(results, (asdict(entry) for entry in bench.measure(variants, *draw)))
+            print(f"{labelled.real.name}: {draw[0]}, seed {draw[2]}", flush=True)
 
 
 if __name__ == "__main__":

@@ -23,10 +23,11 @@ COLOURS = ("#1e88e5", "#d81b60")
 
 @dataclass(frozen=True)
 class Gain:
-    """A variant minus the default, in points, over common draws; standard errors are of the mean.
+    """A variant minus the default, in points, mean over common draws.
 
     Attributes:
-        overall, average: of OA and AA.
+        overall, error: of OA, and its standard error.
+        average: of AA.
         calibration: of the expected calibration error.
     """
 
