@@ -24,7 +24,7 @@ def main() -> None:
     """Measure every variant on every scene and write the page."""
     parser = few_label_parser(__doc__)
     parser.add_argument("--labels", type=int, default=10, help="labels per class")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--no-page", action="store_true", help="measure only")
     arguments = parser.parse_args()

@@ -67,5 +67,8 @@ def test_the_page_holds_every_variant(tmp_path):
     assert page.count("| no temperature | ECE +0.0 | +0.0 |") == len(PROTOCOLS)
     assert "10 labels a class, 2 seeds." in page
     records = json.loads((tmp_path / "ablations.json").read_text(encoding="utf-8"))
-    assert len(records) == len(PROTOCOLS) * (sum(map(len, GROUPS.values())) - 1)
+    gains = [r["minus_default"] for r in records if r["variant"] != DEFAULT]
+    assert len(gains) == len(PROTOCOLS) * (sum(map(len, GROUPS.values())) - 1)
+    assert {(g["overall"], g["seeds"]) for g in gains} == {(-1.0, 2)}
+    assert [r["overall_accuracy"] for r in records if r["variant"] == DEFAULT] == [60.5] * len(PROTOCOLS)
     assert (tmp_path / "images" / "ablations.png").stat().st_size > 5000
