@@ -30,7 +30,7 @@ DEVICES = ("auto", "cuda", "mps", "cpu")
 # Keys of engine/composites.KINDS; the first entry leaves the choice to the method.
 COMPOSITES = (
     "", "principal components", "one principal-component triplet", "true colour", "colour infrared",
-    "true colour and principal components", "most informative bands",
+    "true colour and principal components", "most informative bands", "noise-adjusted components",
 )  # fmt: skip
 
 # Output keys, each of which the engine names in lower case.
@@ -130,10 +130,11 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
                 self.tr("Default of the method"), self.tr("Principal components, three triplets"),
                 self.tr("Principal components, one triplet"), self.tr("True colour"),
                 self.tr("Colour infrared"), self.tr("True colour and principal components"),
-                self.tr("Most informative bands"),
+                self.tr("Most informative bands"), self.tr("Noise-adjusted components"),
             ], defaultValue=0),
-            "How the bands become the three-channel images that the backbone sees. Three triplets of principal "
-            "components show it nearly everything the scene holds; true colour is what the paper used.",
+            "How the bands become the three-channel images that the backbone sees. SpectraFiLM's default, up to three "
+            "triplets of noise-adjusted components, shows it nearly everything in the scene that is not noise; true "
+            "colour is what the paper used.",
             advanced=True,
         )  # fmt: skip
         self.add(

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .components import noise_adjusted_components
 from .errors import EngineError
 from .scene import Band
 from .survey import Survey
@@ -24,8 +25,10 @@ TRUE_COLOUR = (655.0, 555.0, 475.0)
 COLOUR_INFRARED = (840.0, 655.0, 555.0)
 TOLERANCE = 60.0
 KINDS = ("principal components", "one principal-component triplet", "true colour", "colour infrared",
-         "true colour and principal components", "most informative bands")
+         "true colour and principal components", "most informative bands", "noise-adjusted components")
 TRIPLETS = 3
+# Share of the variance that is no noise, below which a component shows a backbone nothing.
+LEAST_SIGNAL = 0.2
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,8 @@ def make_composites(
         weights = _principal_components(survey, 1)
     elif kind == "principal components":
         weights = _principal_components(survey, TRIPLETS)
+    elif kind == "noise-adjusted components":
+        weights = _noise_adjusted(survey)
     elif kind == "true colour and principal components":
         colour = _pick(_by_wavelength(TRUE_COLOUR, survey), survey)
         weights = np.concatenate([colour, _principal_components(survey, TRIPLETS)])
@@ -226,11 +231,23 @@ def _most_informative(survey: Survey) -> list[int]:
 
 
 def _principal_components(survey: Survey, triplets: int) -> np.ndarray:
-    """Weights (K, 3, B) of principal components 1-3, 4-6, ...; the last triplet overlaps where bands run out."""
+    """Weights (K, 3, B) of principal components 1-3, 4-6, ..."""
     covariance = np.cov(survey.pixels, rowvar=False)
     _, axes = np.linalg.eigh(covariance)
     axes = axes.T[::-1]
     # A component's sign is arbitrary; its largest weight is made positive.
     axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]
+    return _in_triplets(axes, triplets)
+
+
+def _noise_adjusted(survey: Survey) -> np.ndarray:
+    """Weights (K, 3, B) of noise-adjusted components; triplets that show nothing but noise are left out."""
+    found = noise_adjusted_components(survey.pixels, survey.noise, 3 * TRIPLETS)
+    best = np.maximum.reduceat(found.signal, range(0, len(found.signal), 3))
+    return _in_triplets(found.axes, max(int((best > LEAST_SIGNAL).sum()), 1))
+
+
+def _in_triplets(axes: np.ndarray, triplets: int) -> np.ndarray:
+    """Components 1-3, 4-6, ... (K, 3, B) of axes (k, B); the last triplet overlaps where components run out."""
     starts = sorted({min(3 * k, len(axes) - 3) for k in range(triplets)})
     return np.stack([axes[s : s + 3] for s in starts])

@@ -68,7 +68,9 @@ def _accelerator(kind: str) -> Device:
 
 
 def _cpu() -> Device:
-    # bf16 pays only where the processor multiplies it in hardware tiles (AMX).
-    has_tiles = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
-    dtype = torch.bfloat16 if has_tiles else torch.float32
+    # bf16 pays only where the processor multiplies it in hardware, in tiles (AMX) or vectors; elsewhere it is
+    # many times slower.
+    queries = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+    multiplies = any(query() for query in queries if query)
+    dtype = torch.bfloat16 if multiplies else torch.float32
     return Device(torch.device("cpu"), dtype, f"the CPU ({torch.get_num_threads()} threads)")

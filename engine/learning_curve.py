@@ -14,7 +14,7 @@ from .folds import Folds
 from .labels import Labels, count_by_class
 from .methods import Method
 from .progress import Progress
-from .projection import fit_spatial, fit_spectral
+from .projection import fit_spatial
 from .training_data import TrainingData
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
@@ -110,11 +110,10 @@ def _pixels_of_every_polygon(polygons: np.ndarray, rng: np.random.Generator) -> 
 
 
 def _inputs(method: Method, data: TrainingData) -> np.ndarray:
-    """Principal components (n, k) of what the network sees; published methods see bands and features themselves."""
-    spectra, features = data.samples.spectra, data.samples.features
-    if not method.ensemble:
-        spectra, features = fit_spectral(spectra).apply(spectra), fit_spatial(features).apply(features)
-    return features if method.key == "geodiffnet" else np.concatenate([spectra, features], 1)
+    """What the network sees (n, k); of what published methods see, principal components."""
+    samples = data.samples
+    features = samples.features if method.ensemble else fit_spatial(samples.features).apply(samples.features)
+    return features if method.key == "geodiffnet" else np.concatenate([samples.spectra, features], 1)
 
 
 def _choose(labels: Labels, training: np.ndarray, share: float, order: np.ndarray) -> np.ndarray:

@@ -36,7 +36,7 @@ class Method:
 METHODS = {
     m.key: m
     for m in (
-        Method("spectrafilm", "SpectraFiLM", True, True, "principal components", (5, 8, 10), (0,), (3, 5)),
+        Method("spectrafilm", "SpectraFiLM", True, True, "noise-adjusted components", (8,), (0,), (3, 5)),
         Method("geodiffnet-f", "GeoDiffNet-F (as published)", True, False, "published", (8,), (0,)),
         Method("geodiffnet", "GeoDiffNet (spatial only)", True, False, "published", (8,), (0,)),
         Method("spectral", "Spectral only", False, True),

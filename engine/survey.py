@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from rasterio.windows import Window
 
+from .components import neighbour_noise
 from .errors import EngineError
 from .progress import Progress
 from .scene import Band, Scene
@@ -25,6 +26,7 @@ class Survey:
     Attributes:
         bands: the usable bands.
         pixels: (n, bands) float32 spectra of valid pixels from all over the scene.
+        noise: (bands, bands) covariance of the noise, from differences between neighbouring pixels.
         dropped: bands that are not used, by reason.
         blocking: bands that alone make many pixels invalid, with the share of pixels (0..1).
         valid_share: share of the sampled pixels that are valid (0..1).
@@ -32,6 +34,7 @@ class Survey:
 
     bands: tuple[Band, ...]
     pixels: np.ndarray
+    noise: np.ndarray
     dropped: dict[str, tuple[Band, ...]]
     blocking: dict[Band, float]
     valid_share: float
@@ -70,7 +73,7 @@ def survey_scene(scene: Scene, seed: int = 0) -> Survey:
             f"All but {len(good)} bands of {scene.path} are flagged bad (bbl = 0); at least three good "
             "bands are needed."
         )
-    sample, seen = _sample(scene, good, seed)
+    sample, steps, seen = _sample(scene, good, seed)
     if not len(sample):
         raise EngineError(f"{scene.path} holds no valid pixel; check its nodata value and its content.")
     has_data = np.isfinite(sample)
@@ -101,11 +104,13 @@ def survey_scene(scene: Scene, seed: int = 0) -> Survey:
             f"band {worst.label} has the most gaps, mark such bands as bad (bbl = 0)."
         )
     bands = tuple(b for b, u in zip(good, usable, strict=True) if u)
+    steps = steps[:, usable]
     only_gap = gaps[gaps.sum(1) == 1].sum(0) / (valid.sum() + (gaps.sum(1) == 1).sum())
     blocking = {b: float(s) for b, s in zip(bands, only_gap, strict=True) if s > BLOCKING_SHARE}
     return Survey(
         bands,
         np.ascontiguousarray(sample[valid][:, usable]),
+        neighbour_noise(steps[np.isfinite(steps).all(1)]),
         {reason: bands for reason, bands in dropped.items() if bands},
         blocking,
         float(valid.sum() / seen),
@@ -114,25 +119,38 @@ def survey_scene(scene: Scene, seed: int = 0) -> Survey:
 
 def sample_bands(scene: Scene, bands: tuple[Band, ...], seed: int = 0) -> np.ndarray:
     """Spectra of valid pixels in the given bands: (n, bands) float32; n is 0 where none is valid."""
-    sample, _ = _sample(scene, list(bands), seed)
+    sample, _, _ = _sample(scene, list(bands), seed)
     return sample[np.isfinite(sample).all(1)]
 
 
-def _sample(scene: Scene, bands: list[Band], seed: int) -> tuple[np.ndarray, int]:
-    """Pixels (n, bands) with data in any of the bands, NaN where in others there is none, and of how many these are."""
+def _sample(scene: Scene, bands: list[Band], seed: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Pixels (n, bands) with data in any of the bands, differences (m, bands) of neighbours, and pixels looked at.
+
+    Both hold NaN in bands without data.
+    """
     budget = min(ENOUGH_PIXELS, SAMPLE_VALUES // len(bands))
     parts = [np.zeros((0, len(bands)), np.float32)]
+    steps = [parts[0]]
     seen = filled = 0
     for window in _blocks(scene, seed, shuffle=scene.width * scene.height > budget):
-        pixels = scene.read_pixels(window, bands).reshape(len(bands), -1).T
+        image = scene.read_pixels(window, bands)
+        pixels = image.reshape(len(bands), -1).T
         some = np.isfinite(pixels).any(1)
         seen += len(pixels)
         filled += int(some.sum())
         parts.append(pixels[some])
+        steps += [_steps(image), _steps(image.swapaxes(1, 2))]
         # A scene that is mostly nodata is read on until there is something to learn from.
         if seen >= budget and filled >= budget // 50:
             break
-    return np.concatenate(parts), seen
+    return np.concatenate(parts), np.concatenate(steps), seen
+
+
+def _steps(image: np.ndarray) -> np.ndarray:
+    """Differences (m, bands) between pixels side by side in an image (bands, height, width), in every other row."""
+    left, right = image[:, ::2, :-1:2], image[:, ::2, 1::2]
+    steps = (right - left).reshape(len(image), -1).T
+    return steps[np.isfinite(steps).any(1)]
 
 
 def _blocks(scene: Scene, seed: int, shuffle: bool) -> Iterator[Window]:

@@ -76,7 +76,7 @@ def prepare(
     labels, spectra = labels.select(kept), spectra[kept]
     targets = labels.class_ids - 1
     pool = np.concatenate([survey.pixels, spectra])
-    spectral = fit_spectral(pool) if method.ensemble else fit_standard(pool)
+    spectral = fit_spectral(pool, survey.noise) if method.ensemble else fit_standard(pool)
     if source is None:
         nothing = np.zeros((len(labels), 0), np.float32)
         samples = Samples(spectral.apply(spectra), nothing, targets, len(classes), polygons=labels.polygons)

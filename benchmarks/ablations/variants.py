@@ -31,12 +31,16 @@ DEFAULT = "default"
 # Of a `Method` networks are trained anew; one without layers sees no U-Net.
 GROUPS: dict[str, dict[str, Method | Mixture]] = {
     "Composites": {
+        "three triplets of principal components": replace(METHOD, composites="principal components"),
         "one true-colour image": replace(METHOD, composites="true colour"),
         "the three most informative bands": replace(METHOD, composites="most informative bands"),
         "one triplet of principal components": replace(METHOD, composites="one principal-component triplet"),
         "true colour and three triplets": replace(METHOD, composites="true colour and principal components"),
     },
-    "Decoder layers": {f"layer {layer} alone": replace(METHOD, layers=(layer,)) for layer in (5, 8, 10, 11)},
+    "Decoder layers": {
+        **{f"layer {layer}": replace(METHOD, layers=(layer,)) for layer in (5, 10, 11)},
+        "layers 5, 8 and 10": replace(METHOD, layers=(5, 8, 10)),
+    },
     "Timesteps": {
         "timestep 200": replace(METHOD, timesteps=(200,)),
         "timesteps 0, 50 and 200": replace(METHOD, timesteps=(0, 50, 200)),

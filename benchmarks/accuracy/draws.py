@@ -8,7 +8,7 @@ import numpy as np
 
 from spectrafilm.engine.calibration import calibration_error
 from spectrafilm.engine.methods import Method
-from spectrafilm.engine.projection import fit_spatial, fit_spectral, fit_standard
+from spectrafilm.engine.projection import fit_spatial, fit_standard
 from spectrafilm.engine.training import Samples
 from spectrafilm.engine.training_data import TrainingData
 
@@ -51,7 +51,7 @@ def make_draw(
         means: how many of them, the last ones, are means of neighbourhoods.
         training, testing: indices into the pool.
     """
-    spectral = (fit_spectral if method.ensemble else fit_standard)(pool.surroundings)
+    spectral = pool.fit_spectral() if method.ensemble else fit_standard(pool.surroundings)
     everywhere = np.zeros((len(pool.labels), 0), np.float32) if features is None else features
     spatial = fit_spatial(everywhere, means) if features is not None and method.ensemble else None
     # Classes are numbered without gaps, as the plugin does.

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import uniform_filter
 from skimage.morphology import dilation, disk, erosion, reconstruction
+from sklearn.decomposition import PCA
 
 from spectrafilm.benchmarks.real_scenes.rows import untrained_backbone
 from spectrafilm.benchmarks.real_scenes.scenes import LabelledScene
@@ -20,7 +21,7 @@ from spectrafilm.engine.labels import Labels
 from spectrafilm.engine.methods import METHODS, Method
 from spectrafilm.engine.polygons import LandCoverClass
 from spectrafilm.engine.progress import Progress
-from spectrafilm.engine.projection import fit_spectral
+from spectrafilm.engine.projection import Projection, fit_spectral, fit_standard
 from spectrafilm.engine.sampling import thin_labels
 from spectrafilm.engine.scene import Scene
 from spectrafilm.engine.survey import Survey, survey_scene
@@ -43,6 +44,7 @@ class Pool:
         classes: by class id - 1, also those that have no pixel in the pool.
         spectra: (n, bands).
         surroundings: (m, bands) pixels of the whole scene, unlabelled.
+        noise: (bands, bands) covariance of their noise.
         means: (n, bands) of the 3 x 3 and 5 x 5 pixels around each.
         profiles: (n, 3 * 9) extended morphological profiles.
         features: (n, channels) by method and backbone ("bundled", "untrained"), of the method's composites,
@@ -57,11 +59,16 @@ class Pool:
     classes: list[LandCoverClass]
     spectra: np.ndarray
     surroundings: np.ndarray
+    noise: np.ndarray
     means: dict[int, np.ndarray]
     profiles: np.ndarray
     features: dict[tuple[str, str], np.ndarray]
     neighbourhood_means: int
     for_training: np.ndarray | None
+
+    def fit_spectral(self) -> Projection:
+        """The projection of spectra with which the plugin's networks are trained."""
+        return fit_spectral(self.surroundings, self.noise)
 
     def draw(self, protocol: str, per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Indices of training pixels, `per_class` of each class, and of the pixels to test on.
@@ -115,7 +122,8 @@ def make_pool(labelled: LabelledScene) -> Pool:
         features = {key: kept_features(source, labels, folder) for key, source in sources.items()}
     division = labelled.in_training_raster(labels) if labelled.has_validation_raster else None
     return Pool(
-        labelled.real.name, labelled.real.title, labels, labelled.classes, spectra, survey.pixels, means,
+        labelled.real.name, labelled.real.title, labels, labelled.classes, spectra, survey.pixels, survey.noise,
+        means,
         _profiles(image)[:, labels.rows, labels.columns].T, features,
         sources[SHIPPED, "bundled"].settings.means, division,
     )  # fmt: skip
@@ -146,7 +154,8 @@ def _profiles(image: np.ndarray) -> np.ndarray:
     morphological profiles.
     """
     bands = image.reshape(len(image), -1).T
-    components = fit_spectral(bands[:: max(len(bands) // 100_000, 1)]).apply(bands)[:, :3].T
+    standard = fit_standard(bands).apply(bands)
+    components = PCA(3, random_state=0).fit(standard[:: max(len(bands) // 100_000, 1)]).transform(standard).T
     profiles = []
     for component in components.reshape(-1, *image.shape[1:]):
         profiles.append(component)

@@ -19,7 +19,7 @@ from spectrafilm.engine.accuracy import average_accuracy, confusion_matrix, over
 from spectrafilm.engine.calibration import mixture
 from spectrafilm.engine.methods import METHODS
 from spectrafilm.engine.progress import Progress
-from spectrafilm.engine.projection import fit_spatial, fit_spectral
+from spectrafilm.engine.projection import fit_spatial
 from spectrafilm.engine.sample_choice import Candidates, choose_samples
 from spectrafilm.engine.training import Samples, fit, predict_logits
 
@@ -45,7 +45,7 @@ def simulate(pool: Pool, strategy: str, seed: int) -> Curve:
     rng = np.random.default_rng(seed)
     present, targets = np.unique(pool.labels.class_ids, return_inverse=True)
     offered = rng.permutation(len(targets)) < len(targets) // 2
-    spectra = fit_spectral(pool.surroundings).apply(pool.spectra)
+    spectra = pool.fit_spectral().apply(pool.spectra)
     features = pool.features[METHOD.key, "bundled"]
     features = fit_spatial(features, pool.neighbourhood_means).apply(features)
     labelled = np.concatenate([

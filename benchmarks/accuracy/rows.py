@@ -15,7 +15,7 @@ from spectrafilm.engine.calibration import mixture
 from spectrafilm.engine.ensemble import FilmEnsemble
 from spectrafilm.engine.methods import METHODS, Method
 from spectrafilm.engine.progress import Progress
-from spectrafilm.engine.projection import fit_spatial, fit_spectral, fit_standard
+from spectrafilm.engine.projection import fit_spatial, fit_standard
 from spectrafilm.engine.training import predict_logits
 from spectrafilm.engine.validation import train
 
@@ -74,7 +74,7 @@ def _both(pool: Pool, backbone: str) -> np.ndarray:
     """What the plugin's network sees, side by side: spectra, U-Net features and means, each with a deviation of 1."""
     features = pool.features[SHIPPED, backbone]
     seen = fit_spatial(features, pool.neighbourhood_means).apply(features)
-    parts = (fit_spectral(pool.surroundings).apply(pool.spectra), *np.split(seen, [-pool.neighbourhood_means], 1))
+    parts = (pool.fit_spectral().apply(pool.spectra), *np.split(seen, [-pool.neighbourhood_means], 1))
     return np.concatenate([part / part.std() for part in parts], 1)
 
 
@@ -95,6 +95,7 @@ def _network(method: Method, backbone: str = "", ensemble: type[FilmEnsemble] = 
 
 CLASSICAL: dict[str, Row] = {
     "SVM": _svm_on(lambda pool: _standardized(pool.spectra)),
+    "SVM, noise-adjusted components": _svm_on(lambda pool: pool.fit_spectral().apply(pool.spectra)),
     "Random forest": _forest,
     "SVM, 3 x 3 means": _svm_on(lambda pool: _standardized(np.concatenate([pool.spectra, pool.means[3]], 1))),
     "SVM, 5 x 5 means": _svm_on(lambda pool: _standardized(np.concatenate([pool.spectra, pool.means[5]], 1))),

@@ -16,7 +16,7 @@ from spectrafilm.engine.accuracy import average_accuracy, confusion_matrix, over
 from spectrafilm.engine.feature_analysis import PENALTY, compute_activations
 from spectrafilm.engine.methods import METHODS
 from spectrafilm.engine.progress import Progress
-from spectrafilm.engine.projection import fit_spatial, fit_spectral
+from spectrafilm.engine.projection import fit_spatial
 from spectrafilm.engine.scene import Scene
 from spectrafilm.engine.survey import survey_scene
 from spectrafilm.engine.tasks.analyse_features import whole_grid
@@ -56,7 +56,7 @@ def read_entries(path: Path, labels: int, seeds: int) -> list[Entry]:
 
 def probe(pool: Pool, scene_path: str, backbones: dict[str, Path], labels: int, seeds: int, results: Path) -> None:
     """Measure backbones by name on a scene, adding to a file of JSON lines; what is there already is left out."""
-    spectra = _unit(fit_spectral(pool.surroundings).apply(pool.spectra))
+    spectra = _unit(pool.fit_spectral().apply(pool.spectra))
     known = _complete(read_entries(results, labels, seeds), seeds)
     if not any(not name for name, *_ in known):
         figures = _judge(pool, spectra, spectra, labels, seeds)

@@ -40,13 +40,12 @@ class Bench:
     shell: QgisShell
     folder: Path
 
-    def features(self, labelled: LabelledScene, backbone: Path, composites: str, layers: tuple[int, ...]) -> str:
-        """A features raster of the whole scene, made once."""
-        name = f"{labelled.real.name}-{backbone.name}-{composites}-{layers}".replace(" ", "_")
-        path = self.folder / "features" / f"{name}.tif"
+    def features(self, labelled: LabelledScene, backbone: Path) -> str:
+        """A features raster of the whole scene with the default settings, made once."""
+        path = self.folder / "features" / f"{labelled.real.name}-{backbone.name}.tif"
         path.parent.mkdir(exist_ok=True)
         if not path.exists():
-            job = ExtractFeatures(labelled.path, str(path), str(backbone), composites, layers, (0,))
+            job = ExtractFeatures(labelled.path, str(path), str(backbone))
             run_job(job, Progress())
         return str(path)
 
@@ -82,7 +81,7 @@ def spectrafilm(bench: Bench, labelled: LabelledScene, split: Split, seed: int) 
 
 def untrained(bench: Bench, labelled: LabelledScene, split: Split, seed: int) -> np.ndarray:
     """The plugin's default with an untrained backbone of the same shape."""
-    features = bench.features(labelled, untrained_backbone(bench.folder), "principal components", (5, 8, 10))
+    features = bench.features(labelled, untrained_backbone(bench.folder))
     return engine_map(bench, labelled, split, seed, "spectrafilm", features)
 
 

@@ -27,7 +27,7 @@ def test_every_variant_differs_from_the_default_in_one_thing():
 
 
 def test_variants_are_measured_from_the_command_line(matlab, tmp_path, monkeypatch, capsys):
-    chosen = ["one true-colour image", "layer 5 alone", "no U-Net", DEFAULT, "no kernel expert", "10 members"]
+    chosen = ["one true-colour image", "layer 5", "no U-Net", DEFAULT, "no kernel expert", "10 members"]
     monkeypatch.setattr(sys, "argv", [
         "ablations", "--python", sys.executable, "--own", str(matlab), "--folder", str(tmp_path / "work"),
         "--docs", str(tmp_path / "docs"), "--labels", "3", "--seeds", "1", "--variants", *chosen,

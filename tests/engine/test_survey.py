@@ -87,6 +87,6 @@ def test_pixels_without_data_take_no_memory(tmp_path):
     spectra = np.full((3, HEIGHT, WIDTH), -1.0, np.float32)
     spectra[:, :2] = np.random.default_rng(0).random((3, 2, WIDTH))
     with Scene.open(str(write_scene(tmp_path / "s.tif", spectra))) as scene:
-        sample, seen = _sample(scene, list(scene.bands), 0)
+        sample, _, seen = _sample(scene, list(scene.bands), 0)
     assert sample.shape == (2 * WIDTH, 3)
     assert seen == HEIGHT * WIDTH

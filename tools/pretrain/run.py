@@ -83,7 +83,7 @@ class Run:
         self.folder = folder
         self.settings = settings
         self.device = device.target
-        # Half precision where it is faster; on processors without tiles it is many times slower.
+        # Half precision where it is faster.
         self._precision = partial(
             torch.autocast, device.target.type, torch.bfloat16, enabled=device.dtype is not torch.float32
         )
