@@ -249,5 +249,7 @@ def _noise_adjusted(survey: Survey) -> np.ndarray:
 
 def _in_triplets(axes: np.ndarray, triplets: int) -> np.ndarray:
     """Components 1-3, 4-6, ... (K, 3, B) of axes (k, B); the last triplet overlaps where components run out."""
+    # Bands that say the same have fewer components than there are bands.
+    axes = np.resize(axes, (max(len(axes), 3), axes.shape[1]))
     starts = sorted({min(3 * k, len(axes) - 3) for k in range(triplets)})
     return np.stack([axes[s : s + 3] for s in starts])

@@ -10,8 +10,8 @@ from scipy.linalg import block_diag
 from .components import Components, noise_adjusted_components, principal_components
 
 SPECTRAL_COMPONENTS = 40
-VARIANCE_POWER = 3 / 8
-RATIO_POWER = 1 / 4
+STRENGTH_POWER = 0.25
+NOISE_ADJUSTED_PART = 0.2
 SPATIAL_COMPONENTS = 48
 SPATIAL_SCALE = 0.5
 
@@ -36,11 +36,12 @@ class Projection:
 def fit_spectral(pixels: np.ndarray, noise: np.ndarray) -> Projection:
     """Components of spectra by variance and by signal-to-noise ratio, as inputs of a classifier.
 
-    Principal components keep what is large, noise-adjusted ones also what is small and yet well above the noise;
-    on some scenes classifiers do better with the former, on some with the latter, with both as with the better
-    ones. Each component has the share of its signal as standard deviation, times a power of its strength. Left as
-    strong as they are (power 1/2), the first ones (brightness) drown the rest; with power 0 each counts alike. Both
-    powers were chosen by measurement. Both kinds have half of the variance, since they describe the same spectrum.
+    Principal components keep what is large, noise-adjusted ones also what is small and yet well above the noise.
+    The latter have a smaller part of the variance: on clean scenes of mixed pixels they made networks overfit.
+
+    Each component has the share of its signal as standard deviation, times a power of its strength. Left as strong
+    as they are (power 1/2), the first ones (brightness) drown the rest; with power 0 each counts alike. The power and
+    the part of the noise-adjusted components were chosen by measurement.
 
     Args:
         pixels: (n, bands) spectra of the scene, labelled or not.
@@ -48,16 +49,14 @@ def fit_spectral(pixels: np.ndarray, noise: np.ndarray) -> Projection:
     """
     by_variance = principal_components(pixels, noise, SPECTRAL_COMPONENTS)
     by_ratio = noise_adjusted_components(pixels, noise, SPECTRAL_COMPONENTS)
-    axes = np.concatenate([
-        np.sqrt(0.5) * _weighted(components, power)
-        for components, power in ((by_variance, VARIANCE_POWER), (by_ratio, RATIO_POWER))
-    ])  # fmt: skip
+    parts = ((by_variance, 1 - NOISE_ADJUSTED_PART), (by_ratio, NOISE_ADJUSTED_PART))
+    axes = np.concatenate([np.sqrt(part) * _weighted(components) for components, part in parts])
     return Projection(by_variance.mean.astype(np.float32), axes.astype(np.float32))
 
 
-def _weighted(components: Components, power: float) -> np.ndarray:
+def _weighted(components: Components) -> np.ndarray:
     """Axes (k, bands) of components with an overall standard deviation of 1."""
-    deviations = components.signal * components.strength**power
+    deviations = components.signal * components.strength**STRENGTH_POWER
     return components.axes * (deviations / np.sqrt(np.mean(deviations**2)))[:, None]
 
 

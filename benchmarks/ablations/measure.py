@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -74,9 +74,15 @@ class Bench:
             variant = VARIANTS[name]
             if isinstance(variant, Mixture):
                 mixtures[name] = variant
-            elif features := self._features_for(variant):
-                draw = make_draw(self._pool, variant, *features, training, testing)
-                trained = train(variant, draw.data, True, seed, Progress())
+                continue
+            pool, method = self._pool, METHOD
+            if isinstance(variant, Method):
+                method = variant
+            else:
+                pool = replace(pool, noise=pool.noise * variant.noise_known)
+            if features := self._features_for(method):
+                draw = make_draw(pool, method, *features, training, testing)
+                trained = train(method, draw.data, True, seed, Progress())
                 logits = predict_logits(trained.network, draw.unknown)
                 yield entry(name, draw, mixture(logits, trained.temperature))
         if mixtures and (features := self._features_for(METHOD)):

@@ -132,12 +132,12 @@ def draw_gains(scenes: list[tuple[str, list[Entry]]], path: Path) -> None:
     named = [(title, variant) for title, group in GROUPS.items() if title != "Confidence" for variant in group]
     figure, axes = plt.subplots(figsize=(8, 0.27 * len(named) + 1))
     for offset, protocol, colour in zip((-0.14, 0.14), PROTOCOLS, COLOURS, strict=True):
+        axes.plot([], [], "D", ms=6, color=colour, label=protocol)
         for y, (_, variant) in enumerate(named):
             gains = [g.overall for _, entries in scenes if (g := gain_of(entries, variant, protocol))]
             axes.plot(gains, [y + offset] * len(gains), "o", ms=3, color=colour, alpha=0.45)
             if gains:
-                label = protocol if y == 0 else None
-                axes.plot(np.mean(gains), y + offset, "D", ms=6, color=colour, label=label)
+                axes.plot(np.mean(gains), y + offset, "D", ms=6, color=colour)
     axes.axvline(0, color="#424242", lw=0.8)
     axes.set_yticks(range(len(named)), [variant for _, variant in named], fontsize=8)
     axes.invert_yaxis()

@@ -27,9 +27,22 @@ class Mixture:
     calibrated: bool = True
 
 
+@dataclass(frozen=True)
+class Spectra:
+    """How spectra are projected.
+
+    Attributes:
+        noise_known: whether components are told from noise; else they are principal components alone.
+    """
+
+    noise_known: bool = True
+
+
+Variant = Method | Mixture | Spectra
 DEFAULT = "default"
 # Of a `Method` networks are trained anew; one without layers sees no U-Net.
-GROUPS: dict[str, dict[str, Method | Mixture]] = {
+GROUPS: dict[str, dict[str, Variant]] = {
+    "Spectra": {"principal components alone": Spectra(noise_known=False)},
     "Composites": {
         "three triplets of principal components": replace(METHOD, composites="principal components"),
         "one true-colour image": replace(METHOD, composites="true colour"),
@@ -57,6 +70,6 @@ GROUPS: dict[str, dict[str, Method | Mixture]] = {
     "Ensemble size": {f"{n} member{'s' * (n > 1)}": Mixture(members=n) for n in (1, 2, 2 * MEMBERS)},
     "Confidence": {"no temperature": Mixture(calibrated=False)},
 }
-VARIANTS: dict[str, Method | Mixture] = {
+VARIANTS: dict[str, Variant] = {
     DEFAULT: Mixture(), **{name: variant for group in GROUPS.values() for name, variant in group.items()}
 }  # fmt: skip

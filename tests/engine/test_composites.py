@@ -55,6 +55,28 @@ def test_principal_components_are_uncorrelated_and_ordered_by_variance(survey):
     assert np.abs(off_diagonal).max() < 1e-2
 
 
+def test_triplets_of_nothing_but_noise_are_left_out(tmp_path):
+    fields = np.stack([np.sign(np.sin(np.indices((HEIGHT, WIDTH))[axis] / length))
+                       for axis, length in ((0, 20), (1, 20), (0, 7), (1, 7))])  # fmt: skip
+    rng = np.random.default_rng(0)
+    mixed = np.tensordot(rng.normal(size=(24, 4)), fields, 1)
+    counts = []
+    for noise in (0.01, 2.0, 50.0):
+        spectra = 100 + mixed + noise * rng.standard_normal(mixed.shape)
+        with Scene.open(str(write_scene(tmp_path / f"{noise}.tif", spectra.astype(np.float32)))) as scene:
+            counts.append(make_composites("noise-adjusted components", survey_scene(scene)).count)
+    assert counts == [2, 2, 1]
+
+
+@pytest.mark.parametrize("kind", ["principal components", "noise-adjusted components"])
+def test_three_equal_bands_still_give_an_image(tmp_path, kind):
+    grey = np.repeat(make_spectra()[:1], 3, 0)
+    with Scene.open(str(write_scene(tmp_path / "s.tif", grey, wavelengths=None))) as scene:
+        images = make_composites(kind, survey_scene(scene)).apply(grey)
+    assert images.shape == (1, 3, HEIGHT, WIDTH)
+    assert np.isfinite(images).all()
+
+
 def test_four_bands_still_give_triplets(tmp_path):
     with Scene.open(str(write_scene(tmp_path / "s.tif", make_spectra()[:4]))) as scene:
         assert make_composites("principal components", survey_scene(scene)).count == 2

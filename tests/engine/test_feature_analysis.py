@@ -87,7 +87,7 @@ def test_training_takes_the_recommendation_over(analysed, scene_path, polygons_p
     chosen.write_text(json.dumps(report))
     run_job(training(scene_path, polygons_path, backbone_path, tmp_path, analysis=str(chosen)), Recorder())
     features = Model.load(str(tmp_path / "m.safetensors")).features
-    assert (features.layers, features.timesteps) == ((7,), (300,))
+    assert (features.layers, features.timesteps) == ((5,), (300,))
     # What the user says goes first.
     job = training(scene_path, polygons_path, backbone_path, tmp_path, analysis=str(chosen), layers=(4,))
     run_job(job, Recorder())
