@@ -53,8 +53,8 @@ def principal_components(pixels: np.ndarray, noise: np.ndarray, count: int) -> C
         noise: (B, B) covariance of their noise.
     """
     mean, spread, covariance = _standardised(pixels)
-    values, vectors = np.linalg.eigh(covariance)
-    return _components(mean, spread, noise, values, vectors / np.sqrt(np.maximum(values, 1e-300)), count)
+    variances, vectors = np.linalg.eigh(covariance)
+    return _components(mean, spread, noise, variances, vectors, count)
 
 
 def noise_adjusted_components(pixels: np.ndarray, noise: np.ndarray, count: int) -> Components:
@@ -70,7 +70,7 @@ def noise_adjusted_components(pixels: np.ndarray, noise: np.ndarray, count: int)
     mean, spread, covariance = _standardised(pixels)
     adjusted = noise / np.outer(spread, spread) + NOISE_FLOOR * np.eye(len(spread))
     ratios, vectors = eigh(covariance, adjusted)
-    return _components(mean, spread, noise, ratios, vectors / np.sqrt(np.maximum(ratios, 1e-300)), count)
+    return _components(mean, spread, noise, ratios, vectors, count)
 
 
 def _standardised(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -85,7 +85,7 @@ def _components(
 ) -> Components:
     order = np.argsort(strength)[::-1][:count]
     order = order[strength[order] > 1e-12 * strength.max()]
-    axes = (vectors[:, order] / spread[:, None]).T
+    axes = (vectors[:, order] / np.sqrt(strength[order]) / spread[:, None]).T
     # The sign of a component is arbitrary; its largest weight is made positive.
     axes *= np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]
     of_noise = np.einsum("kb,bc,kc->k", axes, noise, axes)

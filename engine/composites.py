@@ -27,8 +27,8 @@ TOLERANCE = 60.0
 KINDS = ("principal components", "one principal-component triplet", "true colour", "colour infrared",
          "true colour and principal components", "most informative bands", "noise-adjusted components")
 TRIPLETS = 3
-# Share of the variance that is no noise, below which a component shows a backbone nothing.
-LEAST_SIGNAL = 0.2
+# Share of signal in the variance of a component, below which it shows a backbone nothing.
+WORTH_SHOWING = 0.2
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ def _noise_adjusted(survey: Survey) -> np.ndarray:
     """Weights (K, 3, B) of noise-adjusted components; triplets that show nothing but noise are left out."""
     found = noise_adjusted_components(survey.pixels, survey.noise, 3 * TRIPLETS)
     best = np.maximum.reduceat(found.signal, range(0, len(found.signal), 3))
-    return _in_triplets(found.axes, max(int((best > LEAST_SIGNAL).sum()), 1))
+    return _in_triplets(found.axes, max(int((best > WORTH_SHOWING).sum()), 1))
 
 
 def _in_triplets(axes: np.ndarray, triplets: int) -> np.ndarray:

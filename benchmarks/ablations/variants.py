@@ -48,7 +48,7 @@ GROUPS: dict[str, dict[str, Variant]] = {
         "one true-colour image": replace(METHOD, composites="true colour"),
         "the three most informative bands": replace(METHOD, composites="most informative bands"),
         "one triplet of principal components": replace(METHOD, composites="one principal-component triplet"),
-        "true colour and three triplets": replace(METHOD, composites="true colour and principal components"),
+        "true colour and principal components": replace(METHOD, composites="true colour and principal components"),
     },
     "Decoder layers": {
         **{f"layer {layer}": replace(METHOD, layers=(layer,)) for layer in (5, 10, 11)},

@@ -123,8 +123,7 @@ def make_pool(labelled: LabelledScene) -> Pool:
     division = labelled.in_training_raster(labels) if labelled.has_validation_raster else None
     return Pool(
         labelled.real.name, labelled.real.title, labels, labelled.classes, spectra, survey.pixels, survey.noise,
-        means,
-        _profiles(image)[:, labels.rows, labels.columns].T, features,
+        means, _profiles(image)[:, labels.rows, labels.columns].T, features,
         sources[SHIPPED, "bundled"].settings.means, division,
     )  # fmt: skip
 
