@@ -37,9 +37,10 @@ def mixed_scene(tmp_path_factory):
 
 def test_places_are_where_the_model_hesitates(model, mixed_scene):
     recorder = Recorder()
-    result = run_job(SuggestSamples(str(mixed_scene), model, count=4), recorder)
-    assert [p["rank"] for p in result["places"]] == [1, 2, 3, 4]
-    for place in result["places"]:
+    result = run_job(SuggestSamples(str(mixed_scene), model, count=6), recorder)
+    assert [p["rank"] for p in result["places"]] == [1, 2, 3, 4, 5, 6]
+    # The last ones may lie where two classes are alike for another reason, such as shade.
+    for place in result["places"][:4]:
         row, column = pixel(place)
         assert 8 <= row < 32 and 40 <= column < 60
         assert {place["predicted"], place["rival"]} == {"field", "roof"}
