@@ -65,6 +65,14 @@ def test_same_seed_same_image_other_seed_other_image() -> None:
     assert not np.array_equal(first.counts, other.counts)
 
 
+def test_more_noise_leaves_the_landscape_as_it_was(scene: Scene) -> None:
+    noisy = make_scene(0, noise=5.0)
+    assert np.array_equal(noisy.image.truth.majority, scene.image.truth.majority)
+    band = scene.image.table.nearest(2200.0)
+    steps = [np.diff(s.image.counts[band].astype(float))[s.image.seen[:, 1:]] for s in (scene, noisy)]
+    assert np.median(np.abs(steps[1])) > 3 * np.median(np.abs(steps[0]))
+
+
 def test_same_seed_same_polygons(scene: Scene) -> None:
     image = scene.image
     again = draw_polygons(image.canvas, image.truth, image.seen, np.random.default_rng([0, 3]))

@@ -1,4 +1,4 @@
-"""Write the sample scene: python -m spectrafilm.tools.sample_scene OUT_FOLDER [--seed 0] [--truth]."""
+"""Write the sample scene: python -m spectrafilm.tools.sample_scene OUT_FOLDER [--seed 0] [--noise 1] [--truth]."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="sample_scene", description="Write the synthetic sample scene.")
     parser.add_argument("folder", type=Path, help="where to write; made when missing")
     parser.add_argument("--seed", type=int, default=0, help="the bundled scene has 0")
+    parser.add_argument("--noise", type=float, default=1.0, help="times the noise of the bundled scene")
     parser.add_argument("--truth", action="store_true", help="write truth.tif too, the class of every pixel")
     arguments = parser.parse_args()
     folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
-    scene = make_scene(arguments.seed)
+    scene = make_scene(arguments.seed, arguments.noise)
     write_scene(scene, folder / "scene.tif", arguments.seed)
     write_scene_style(folder / "scene.qml", scene.image.table)
     write_polygons(scene, folder / "polygons.gpkg")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,7 @@ def sample(image: Image, seed: int) -> Scene:
     return Scene(image, polygons, points)
 
 
-def make_scene(seed: int = 0) -> Scene:
-    """The scene of a seed; the bundled one has 0."""
-    return sample(make_image(seed), seed)
+def make_scene(seed: int = 0, noise: float = 1.0) -> Scene:
+    """The scene of a seed, with so many times the noise; the bundled one has 0 and 1."""
+    sensor = replace(SENSOR, read_noise=noise * SENSOR.read_noise, photon_noise=noise * SENSOR.photon_noise)
+    return sample(make_image(seed, sensor=sensor), seed)
