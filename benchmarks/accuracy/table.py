@@ -17,8 +17,9 @@ from .pool import PROTOCOLS
 from .rows import CLASSICAL, ROWS, SPECTRAFILM, UNTRAINED
 
 HEAD, TRIED = (Path(__file__).with_name(name) for name in ("head.md", "tried.md"))
-DRAWN = {"SVM": "#9e9e9e", "SVM, 5 x 5 means": "#616161", "SVM, morphological profiles": "#212121",
-         "Spectral only": "#1e88e5", "SVM, spectra and features": "#43a047", SPECTRAFILM: "#d81b60"}  # fmt: skip
+DRAWN = {"SVM": "#9e9e9e", "SVM, noise-adjusted components": "#fb8c00", "SVM, 5 x 5 means": "#616161",
+         "SVM, morphological profiles": "#212121", "Spectral only": "#1e88e5", "SVM, spectra and features": "#43a047",
+         SPECTRAFILM: "#d81b60"}  # fmt: skip
 Results = list[dict]
 FIGURES = ("overall_accuracy", "average_accuracy")
 
