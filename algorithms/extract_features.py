@@ -38,8 +38,8 @@ class ExtractFeaturesAlgorithm(SpectraFilmAlgorithm):
             "as it is.",
         )
         self.add_feature_choices(
-            "Decoder layers whose activations are taken, as in 9,10,11; 0 is the deepest. Left empty: 5,8,10, or "
-            "their counterparts in another backbone.",
+            "Decoder layers whose activations are taken, as in 9,10,11; 0 is the deepest. Left empty: 8, or "
+            "its counterpart in another backbone.",
             "How much noise is added, as in 0,50; 0 is the cleanest. Left empty: 0.",
         )
         self.add(

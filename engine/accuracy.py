@@ -43,7 +43,7 @@ class Accuracy:
         matrix: (C, C) int64 confusion matrix, rows reference, columns prediction.
         overall, average, kappa: OA, mean recall of the classes that occur, Cohen's kappa; per cent.
         classes: figures of each class.
-        samples: number of pairs.
+        samples: number of pixels compared.
         groups: number of polygons or points they come from.
     """
 
@@ -75,10 +75,16 @@ class AreaAdjusted:
     classes: tuple[AreaEstimate, ...]
 
 
-def confusion_matrix(reference: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Counts (C, C) of class ids 1..C: rows reference, columns prediction."""
+def confusion_matrix(
+    reference: np.ndarray, predicted: np.ndarray, classes: int, counts: np.ndarray | None = None
+) -> np.ndarray:
+    """Counts (C, C) of class ids 1..C: rows reference, columns prediction.
+
+    Args:
+        counts: (n,) how often each pair occurs; once without.
+    """
     flat = (np.asarray(reference, np.int64) - 1) * classes + (np.asarray(predicted, np.int64) - 1)
-    return np.bincount(flat, minlength=classes * classes).reshape(classes, classes)
+    return np.bincount(flat, counts, classes * classes).astype(np.int64).reshape(classes, classes)
 
 
 def overall_accuracy(matrix: np.ndarray) -> np.ndarray:
@@ -101,8 +107,9 @@ def cohen_kappa(matrix: np.ndarray) -> np.ndarray:
 
 
 def assess(
-    reference: np.ndarray, predicted: np.ndarray, names: Sequence[str], groups: np.ndarray, seed: int = 0
-) -> Accuracy:
+    reference: np.ndarray, predicted: np.ndarray, names: Sequence[str], groups: np.ndarray,
+    counts: np.ndarray | None = None, seed: int = 0,
+) -> Accuracy:  # fmt: skip
     """All figures with 95 % confidence intervals.
 
     Intervals of OA, AA and kappa come from resampling whole polygons (percentile bootstrap), since
@@ -114,10 +121,11 @@ def assess(
         reference, predicted: (n,) class ids, counted from 1.
         names: of the classes 1..C.
         groups: (n,) the polygon or point of each pair.
+        counts: (n,) how often each pair occurs in its group; once without.
     """
     count = len(names)
-    matrix = confusion_matrix(reference, predicted, count)
-    replicates = _bootstrap(reference, predicted, groups, count, seed)
+    matrix = confusion_matrix(reference, predicted, count, counts)
+    replicates = _bootstrap(reference, predicted, groups, counts, count, seed)
     correct, per_reference, per_prediction = np.diag(matrix), matrix.sum(1), matrix.sum(0)
     classes = []
     for i, name in enumerate(names):
@@ -131,7 +139,7 @@ def assess(
         _percentile(figure(matrix), figure(replicates))
         for figure in (overall_accuracy, average_accuracy, cohen_kappa)
     )
-    return Accuracy(matrix, overall, average, kappa, tuple(classes), len(reference), len(np.unique(groups)))
+    return Accuracy(matrix, overall, average, kappa, tuple(classes), int(matrix.sum()), len(np.unique(groups)))
 
 
 def adjust_for_area(matrix: np.ndarray, mapped: np.ndarray, names: Sequence[str]) -> AreaAdjusted | None:
@@ -177,15 +185,16 @@ def adjust_for_area(matrix: np.ndarray, mapped: np.ndarray, names: Sequence[str]
 
 
 def _bootstrap(
-    reference: np.ndarray, predicted: np.ndarray, groups: np.ndarray, classes: int, seed: int
-) -> np.ndarray:
+    reference: np.ndarray, predicted: np.ndarray, groups: np.ndarray, counts: np.ndarray | None, classes: int,
+    seed: int,
+) -> np.ndarray:  # fmt: skip
     """Confusion matrices (REPLICATES, C, C) of resampled polygons."""
     _, group = np.unique(groups, return_inverse=True)
     cell = (reference - 1) * classes + (predicted - 1)
     # Only the cells and polygons that occur, so that many polygons and classes stay small.
     present, cell = np.unique(cell, return_inverse=True)
     per_group = np.zeros((group.max(initial=0) + 1, len(present)), np.float32)
-    np.add.at(per_group, (group, cell), 1)
+    np.add.at(per_group, (group, cell), 1 if counts is None else counts)
     rng = np.random.default_rng(seed)
     size = len(per_group)
     replicates = np.zeros((REPLICATES, classes * classes))

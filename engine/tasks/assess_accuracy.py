@@ -31,16 +31,29 @@ from ..scene import Scene
 ROWS = 512
 BLOCK = 32
 PICTURE = 900
+MOST_VALUES = 10_000
 GEOJSON = (".geojson", ".json")
 
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Reference and mapped class ids of reference pixels, with the polygon or block of each."""
+    """Pairs of reference and mapped class ids in each polygon or block, and how many pixels have them."""
 
     reference: np.ndarray
     mapped: np.ndarray
     groups: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def count(cls, reference: np.ndarray, mapped: np.ndarray, groups: np.ndarray) -> _Pairs:
+        """Pairs of pixels; ids below 256, groups below 2^31, references below 2^24."""
+        key = (groups.astype(np.int64) << 32) | (reference.astype(np.int64) << 8) | mapped.astype(np.int64)
+        pairs, counts = np.unique(key, return_counts=True)
+        return cls(pairs >> 8 & 0xFFFFFF, pairs & 0xFF, pairs >> 32, counts)
+
+    def select(self, which: np.ndarray) -> _Pairs:
+        """Some of the pairs."""
+        return _Pairs(self.reference[which], self.mapped[which], self.groups[which], self.counts[which])
 
 
 def assess_accuracy(job: AssessAccuracy, progress: Progress, token: str) -> dict[str, Any]:
@@ -60,7 +73,7 @@ def assess_accuracy(job: AssessAccuracy, progress: Progress, token: str) -> dict
         position = np.zeros(256, np.int64)
         position[[c.id for c in classes]] = np.arange(1, len(classes) + 1)
         reference, mapped = position[pairs.reference], position[pairs.mapped]
-        accuracy = assess(reference, mapped, names, pairs.groups)
+        accuracy = assess(reference, mapped, names, pairs.groups, pairs.counts)
         area = adjust_for_area(accuracy.matrix, counts[[c.id for c in classes]], names)
         pictures = {
             "confusion": confusion_picture(accuracy.matrix, names),
@@ -126,14 +139,13 @@ def _compare_features(
     labels = label_pixels(parts, present, land_cover.height, land_cover.width, progress)
     values, valid = read_pixels(land_cover, land_cover.bands, labels.rows, labels.columns, progress)
     mapped = np.where(valid, values[:, 0], 0).astype(np.int64)
-    return _Pairs(labels.class_ids, mapped, labels.polygons)
+    return _Pairs.count(labels.class_ids, mapped, labels.polygons)
 
 
 def _compare_raster(path: str, land_cover: Scene, classes: list[LandCoverClass], progress: Progress) -> _Pairs:
     """Compare with a label raster, brought to the map's grid by nearest neighbour; 0 is unlabelled."""
-    # Small types, since every pixel may be labelled.
     codes: dict[float, int] = {}
-    reference, mapped, groups = [], [], []
+    strips = []
     try:
         with (
             rasterio.open(path) as source,
@@ -154,10 +166,15 @@ def _compare_raster(path: str, land_cover: Scene, classes: list[LandCoverClass],
                 classified, valid = land_cover.read(window, land_cover.bands)
                 here, inverse = np.unique(values[y, x], return_inverse=True)
                 numbers = [codes.setdefault(value, len(codes)) for value in here.tolist()]
-                reference.append(np.array(numbers, np.int32)[inverse])
-                mapped.append(np.where(valid[y, x], classified[0, y, x], 0).astype(np.uint8))
+                if len(codes) > MOST_VALUES:
+                    raise EngineError(
+                        f"The reference {path} holds more than {MOST_VALUES} different values and is no label raster; "
+                        "choose a raster with a class number in each pixel."
+                    )
                 block = (y + row) // BLOCK * (land_cover.width // BLOCK + 1) + x // BLOCK
-                groups.append(block.astype(np.int32))
+                mapped = np.where(valid[y, x], classified[0, y, x], 0)
+                # Counted at once, since every pixel may be labelled.
+                strips.append(_Pairs.count(np.array(numbers, np.int64)[inverse], mapped, block))
     except RasterioError as error:
         raise EngineError(
             f"The reference {path} cannot be read ({error}); choose polygons, points or a label raster."
@@ -167,9 +184,10 @@ def _compare_raster(path: str, land_cover: Scene, classes: list[LandCoverClass],
     names = {c.id: c.name for c in named}
     texts = [names.get(int(value), class_name(float(value))) for value in codes]
     ids = _match_classes(set(texts), classes, land_cover.path, progress)
-    found = np.array([ids.get(t, 0) for t in texts], np.uint8)[np.concatenate(reference)]
-    known = found > 0
-    return _Pairs(found[known], np.concatenate(mapped)[known], np.concatenate(groups)[known])
+    found = np.array([ids.get(t, 0) for t in texts])
+    columns = ((found[s.reference], s.mapped, s.groups, s.counts) for s in strips)
+    pairs = _Pairs(*(np.concatenate(parts) for parts in zip(*columns, strict=True)))
+    return pairs.select(pairs.reference > 0)
 
 
 def _match_classes(
@@ -202,5 +220,6 @@ def _drop_unmapped(pairs: _Pairs, progress: Progress) -> _Pairs:
     if not mapped.any():
         raise EngineError("No reference pixel lies where the map has a class; check that both show the same area.")
     if not mapped.all():
-        progress.warning(f"{(~mapped).sum()} reference pixel(s) lie where the map has no data and are left out.")
-    return _Pairs(pairs.reference[mapped], pairs.mapped[mapped], pairs.groups[mapped])
+        left_out = pairs.counts[~mapped].sum()
+        progress.warning(f"{left_out} reference pixel(s) lie where the map has no data and are left out.")
+    return pairs.select(mapped)

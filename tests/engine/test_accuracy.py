@@ -59,6 +59,18 @@ def test_intervals_contain_their_value_and_widen_with_polygons(pairs):
     assert width > 3 * (by_pixel.overall.high - by_pixel.overall.low)
 
 
+def test_pairs_may_come_with_how_often_they_occur(pairs):
+    reference, predicted = pairs
+    polygons = np.arange(400) % 20
+    distinct, counts = np.unique(np.stack([reference, predicted, polygons]), axis=1, return_counts=True)
+    assert len(counts) < 200
+    counted, listed = assess(*distinct[:2], NAMES, distinct[2], counts), assess(reference, predicted, NAMES, polygons)
+    np.testing.assert_array_equal(counted.matrix, listed.matrix)
+    assert (counted.overall, counted.kappa, counted.samples, counted.groups) == (
+        listed.overall, listed.kappa, 400, 20
+    )  # fmt: skip
+
+
 def test_a_class_that_never_occurs_has_no_recall_and_does_not_lower_the_average():
     accuracy = assess(np.array([1, 1, 2, 2]), np.array([1, 1, 2, 1]), NAMES, np.arange(4))
     assert np.isnan(accuracy.classes[2].recall.value)

@@ -202,6 +202,17 @@ def test_assessment_against_a_label_raster_on_another_grid(mapped, tmp_path):
     assert "Reference classes are matched by the map's numbers: 1 is field, 4 is water." in recorder.messages
 
 
+def test_a_raster_of_heights_is_no_reference(mapped, tmp_path, monkeypatch):
+    monkeypatch.setattr("spectrafilm.engine.tasks.assess_accuracy.MOST_VALUES", 100)
+    with rasterio.open(mapped / "map.tif") as dataset:
+        profile = {"driver": "GTiff", "width": WIDTH, "height": HEIGHT, "crs": CRS, "transform": dataset.transform}
+    with rasterio.open(tmp_path / "dem.tif", "w", count=1, dtype="float32", **profile) as dataset:
+        dataset.write(np.random.default_rng(0).random((HEIGHT, WIDTH), np.float32), 1)
+    with pytest.raises(EngineError, match="dem.tif holds more than 100 different values and is no label raster"):
+        run_job(AssessAccuracy(str(mapped / "map.tif"), str(tmp_path / "dem.tif"), str(tmp_path / "a.html")), Recorder())
+    assert {p.name for p in tmp_path.iterdir()} == {"dem.tif"}
+
+
 def test_classes_of_the_reference_that_the_map_lacks_are_named(mapped, tmp_path):
     path = write_polygons(tmp_path / "p.geojson", [*quarter_polygons(), ("moon", square(5, 30))])
     recorder = Recorder()
