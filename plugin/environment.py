@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from qgis.core import QgsProcessingException, QgsProcessingFeedback
 
@@ -220,12 +221,13 @@ def _run(
     )  # fmt: skip
     lines: queue.Queue[str | None] = queue.Queue()
 
-    def listen() -> None:
-        for line in process.stdout or ():
-            lines.put(line.rstrip())
+    def listen(stream: IO[str]) -> None:
+        with stream:
+            for line in stream:
+                lines.put(line.rstrip())
         lines.put(None)
 
-    threading.Thread(target=listen, daemon=True).start()
+    threading.Thread(target=listen, args=(process.stdout,), daemon=True).start()
     low, high = span
     shown, last = low, "no message"
     while True:

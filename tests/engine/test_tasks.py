@@ -208,8 +208,9 @@ def test_a_raster_of_heights_is_no_reference(mapped, tmp_path, monkeypatch):
         profile = {"driver": "GTiff", "width": WIDTH, "height": HEIGHT, "crs": CRS, "transform": dataset.transform}
     with rasterio.open(tmp_path / "dem.tif", "w", count=1, dtype="float32", **profile) as dataset:
         dataset.write(np.random.default_rng(0).random((HEIGHT, WIDTH), np.float32), 1)
+    job = AssessAccuracy(str(mapped / "map.tif"), str(tmp_path / "dem.tif"), str(tmp_path / "a.html"))
     with pytest.raises(EngineError, match="dem.tif holds more than 100 different values and is no label raster"):
-        run_job(AssessAccuracy(str(mapped / "map.tif"), str(tmp_path / "dem.tif"), str(tmp_path / "a.html")), Recorder())
+        run_job(job, Recorder())
     assert {p.name for p in tmp_path.iterdir()} == {"dem.tif"}
 
 
