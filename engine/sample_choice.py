@@ -2,7 +2,8 @@
 
 Source: Demir, Persello and Bruzzone (2011), Batch-mode active-learning methods for the interactive
 classification of remote sensing images: multiclass-level uncertainty, then clusters (MCLU-ECBD), here
-with k-means and with the calibrated probabilities of an ensemble instead of distances to hyperplanes.
+with k-means, with the calibrated probabilities of an ensemble instead of distances to hyperplanes, and
+with the typical pixel of each cluster instead of the most uncertain one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.cluster import KMeans
 
-POOL_PER_PLACE = 20
 SPACE_SHARE = 1 / 3
 
 
@@ -44,16 +44,12 @@ class Candidates:
         """Those that a mask or an index array picks."""
         return Candidates(self.rows[keep], self.columns[keep], self.spectra[keep], self.probabilities[keep])
 
-    def most_uncertain(self, count: int) -> Candidates:
-        """At most `count` of them, the most uncertain first."""
-        return self.select(np.argsort(-self.uncertainty, kind="stable")[:count])
-
-    def one_per_block(self, side: int) -> Candidates:
-        """The most uncertain one of every block of `side` x `side` pixels: neighbours tell much the same."""
-        order = np.argsort(-self.uncertainty, kind="stable")
+    def one_per_block(self, side: int, rng: np.random.Generator) -> Candidates:
+        """A random one of every block of `side` x `side` pixels: neighbours tell much the same."""
+        order = rng.permutation(len(self))
         blocks = np.stack([self.rows[order] // side, self.columns[order] // side], 1)
         _, first = np.unique(blocks, axis=0, return_index=True)
-        return self.select(order[np.sort(first)])
+        return self.select(order[first])
 
     @classmethod
     def join(cls, parts: list[Candidates]) -> Candidates:
@@ -65,19 +61,20 @@ class Candidates:
 def choose_samples(candidates: Candidates, count: int, seed: int) -> Candidates:
     """At most `count` candidates, the most uncertain first.
 
-    The most uncertain ones, 20 for each place, are grouped into clusters by spectrum and position,
-    which makes up a third of the distance, and the most uncertain of each cluster is taken. Those less
-    than half as uncertain as the first are only taken where there are not enough others.
+    The more uncertain half is grouped into clusters by spectrum and position, which makes up a third of the
+    distance, and the pixel nearest to the centre of each cluster is taken. The most uncertain ones of all are often
+    mixed or odd, and teach less where classes overlap. Those less than half as uncertain as the first are only taken
+    where there are not enough others.
     """
-    pool = candidates.most_uncertain(POOL_PER_PLACE * count)
-    hesitant = int((pool.uncertainty >= 0.5 * pool.uncertainty[0]).sum())
-    pool = pool.select(np.arange(min(max(hesitant, count), len(pool))))
+    uncertainty = candidates.uncertainty
+    order = np.argsort(-uncertainty, kind="stable")
+    hesitant = int((uncertainty >= 0.5 * uncertainty[order[0]]).sum())
+    pool = candidates.select(order[: max(min(hesitant, len(order) // 2), count)])
     if len(pool) <= count:
         return pool
     position = np.stack([pool.rows, pool.columns], 1).astype(float)
     position = (position - position.mean(0)) / np.maximum(position.std(0), 1e-9)
     variance = max(float(pool.spectra.var(0).sum()), 1e-9)
     weight = np.sqrt(variance * SPACE_SHARE / (1 - SPACE_SHARE) / 2)
-    clusters = KMeans(count, n_init=3, random_state=seed).fit_predict(np.hstack([pool.spectra, weight * position]))
-    _, first = np.unique(clusters, return_index=True)
-    return pool.select(np.sort(first))
+    distances = KMeans(count, n_init=3, random_state=seed).fit_transform(np.hstack([pool.spectra, weight * position]))
+    return pool.select(np.unique(distances.argmin(0)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack
 from typing import Any
 
@@ -17,11 +18,12 @@ from ..jobs import SuggestSamples
 from ..model import Model
 from ..polygons import LandCoverClass, Part, read_geometries, to_parts
 from ..progress import Progress
-from ..sample_choice import POOL_PER_PLACE, Candidates, choose_samples
+from ..sample_choice import Candidates, choose_samples
 from ..scene import Scene
 from .model_on_scene import classified_pieces, compare_values, model_bands
 
-BLOCK = 8
+LEAST_BLOCK = 8
+MOST_BLOCKS = 20_000
 
 
 def suggest_samples(job: SuggestSamples, progress: Progress, token: str) -> dict[str, Any]:
@@ -40,6 +42,9 @@ def suggest_samples(job: SuggestSamples, progress: Progress, token: str) -> dict
         device = choose_device(job.device, progress)
         with progress.stage(0.0, 0.04):
             compare_values(model, scene, bands, progress)
+        # So many candidates fit into memory, whatever the size of the scene.
+        block = max(LEAST_BLOCK, math.ceil(math.sqrt(scene.width * scene.height / MOST_BLOCKS)))
+        rng = np.random.default_rng(job.seed)
         found = []
         with progress.stage(0.04, 0.95, f"Looking for places in {job.scene} where {model.method.title} hesitates."):
             for window, spectra, valid, result in classified_pieces(job, model, scene, bands, device, progress):
@@ -47,8 +52,7 @@ def suggest_samples(job: SuggestSamples, progress: Progress, token: str) -> dict
                 free = ~_covered(labelled, window)[rows, columns]
                 here = Candidates(rows[free] + window.row_off, columns[free] + window.col_off, spectra[free],
                                   result.probabilities[free])  # fmt: skip
-                # So few of a window are kept that any scene fits into memory.
-                here = here.one_per_block(BLOCK).most_uncertain(POOL_PER_PLACE * job.count)
+                here = here.one_per_block(block, rng)
                 projected = model.spectral.apply(here.spectra)
                 found.append(Candidates(here.rows, here.columns, projected, here.probabilities))
         candidates = Candidates.join(found)
