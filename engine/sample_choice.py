@@ -2,8 +2,7 @@
 
 Source: Demir, Persello and Bruzzone (2011), Batch-mode active-learning methods for the interactive
 classification of remote sensing images: multiclass-level uncertainty, then clusters (MCLU-ECBD), here
-with k-means, with the calibrated probabilities of an ensemble instead of distances to hyperplanes, and
-with the typical pixel of each cluster instead of the most uncertain one.
+with k-means and with the calibrated probabilities of an ensemble instead of distances to hyperplanes.
 """
 
 from __future__ import annotations
@@ -62,9 +61,9 @@ def choose_samples(candidates: Candidates, count: int, seed: int) -> Candidates:
     """At most `count` candidates, the most uncertain first.
 
     The more uncertain half is grouped into clusters by spectrum and position, which makes up a third of the
-    distance, and the pixel nearest to the centre of each cluster is taken. The most uncertain ones of all are often
-    mixed or odd, and teach less where classes overlap. Those less than half as uncertain as the first are only taken
-    where there are not enough others.
+    distance, and the most uncertain of each cluster is taken. Clusters of few, the most uncertain of all, would show
+    the same mixtures of two classes again and again where classes overlap. Those less than half as uncertain as the
+    first are only taken where there are not enough others.
     """
     uncertainty = candidates.uncertainty
     order = np.argsort(-uncertainty, kind="stable")
@@ -76,5 +75,6 @@ def choose_samples(candidates: Candidates, count: int, seed: int) -> Candidates:
     position = (position - position.mean(0)) / np.maximum(position.std(0), 1e-9)
     variance = max(float(pool.spectra.var(0).sum()), 1e-9)
     weight = np.sqrt(variance * SPACE_SHARE / (1 - SPACE_SHARE) / 2)
-    distances = KMeans(count, n_init=3, random_state=seed).fit_transform(np.hstack([pool.spectra, weight * position]))
-    return pool.select(np.unique(distances.argmin(0)))
+    clusters = KMeans(count, n_init=3, random_state=seed).fit_predict(np.hstack([pool.spectra, weight * position]))
+    _, first = np.unique(clusters, return_index=True)
+    return pool.select(np.sort(first))

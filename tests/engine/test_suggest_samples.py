@@ -91,15 +91,14 @@ def test_one_of_each_cluster_is_chosen():
     assert (choose_samples(both, 4, 0).uncertainty > 0.5).all()
 
 
-def test_typical_pixels_are_chosen_rather_than_the_most_uncertain():
+def test_the_most_uncertain_mixture_does_not_take_all_places():
+    """A hundred pixels of one kind are the most uncertain; three other kinds are represented, too."""
     rng = np.random.default_rng(0)
-    spectra = rng.normal(0, 1, (400, 4)).astype(np.float32)
-    oddness = np.linalg.norm(spectra, axis=1)
-    lead = np.linspace(0.4, 0, 400)[np.argsort(np.argsort(oddness))]  # the odder, the more uncertain
+    group = np.repeat(np.arange(4), 100)
+    spectra = (np.eye(4)[group] * 5 + rng.normal(0, 0.1, (400, 4))).astype(np.float32)
+    lead = np.where(group == 0, 0.02, 0.3) + rng.uniform(0, 0.02, 400)
     probabilities = np.stack([0.5 + lead / 2, 0.5 - lead / 2], 1)
     places = rng.permutation(80 * 80)[:400]
-    candidates = Candidates(places // 80, places % 80, spectra, probabilities)
-    chosen = choose_samples(candidates, 8, 0)
-    assert len(chosen) == 8
-    uncertain_half = np.sort(oddness)[200:]
-    assert np.linalg.norm(chosen.spectra, axis=1).mean() < np.median(uncertain_half)
+    chosen = choose_samples(Candidates(places // 80, places % 80, spectra, probabilities), 4, 0)
+    assert sorted(chosen.spectra.argmax(1).tolist()) == [0, 1, 2, 3]
+    assert (np.diff(chosen.uncertainty) <= 0).all()
