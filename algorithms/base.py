@@ -122,8 +122,9 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
     def add_feature_choices(self, layers: str, timesteps: str) -> None:
         """Declare BACKBONE, COMPOSITES, LAYERS and TIMESTEPS, the last two with these helps."""
         self._add_backbone(
-            "A diffusion U-Net: config.json of a folder in diffusers format, or a checkpoint of guided-diffusion or "
-            "improved-diffusion, such as 64x64_diffusion.pt. Left empty: the bundled one."
+            "A diffusion U-Net: config.json of a folder in diffusers format, a checkpoint of guided-diffusion or "
+            "improved-diffusion, such as 64x64_diffusion.pt, or an output of 'Pretrain on scene', which sees all bands "
+            "instead of composites. Left empty: the bundled one."
         )
         self.add(
             QgsProcessingParameterEnum("COMPOSITES", self.tr("Composites"), [

@@ -2,7 +2,8 @@
 
 A backbone is a folder in diffusers format: `config.json` of a `UNet2DModel`, its weights as
 safetensors, and `scheduler_config.json`; the sub-folders `unet` and `scheduler` of a pipeline will do.
-Or it is one file of OpenAI's guided-diffusion or improved-diffusion.
+Or it is one file: of OpenAI's guided-diffusion or improved-diffusion, or of a spectral U-Net that `pretrainscene`
+pretrained on a scene, which sees all bands at once instead of three-channel composites.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 from . import openai_unet
+from .composites import Composites
 from .conditioning import Conditioning, read_conditioning
-from .device import Device
+from .device import Device, for_volumes
 from .digests import sha256_of
 from .errors import EngineError
+from .scene_backbone import SceneBackbone, noise_schedule
+from .spectral_unet import SpectralUNet
 
 # Its warnings speak to people who write pipelines, not to those who map scenes.
 diffusers_logging.set_verbosity_error()
@@ -52,24 +56,35 @@ class Backbone:
         path: the folder or file.
         sha256: digest of configuration and weights, which models remember.
         patch: side of the images it was trained on, in pixels.
+        channels: number of channels of these images.
+        composites: what it was pretrained to see, or None where it takes any three-channel composites.
         timesteps: number of timesteps of its noise schedule.
         conditioning: how images are noised for it.
         layers: its decoder layers; layer 0 is the deepest, as in the paper.
     """
 
-    def __init__(self, path: Path, unet: UNet2DModel, conditioning: Conditioning, sha256: str, device: Device) -> None:
+    def __init__(
+        self, path: Path, unet: UNet2DModel | SpectralUNet, conditioning: Conditioning, sha256: str, device: Device,
+        composites: Composites | None = None,
+    ) -> None:  # fmt: skip
         self.path = path
         self.name = path.name
         self.sha256 = sha256
         self.device = device
         self.patch = int(unet.config["sample_size"])
+        self.channels = int(unet.config["in_channels"])
+        self.composites = composites
         self.timesteps = len(conditioning)
         self.conditioning = conditioning
         self._unet = unet.eval().requires_grad_(False)
-        self._unet.to(device.target, device.dtype, memory_format=torch.channels_last)
-        # A class-conditional U-Net is run without a class: no embedding is added.
-        self._unet.class_embedding = None
-        self._modules = decoder_modules(unet)
+        if isinstance(unet, SpectralUNet):
+            unet.to(device.target, device.dtype)
+            self._modules = unet.decoder
+        else:
+            unet.to(device.target, device.dtype, memory_format=torch.channels_last)
+            # A class-conditional U-Net is run without a class: no embedding is added.
+            unet.class_embedding = None
+            self._modules = decoder_modules(unet)
         self.layers = self._probe()
 
     @classmethod
@@ -81,6 +96,10 @@ class Backbone:
         """
         folder = Path(path) if path else BUNDLED
         if folder.is_file():
+            if SceneBackbone.is_file(folder):
+                found = SceneBackbone.load(folder)
+                digest = sha256_of(folder)
+                return cls(folder, found.unet, noise_schedule(), digest, for_volumes(device), found.composites)
             if folder.suffix in openai_unet.SUFFIXES and not (folder.parent / "config.json").is_file():
                 unet, scheduler = openai_unet.read_openai_unet(folder)
                 conditioning = Conditioning.of_schedule(scheduler)
@@ -132,19 +151,21 @@ class Backbone:
         """Activations of some decoder layers in one pass that ends with the last of them.
 
         Args:
-            images: (n, 3, patch, patch) on the backbone's device, noised to `timestep`.
+            images: (n, channels, patch, patch) on the backbone's device, noised to `timestep`.
             timestep: of the backbone's schedule.
             layers: decoder layers, 0 is the deepest.
 
         Returns:
-            For each layer (n, channels, patch / stride, patch / stride), in the backbone's number type.
+            For each layer (n, its channels, patch / stride, patch / stride), in the backbone's number type; those of
+            a spectral U-Net are its channels at every spectral position.
         """
         seen: dict[int, torch.Tensor] = {}
         last = max(layers)
 
         def keep(layer: int) -> Any:
             def hook(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
-                seen[layer] = output
+                # A spectral U-Net has an axis of spectral positions after that of channels.
+                seen[layer] = output.flatten(1, -3)
                 if layer == last:
                     raise _Reached
 
@@ -162,7 +183,7 @@ class Backbone:
         return [seen[layer] for layer in layers]
 
     def _probe(self) -> tuple[DecoderLayer, ...]:
-        image = torch.zeros(1, 3, self.patch, self.patch, device=self.device.target)
+        image = torch.zeros(1, self.channels, self.patch, self.patch, device=self.device.target)
         outputs = self.activations(image, 0, range(len(self._modules)))
         return tuple(DecoderLayer(o.shape[1], self.patch // o.shape[2]) for o in outputs)
 

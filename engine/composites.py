@@ -1,4 +1,4 @@
-"""Three-channel images of the bands, which is all a backbone pretrained on photographs can see.
+"""Images of the bands for a backbone: three channels where it was pretrained on photographs, more for a spectral one.
 
 A set of composites is linear: each channel is a weighted sum of bands, stretched to [-1, 1]. One
 description therefore serves true colour, hand-picked bands and principal components; it travels in
@@ -29,18 +29,20 @@ KINDS = ("principal components", "one principal-component triplet", "true colour
 TRIPLETS = 3
 # Share of signal in the variance of a component, below which it shows a backbone nothing.
 WORTH_SHOWING = 0.2
+# Percentiles that stand for minimum and maximum, which a single bad pixel would decide.
+ROBUST_RANGE = (0.5, 99.5)
 
 
 @dataclass(frozen=True)
 class Composites:
-    """K three-channel images as linear functions of B bands.
+    """K images of C channels as linear functions of B bands; a backbone pretrained on photographs sees three.
 
     Attributes:
         kind: what they show, for people.
         numbers: (B,) band numbers, counted from 1.
         wavelengths: (B,) nm, or empty where the scene has none.
-        weights: (K, 3, B) float32.
-        low, high: (K, 3) float32; the sums that become -1 and 1.
+        weights: (K, C, B) float32.
+        low, high: (K, C) float32; the sums that become -1 and 1.
         gamma: exponent of the stretch, applied between 0 and 1.
     """
 
@@ -57,15 +59,20 @@ class Composites:
         """Number of images K."""
         return len(self.weights)
 
+    @property
+    def channels(self) -> int:
+        """Number of channels of all images together, K C."""
+        return self.weights.shape[0] * self.weights.shape[1]
+
     def apply(self, spectra: np.ndarray) -> np.ndarray:
-        """Images of spectra (B, height, width): (K, 3, height, width) float32 in [-1, 1]."""
+        """Images of spectra (B, height, width): (K, C, height, width) float32 in [-1, 1]."""
         bands, height, width = spectra.shape
         sums = self.weights.reshape(-1, bands) @ spectra.reshape(bands, -1)
         low, high = (x.reshape(-1, 1) for x in (self.low, self.high))
         unit = np.clip((sums - low) / np.maximum(high - low, 1e-12), 0.0, 1.0)
         if self.gamma != 1.0:
             unit **= self.gamma
-        return (2.0 * unit - 1.0).astype(np.float32).reshape(self.count, 3, height, width)
+        return (2.0 * unit - 1.0).astype(np.float32).reshape(self.count, -1, height, width)
 
     def on(self, bands: Sequence[Band]) -> Composites:
         """The same images as functions of other bands, matched by wavelength, or number where none is known.
@@ -85,7 +92,7 @@ class Composites:
             if missing:
                 raise EngineError(f"The composites need the bands {missing}, which are not usable in this scene.")
             targets = [position[self.numbers[i]] for i in used]
-        weights = np.zeros((self.count, 3, len(bands)), np.float32)
+        weights = np.zeros((*self.low.shape, len(bands)), np.float32)
         weights[:, :, targets] = self.weights[:, :, used]
         return replace(self, numbers=tuple(b.number for b in bands), wavelengths=band_wavelengths(bands),
                        weights=weights)
@@ -112,7 +119,7 @@ class Composites:
             data: dict[str, Any] = json.loads(text)
             arrays = {key: np.asarray(data[key], np.float32) for key in ("weights", "low", "high")}
             shape = arrays["weights"].shape
-            if shape[1:] != (3, len(data["numbers"])) or arrays["low"].shape != shape[:2]:
+            if shape[2:] != (len(data["numbers"]),) or arrays["low"].shape != shape[:2]:
                 raise ValueError("shapes disagree")
             return cls(data["kind"], tuple(data["numbers"]), tuple(data["wavelengths"]),
                        gamma=float(data["gamma"]), **arrays)  # fmt: skip
@@ -165,15 +172,34 @@ def make_composites(
         weights = np.concatenate([colour, _principal_components(survey, TRIPLETS)])
     else:
         raise EngineError(f"There are no composites called '{kind}'; choose one of: {', '.join(KINDS)}.")
-    sums = np.einsum("kcb,nb->kcn", weights, survey.pixels)
-    return Composites(
-        kind,
-        tuple(b.number for b in survey.bands),
-        band_wavelengths(survey.bands),
-        weights.astype(np.float32),
-        np.percentile(sums, low, axis=2).astype(np.float32),
-        np.percentile(sums, high, axis=2).astype(np.float32),
-    )
+    return _stretched(kind, weights, survey, stretch)
+
+
+def band_averages(survey: Survey, positions: int) -> Composites:
+    """One image of many channels: averages of neighbouring bands, all bands used, as a spectral backbone sees them.
+
+    Where there are fewer bands than positions, as many multiples of 8 as hold them all, some bands twice.
+
+    Args:
+        positions: number of channels, a multiple of 8.
+    """
+    bands = len(survey.bands)
+    if bands >= positions:
+        groups = np.array_split(np.arange(bands), positions)
+    else:
+        repeated = np.linspace(0, bands - 1, -(-bands // 8) * 8).round().astype(int)
+        groups = [np.array([band]) for band in repeated]
+    weights = np.zeros((1, len(groups), bands))
+    for position, group in enumerate(groups):
+        weights[0, position, group] = 1 / len(group)
+    return _stretched(f"all bands in {len(groups)} averages", weights, survey, ROBUST_RANGE)
+
+
+def _stretched(kind: str, weights: np.ndarray, survey: Survey, stretch: tuple[float, float]) -> Composites:
+    """Composites of weights (K, C, B), each channel of which is stretched between two percentiles of the survey."""
+    low, high = np.percentile(np.einsum("kcb,nb->kcn", weights, survey.pixels), stretch, axis=2).astype(np.float32)
+    numbers = tuple(b.number for b in survey.bands)
+    return Composites(kind, numbers, band_wavelengths(survey.bands), weights.astype(np.float32), low, high)
 
 
 def published_composite(survey: Survey) -> Composites:

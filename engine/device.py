@@ -43,6 +43,11 @@ def choose_device(wanted: str, progress: Progress) -> Device:
     return device
 
 
+def for_volumes(device: Device) -> Device:
+    """Where three-dimensional networks run: the CPU in place of MPS, which lacks their transposed convolutions."""
+    return _cpu() if device.target.type == "mps" else device
+
+
 def _is_available(kind: str) -> bool:
     return torch.cuda.is_available() if kind == "cuda" else torch.backends.mps.is_available()
 

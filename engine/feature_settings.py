@@ -39,8 +39,8 @@ class FeatureSettings:
     @property
     def means(self) -> int:
         """How many of the features, the last ones, are means of the composites over neighbourhoods."""
-        count = self.load_composites().count if self.composites else 1
-        return 3 * count * len(self.neighbourhoods)
+        channels = self.load_composites().channels if self.composites else 3
+        return channels * len(self.neighbourhoods)
 
     def to_json(self) -> str:
         """A text for tags and model files."""

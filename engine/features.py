@@ -90,7 +90,7 @@ class FeatureExtractor:
         backbone: the frozen U-Net.
         layers: decoder layers, 0 is the deepest.
         timesteps: noise levels, 0 is the cleanest.
-        composites: number of three-channel images.
+        composites: number of images, each with the channels that the backbone takes.
         seed: of the shared noise.
         projection: applied before the activations are enlarged, with which it commutes.
         neighbourhoods: odd widths in pixels of the windows over which the composites are averaged.
@@ -115,9 +115,9 @@ class FeatureExtractor:
         self.neighbourhoods = tuple(neighbourhoods)
         generator = torch.Generator().manual_seed(seed)
         patch = backbone.patch
-        self._noise = torch.randn((1, 3, patch, patch), generator=generator).to(backbone.device.target)
+        self._noise = torch.randn((1, backbone.channels, patch, patch), generator=generator).to(backbone.device.target)
         per_pass = [backbone.layers[layer].channels for layer in self.layers]
-        means = 3 * composites * len(self.neighbourhoods)
+        means = backbone.channels * composites * len(self.neighbourhoods)
         self.raw_channels = composites * len(self.timesteps) * sum(per_pass) + means
         self.channels = self.raw_channels
         self._slices: list[list[list[torch.Tensor]]] | None = None
@@ -133,7 +133,7 @@ class FeatureExtractor:
         """Features of patches.
 
         Args:
-            patches: (n, composites, 3, patch, patch) float32 in [-1, 1].
+            patches: (n, composites, backbone's channels, patch, patch) float32 in [-1, 1].
 
         Returns:
             (n, channels, patch, patch) float32.
@@ -172,7 +172,7 @@ class FeatureExtractor:
         return total - self._shift[:, None, None]
 
     def _means(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Means of all composites (n, 3 * composites, patch, patch) over each neighbourhood."""
+        """Means of all composites (n, all their channels, patch, patch) over each neighbourhood."""
         flat = images.flatten(1, 2)
         return [F.avg_pool2d(flat, n, 1, n // 2, count_include_pad=False) for n in self.neighbourhoods]
 
@@ -220,7 +220,7 @@ def iterate_features(
         (channels, height, width) float32, which are 0 where no patch holds a valid pixel.
     """
     grid = PatchGrid(scene.height, scene.width, extractor.backbone.patch, stride)
-    per_column = grid.patch * (3 * extractor.channels + 2 * len(bands) + 3 * composites.count)
+    per_column = grid.patch * (3 * extractor.channels + 2 * len(bands) + composites.channels)
     strip = max(STRIP_VALUES // per_column // stride, 1) * stride
     for left in range(0, scene.width, strip):
         width = min(strip, scene.width - left)
@@ -229,11 +229,11 @@ def iterate_features(
 
 
 @dataclass(frozen=True)
-class _Rows:
+class MirroredRows:
     """Consecutive rows of a strip, mirrored at the scene's edges.
 
     Attributes:
-        images: (composites, 3, rows, span).
+        images: (composites, their channels, rows, span).
         valid: (rows, span) bool.
         spectra: (bands, rows, columns), of columns inside the scene only.
         left: scene column of the first of these columns.
@@ -248,19 +248,19 @@ class _Rows:
     def read(
         cls, scene: Scene, bands: Sequence[Band], composites: Composites, row: int, column: int, height: int,
         width: int,
-    ) -> _Rows:  # fmt: skip
+    ) -> MirroredRows:  # fmt: skip
         window, rows, columns = scene.reflect(row, column, height, width)
         spectra, valid = scene.read(window, bands)
         if len(rows) != window.height or rows[0] > rows[-1]:
             spectra, valid = spectra[:, rows], valid[rows]
-        # Nine channels are mirrored instead of hundreds of bands.
+        # The composites' few channels are mirrored instead of hundreds of bands.
         images = composites.apply(spectra).take(columns, -1)
         return cls(images, valid[:, columns], spectra, int(window.col_off))
 
-    def advance(self, following: _Rows) -> _Rows:
+    def advance(self, following: MirroredRows) -> MirroredRows:
         """These rows without the first ones, for which the rows that follow make room."""
         count = len(following.valid)
-        return _Rows(
+        return MirroredRows(
             np.concatenate([self.images[:, :, count:], following.images], 2),
             np.concatenate([self.valid[count:], following.valid]),
             np.concatenate([self.spectra[:, count:], following.spectra], 1),
@@ -286,12 +286,12 @@ def _iterate_strip(
     weight = blend_window(size)
     total = np.zeros((extractor.channels, size, span), np.float32)
     weights = np.zeros((size, span), np.float32)
-    here = _Rows.read(scene, bands, composites, -margin, origin, size, span)
+    here = MirroredRows.read(scene, bands, composites, -margin, origin, size, span)
     for i in range(grid.rows):
         top = i * stride - margin
         if i:
             # Each row of the scene is read once.
-            below = _Rows.read(scene, bands, composites, top + size - stride, origin, stride, span)
+            below = MirroredRows.read(scene, bands, composites, top + size - stride, origin, stride, span)
             here = here.advance(below)
         images, valid = here.images, here.valid
         offsets = [j * stride for j in range(last - first + 1) if valid[:, j * stride : j * stride + size].any()]
@@ -342,7 +342,7 @@ def gather_features(
         corners = [(i * grid.stride - grid.margin, j * grid.stride - grid.margin) for i, j in batch]
         images = []
         for top, left in corners:
-            patch = _Rows.read(scene, bands, composites, top, left, size, size)
+            patch = MirroredRows.read(scene, bands, composites, top, left, size, size)
             images.append(fill_invalid(patch.images, patch.valid))
         for (top, left), features in zip(corners, extractor(np.stack(images)), strict=True):
             y, x = rows - top, columns - left

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -88,6 +88,33 @@ def curve_picture(final: Sequence[tuple[int, float]], folds: Sequence[Sequence[t
     axes.set_xlabel("training step")
     axes.set_ylabel("training loss")
     axes.legend(frameon=False)
+    return _png(figure)
+
+
+def pretraining_picture(losses: Mapping[int, float], chance: float) -> bytes:
+    """Held-out loss of a pretraining by cubes seen."""
+    figure, axes = plt.subplots(figsize=(5.5, 3))
+    axes.plot(list(losses), list(losses.values()), color="#08519c", marker="o", ms=3, lw=1.6)
+    axes.axhline(chance, color="#888888", lw=0.8, ls="--")
+    axes.text(max(losses), chance, "chance", ha="right", va="bottom", fontsize=8, color="#888888")
+    axes.set_ylim(0, 1.1 * max(chance, *losses.values()))
+    axes.set_xlabel("cubes seen")
+    axes.set_ylabel("error of the noise, held out")
+    return _png(figure)
+
+
+def denoising_picture(clean: np.ndarray, pairs: Mapping[int, tuple[np.ndarray, np.ndarray]]) -> bytes:
+    """A cube (positions, height, width) in -1..1 beside itself noised (above) and denoised (below), by timestep."""
+    figure, grid = plt.subplots(2, 1 + len(pairs), figsize=(1.7 * (1 + len(pairs)), 3.6), squeeze=False)
+    shown = [("clean", clean, clean), *((f"timestep {t}", noised, denoised) for t, (noised, denoised) in pairs.items())]
+    # Long, middle and short wavelengths as red, green and blue.
+    channels = [len(clean) * part // 6 for part in (5, 3, 1)]
+    for (above, below), (title, noised, denoised) in zip(grid.T, shown, strict=True):
+        for axes, cube in ((above, noised), (below, denoised)):
+            axes.imshow(np.clip((cube[channels].transpose(1, 2, 0) + 1) / 2, 0, 1), interpolation="nearest")
+            axes.set_axis_off()
+        above.set_title(title, fontsize=9)
+    grid[1, 0].set_visible(False)
     return _png(figure)
 
 

@@ -52,6 +52,30 @@ class ExtractFeatures:
 
 
 @dataclass(frozen=True)
+class PretrainScene:
+    """Pretrain a spectral backbone on a scene, without labels.
+
+    At most `cubes` are seen; neighbouring bands are averaged to `positions`, a multiple of 8; `width` is the number
+    of channels before the U-Net's first level.
+    """
+
+    name: ClassVar[str] = "pretrainscene"
+    scene: str
+    output: str
+    report: str = ""
+    cubes: int = 2400
+    positions: int = 32
+    width: int = 8
+    device: str = "auto"
+    seed: int = 0
+    scene_crs: str = ""
+
+    def outputs(self) -> tuple[str, ...]:
+        """The files it writes."""
+        return (self.output, self.report)
+
+
+@dataclass(frozen=True)
 class TrainFilm:
     """Train a model from labelled polygons.
 
@@ -221,14 +245,14 @@ class DownloadBackbone:
 
 # Written for Python 3.9, which QGIS 3.22 has on Windows.
 Job = Union[  # noqa: UP007
-    SelectBands, ExtractFeatures, AnalyseFeatures, TrainFilm, PredictMap, AssessAccuracy, SuggestSamples,
+    SelectBands, ExtractFeatures, PretrainScene, AnalyseFeatures, TrainFilm, PredictMap, AssessAccuracy, SuggestSamples,
     CheckEnvironment, DownloadBackbone,
 ]
 JOBS: dict[str, Any] = {
     job.name: job
     for job in (
-        SelectBands, ExtractFeatures, AnalyseFeatures, TrainFilm, PredictMap, AssessAccuracy, SuggestSamples,
-        CheckEnvironment, DownloadBackbone,
+        SelectBands, ExtractFeatures, PretrainScene, AnalyseFeatures, TrainFilm, PredictMap, AssessAccuracy,
+        SuggestSamples, CheckEnvironment, DownloadBackbone,
     )
 }
 

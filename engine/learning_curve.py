@@ -112,8 +112,9 @@ def _pixels_of_every_polygon(polygons: np.ndarray, rng: np.random.Generator) -> 
 def _inputs(method: Method, data: TrainingData) -> np.ndarray:
     """What the network sees (n, k); of what published methods see, principal components."""
     samples = data.samples
-    features = samples.features if method.ensemble else fit_spatial(samples.features).apply(samples.features)
-    return features if method.key == "geodiffnet" else np.concatenate([samples.spectra, features], 1)
+    raw = method.uses_features and not method.components
+    features = fit_spatial(samples.features).apply(samples.features) if raw else samples.features
+    return np.concatenate([samples.spectra, features], 1) if method.uses_spectra else features
 
 
 def _choose(labels: Labels, training: np.ndarray, share: float, order: np.ndarray) -> np.ndarray:

@@ -5,7 +5,6 @@ The file is one `.safetensors` with the numbers as tensors and everything else a
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,8 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from scipy.special import entr
 from torch import nn
 
@@ -24,11 +21,11 @@ from .feature_settings import FeatureSettings
 from .methods import METHODS, Method, find_method
 from .polygons import LandCoverClass
 from .projection import Projection
+from .tensor_files import read_tensors, write_tensors
 from .training import build_network
 
 FORMAT = "spectrafilm-model"
 FORMAT_VERSION = 3
-PACKAGES = ("numpy", "rasterio", "torch", "diffusers", "scikit-learn")
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,7 @@ class Model:
 
     def save(self, path: Path) -> None:
         """Write the model to a file."""
-        tensors = {f"network.{k}": v.contiguous() for k, v in self.network.state_dict().items()}
+        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
         for name, projection in (("spectral", self.spectral), ("spatial", self.spatial)):
             if projection is not None:
                 tensors[f"{name}.mean"] = torch.from_numpy(projection.mean)
@@ -109,9 +106,8 @@ class Model:
             "features": asdict(self.features) if self.features else None,
             "channels": self.channels,
             "scores": self.scores,
-            "software": {name: importlib.metadata.version(name) for name in PACKAGES},
         }
-        save_file(tensors, path, {FORMAT: json.dumps(metadata)})
+        write_tensors(path, FORMAT, tensors, metadata)
 
     @classmethod
     def load(cls, path: str) -> Model:
@@ -120,7 +116,7 @@ class Model:
         Raises:
             EngineError: the file is missing, truncated, not ours, or of another format.
         """
-        metadata, tensors = _read(path)
+        metadata, tensors = read_tensors(Path(path), FORMAT, "SpectraFiLM model", "Train model")
         version = metadata.get("format_version")
         if not isinstance(version, int) or version > FORMAT_VERSION:
             raise EngineError(
@@ -166,21 +162,6 @@ class Model:
             raise EngineError(f"The model {path} is damaged ({error}); train it again.") from error
         model.network.eval()
         return model
-
-
-def _read(path: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    if not Path(path).is_file():
-        raise EngineError(f"The model file {path} does not exist; check the path.")
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            if FORMAT not in metadata:
-                raise EngineError(f"{path} is not a SpectraFiLM model; choose a file written by 'Train model'.")
-            return json.loads(metadata[FORMAT]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError, OSError) as error:
-        raise EngineError(
-            f"{path} is not a SpectraFiLM model, or it is incomplete ({error}); copy it again or train a new one."
-        ) from error
 
 
 def _projection(tensors: dict[str, torch.Tensor], name: str) -> Projection | None:

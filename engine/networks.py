@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 EMBEDDING = 256
+LEARNING_RATE = 3e-3
 
 
 class SpectralEncoder(nn.Module):
@@ -44,6 +45,8 @@ def _head(inputs: int, classes: int) -> nn.Sequential:
 class GeoDiffNet(nn.Module):
     """Spatial features alone."""
 
+    learning_rate = LEARNING_RATE
+
     def __init__(self, bands: int, channels: int, classes: int) -> None:
         super().__init__()
         self.head = _head(channels, classes)
@@ -59,6 +62,8 @@ class GeoDiffNetFilm(nn.Module):
     beta = Linear of the embedding, both starting at zero, so that training starts from GeoDiffNet;
     the two-layer classifier has 128 hidden units.
     """
+
+    learning_rate = LEARNING_RATE
 
     def __init__(self, bands: int, channels: int, classes: int) -> None:
         super().__init__()

@@ -15,6 +15,7 @@ from .jobs import (
     ExtractFeatures,
     Job,
     PredictMap,
+    PretrainScene,
     SelectBands,
     SuggestSamples,
     TrainFilm,
@@ -48,6 +49,10 @@ def _find_task(job: Job) -> Callable[[Any, Progress, str], dict[str, Any]]:
             from .tasks.extract_features import extract_features
 
             return extract_features
+        case PretrainScene():
+            from .tasks.pretrain_scene import pretrain_scene
+
+            return pretrain_scene
         case AnalyseFeatures():
             from .tasks.analyse_features import analyse_scene
 

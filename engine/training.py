@@ -16,6 +16,7 @@ from .kernel import KernelMachine, fit_kernel
 from .methods import Method
 from .networks import GeoDiffNet, GeoDiffNetFilm
 from .progress import Progress
+from .transformer import DiffSpectralNet
 
 MEMBERS = 5
 STEPS = 300
@@ -31,9 +32,12 @@ MIXUP = 0.1
 
 PUBLISHED_BATCH = 64
 PUBLISHED_EPOCHS = 200
-PUBLISHED_LEARNING_RATE = 3e-3
 PUBLISHED_WEIGHT_DECAY = 1e-4
 PUBLISHED_PATIENCE = 20
+
+PUBLISHED: dict[str, type[GeoDiffNet] | type[GeoDiffNetFilm] | type[DiffSpectralNet]] = {
+    "geodiffnet-f": GeoDiffNetFilm, "geodiffnet": GeoDiffNet, "diffspectralnet": DiffSpectralNet,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -73,10 +77,8 @@ def build_network(
     method: Method, members: int, bands: int, features: int, means: int, classes: int
 ) -> nn.Module:
     """An untrained network of a method; so many of its features are means of neighbourhoods."""
-    if method.key == "geodiffnet-f":
-        return GeoDiffNetFilm(bands, features, classes)
-    if method.key == "geodiffnet":
-        return GeoDiffNet(bands, features, classes)
+    if method.key in PUBLISHED:
+        return PUBLISHED[method.key](bands, features, classes)
     return FilmEnsemble(members, bands, features - means, means, classes)
 
 
@@ -181,13 +183,13 @@ def _sampling_weights(targets: torch.Tensor, subset: torch.Tensor) -> torch.Tens
 def _fit_published(method: Method, samples: Samples, subset: np.ndarray, progress: Progress) -> Fit:
     """Adam, cross-entropy, batches of 64, until the training loss stops falling.
 
-    Source: GeoDiffNet, the authors' code. A last batch of a single pixel is left out, since batch
-    normalisation needs two.
+    Source: GeoDiffNet, the authors' code; DiffSpectralNet is trained alike, with its own learning rate. A last
+    batch of a single pixel is left out, since batch normalisation needs two.
     """
     spectra, features, targets = (tensor[torch.from_numpy(subset)] for tensor in samples.tensors())
     network = build_network(method, 1, spectra.shape[1], features.shape[1], 0, samples.classes)
     optimizer = torch.optim.Adam(
-        network.parameters(), PUBLISHED_LEARNING_RATE, weight_decay=PUBLISHED_WEIGHT_DECAY
+        network.parameters(), PUBLISHED[method.key].learning_rate, weight_decay=PUBLISHED_WEIGHT_DECAY
     )
     curve: list[tuple[int, float]] = []
     best, waited = math.inf, 0

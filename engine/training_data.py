@@ -90,7 +90,7 @@ def prepare(
         both = source.at(np.concatenate([labels.rows, rows]), np.concatenate([labels.columns, columns]), progress)
     features = both[: len(labels)]
     means = source.settings.means
-    spatial = fit_spatial(both, means) if method.ensemble else None
+    spatial = fit_spatial(both, means) if method.components else None
     seen = spatial.apply(features) if spatial else features
     samples = Samples(spectral.apply(spectra), seen, targets, len(classes), means, labels.polygons)
     return TrainingData(classes, labels, spectra, samples, spectral, spatial, source.channels)

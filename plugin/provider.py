@@ -10,6 +10,7 @@ from ..algorithms.assess_accuracy import AssessAccuracyAlgorithm
 from ..algorithms.download_backbone import DownloadBackboneAlgorithm
 from ..algorithms.extract_features import ExtractFeaturesAlgorithm
 from ..algorithms.predict_map import PredictMapAlgorithm
+from ..algorithms.pretrain_scene import PretrainSceneAlgorithm
 from ..algorithms.select_bands import SelectBandsAlgorithm
 from ..algorithms.setup_environment import SetupEnvironmentAlgorithm
 from ..algorithms.suggest_samples import SuggestSamplesAlgorithm
@@ -19,6 +20,7 @@ from .paths import ICONS, MODELS
 ALGORITHMS = (
     SelectBandsAlgorithm,
     ExtractFeaturesAlgorithm,
+    PretrainSceneAlgorithm,
     AnalyseFeaturesAlgorithm,
     TrainFilmAlgorithm,
     PredictMapAlgorithm,

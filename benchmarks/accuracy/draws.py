@@ -53,7 +53,7 @@ def make_draw(
     """
     spectral = pool.fit_spectral() if method.ensemble else fit_standard(pool.surroundings)
     everywhere = np.zeros((len(pool.labels), 0), np.float32) if features is None else features
-    spatial = fit_spatial(everywhere, means) if features is not None and method.ensemble else None
+    spatial = fit_spatial(everywhere, means) if features is not None and method.components else None
     # Classes are numbered without gaps, as the plugin does.
     present, targets = np.unique(pool.labels.class_ids[training], return_inverse=True)
 

@@ -131,7 +131,7 @@ def make_pool(labelled: LabelledScene) -> Pool:
 def feature_source(scene: Scene, survey: Survey, method: Method, path: Path) -> ComputedFeatures:
     """Features of a backbone with a method's composites, layers, timesteps and neighbourhoods."""
     backbone = Backbone.load(str(path), choose_device("cpu", Progress()))
-    composites = composites_for("", method, survey)
+    composites = composites_for("", method, survey, backbone, Progress())
     settings = settings_for(method, backbone, composites, (), (), 0)
     return ComputedFeatures(scene, survey.bands, composites, backbone, settings)
 

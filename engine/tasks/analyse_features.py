@@ -52,7 +52,7 @@ def analyse_scene(job: AnalyseFeatures, progress: Progress, token: str) -> dict[
             survey = survey_scene(scene, job.seed)
         survey.log(progress)
         backbone = Backbone.load(job.backbone, choose_device(job.device, progress))
-        composites = composites_for(job.composites, METHOD, survey)
+        composites = composites_for(job.composites, METHOD, survey, backbone, progress)
         settings = settings_for(METHOD, backbone, composites, (), (), job.seed)
         source = ComputedFeatures(scene, survey.bands, composites, backbone, settings)
         every_layer, some_timesteps = whole_grid(backbone)

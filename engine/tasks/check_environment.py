@@ -19,8 +19,8 @@ from ..backbone import BUNDLED, Backbone
 from ..device import choose_device
 from ..errors import EngineError
 from ..jobs import CheckEnvironment
-from ..model import PACKAGES
 from ..progress import Progress
+from ..tensor_files import PACKAGES
 
 
 def check_environment(job: CheckEnvironment, progress: Progress) -> dict[str, Any]:

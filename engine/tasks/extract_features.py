@@ -20,6 +20,7 @@ from ..outputs import HALF_NODATA, Outputs, write_masked
 from ..progress import Progress
 from ..scene import Band, Scene
 from ..survey import survey_scene
+from .training_inputs import composites_for
 
 DEFAULT = METHODS["spectrafilm"]
 
@@ -31,7 +32,7 @@ def extract_features(job: ExtractFeatures, progress: Progress, token: str) -> di
         device = choose_device(job.device, progress)
         backbone = Backbone.load(job.backbone, device)
         with progress.stage(0.02, 0.05, f"Surveying {job.scene}."):
-            bands, composites, recipe = _composites_of(scene, job, progress)
+            bands, composites, recipe = _composites_of(scene, job, backbone, progress)
         layers = job.layers or scale_layers(DEFAULT.layers, len(backbone.layers))
         settings = FeatureSettings(
             backbone.name, str(backbone.path), backbone.sha256, layers, job.timesteps or DEFAULT.timesteps,
@@ -62,10 +63,10 @@ def extract_features(job: ExtractFeatures, progress: Progress, token: str) -> di
 
 
 def _composites_of(
-    scene: Scene, job: ExtractFeatures, progress: Progress
+    scene: Scene, job: ExtractFeatures, backbone: Backbone, progress: Progress
 ) -> tuple[tuple[Band, ...], Composites, str]:
     """Bands, composites and recipe: of a scene, or of a raster with three bands, which is taken as it is."""
-    if len(scene.bands) == 3:
+    if len(scene.bands) == 3 and backbone.composites is None:
         survey = survey_scene(scene, job.seed)
         image = make_composites("band numbers", survey, [1, 2, 3], (0.0, 100.0))
         recipe = scene.tag(COMPOSITES_TAG) or ""
@@ -83,7 +84,7 @@ def _composites_of(
         raise EngineError(f"{scene.path} has {len(scene.bands)} band(s); at least three are needed.")
     survey = survey_scene(scene, job.seed)
     survey.log(progress)
-    composites = make_composites(job.composites or DEFAULT.composites, survey)
+    composites = composites_for(job.composites, DEFAULT, survey, backbone, progress)
     return survey.bands, composites, composites.to_json()
 
 
@@ -99,7 +100,7 @@ def _describe(dataset: Any, backbone: Backbone, settings: FeatureSettings, compo
         f"composite {k + 1}, channel {c}, mean of {size} x {size} pixels"
         for size in settings.neighbourhoods
         for k in range(composites)
-        for c in range(3)
+        for c in range(backbone.channels)
     )
     for index, name in enumerate(chain(of_layers, means), 1):
         dataset.set_band_description(index, name)

@@ -106,7 +106,8 @@ def _feature_source(
             f"The analysis {job.analysis} was made with the backbone {advice.backbone}, training is to use "
             f"{backbone.name}; choose the same backbone for both."
         )
-    composites = composites_for(job.composites or (advice.composites if advice else ""), method, survey)
+    kind = job.composites or (advice.composites if advice and backbone.composites is None else "")
+    composites = composites_for(kind, method, survey, backbone, progress)
     if advice and composites.kind != advice.composites:
         progress.warning(
             f"The analysis {job.analysis} was made with other composites ({advice.composites}) than these "

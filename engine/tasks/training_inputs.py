@@ -39,8 +39,21 @@ def read_labels(job: LabelJob, scene: Scene, progress: Progress) -> tuple[list[L
     return classes, labels
 
 
-def composites_for(kind: str, method: Method, survey: Survey) -> Composites:
-    """Composites of a kind, or the default of the method."""
+def composites_for(kind: str, method: Method, survey: Survey, backbone: Backbone, progress: Progress) -> Composites:
+    """Composites of a kind, or the default of the method; a spectral backbone sees what it was pretrained on.
+
+    Raises:
+        EngineError: the scene lacks bands that they need, or the method needs another backbone.
+    """
+    if backbone.composites is not None:
+        if kind:
+            progress.warning(f"Not used, since {backbone.name} sees all bands: composites.")
+        return backbone.composites.on(survey.bands)
+    if method.of_scene:
+        raise EngineError(
+            f"{method.title} needs a backbone that was pretrained on the scene, which {backbone.name} was not; run "
+            "'Pretrain on scene' and choose its output as 'Backbone'."
+        )
     kind = kind or method.composites
     return published_composite(survey) if kind == "published" else make_composites(kind, survey)
 

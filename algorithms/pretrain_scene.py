@@ -1,0 +1,97 @@
+"""spectrafilm:pretrainscene"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qgis.core import (
+    QgsProcessingContext,
+    QgsProcessingFeedback,
+    QgsProcessingOutputNumber,
+    QgsProcessingParameterFileDestination,
+    QgsProcessingParameterNumber,
+    QgsProcessingParameterRasterLayer,
+)
+
+from ..engine.jobs import PretrainScene
+from .base import SpectraFilmAlgorithm, crs_text
+
+INTEGER = QgsProcessingParameterNumber.Type.Integer
+STEP = 8
+
+
+class PretrainSceneAlgorithm(SpectraFilmAlgorithm):
+    """A spectral diffusion backbone of the scene itself."""
+
+    ID = "pretrainscene"
+    TITLE = "Pretrain on scene"
+    GROUP = "Single steps"
+    ICON = "pretrainscene.svg"
+    HELP = (
+        "Trains a three-dimensional diffusion U-Net to take noise out of the scene's own spectra, after "
+        "DiffSpectralNet. No labels and no download are needed. The result is a backbone that sees all bands at once: "
+        "give it as 'Backbone' to 'Train model', above all with the method DiffSpectralNet, to 'Extract spatial "
+        "features' or to 'Analyse layers and timesteps'. It can be used on other scenes of the same sensor, too.\n\n"
+        "On a CPU this takes minutes to a quarter of an hour, whatever the size of the scene. In our benchmarks "
+        "SpectraFiLM with the bundled backbone was more accurate, so compare before you decide."
+    )
+
+    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802
+        self.add(
+            QgsProcessingParameterRasterLayer("INPUT", self.tr("Scene")),
+            "The hyperspectral or multispectral raster to learn from.",
+        )
+        self.add(
+            QgsProcessingParameterNumber("CUBES", self.tr("Training cubes, at most"), INTEGER, 2400, minValue=STEP),
+            "How many cubes of 32 x 32 pixels are seen. Training ends earlier where parts of the scene that are held "
+            "out are no longer denoised better. More is better and slower; a GPU takes tens of thousands.",
+        )
+        self.add(
+            QgsProcessingParameterNumber("POSITIONS", self.tr("Spectral positions"), INTEGER, 32, minValue=STEP),
+            "Neighbouring bands are averaged to so many positions, a multiple of 8. Twice as many take twice the time.",
+            advanced=True,
+        )
+        self.add(
+            QgsProcessingParameterNumber("WIDTH", self.tr("Width of the U-Net"), INTEGER, 8, minValue=1, maxValue=64),
+            "Channels of its first level; the authors have 16. Twice as many take up to four times the time.",
+            advanced=True,
+        )
+        self.add_device()
+        self.add_seed()
+        self.add(
+            QgsProcessingParameterFileDestination("OUTPUT", self.tr("Backbone"),
+                                                  self.tr("SpectraFiLM backbone (*.safetensors)")),
+            "The backbone, for 'Train model'.",
+        )  # fmt: skip
+        self.add(
+            QgsProcessingParameterFileDestination("REPORT", self.tr("Report"), self.tr("HTML files (*.html)"),
+                                                  optional=True),
+            "How the error fell, and what the backbone makes of noise, as a page; the figures as JSON beside it.",
+        )  # fmt: skip
+        self.addOutput(QgsProcessingOutputNumber("HELD_OUT_LOSS", self.tr("Error of the noise in held-out parts")))
+
+    def checkParameterValues(self, parameters: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:  # noqa: N802
+        positions = self.parameterAsInt(parameters, "POSITIONS", context)
+        if positions % STEP:
+            return False, self.tr("POSITIONS must be a multiple of {0}, not {1}.").format(STEP, positions)
+        return super().checkParameterValues(parameters, context)
+
+    def processAlgorithm(  # noqa: N802
+        self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> dict[str, Any]:
+        scene, crs = self.raster_of(parameters, "INPUT", context)
+        output = self.parameterAsFileOutput(parameters, "OUTPUT", context)
+        report = self.parameterAsFileOutput(parameters, "REPORT", context)
+        job = PretrainScene(
+            scene=scene,
+            output=output,
+            report=report,
+            cubes=self.parameterAsInt(parameters, "CUBES", context),
+            positions=self.parameterAsInt(parameters, "POSITIONS", context),
+            width=self.parameterAsInt(parameters, "WIDTH", context),
+            device=self.device_of(parameters, context),
+            seed=self.parameterAsInt(parameters, "SEED", context),
+            scene_crs=crs_text(crs),
+        )
+        values = self.run_job(job, feedback)
+        return {"OUTPUT": output, "REPORT": report, "HELD_OUT_LOSS": values["held_out_loss"]}

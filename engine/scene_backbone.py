@@ -1,0 +1,92 @@
+"""A spectral backbone, pretrained on a scene: its U-Net, how it sees bands, and its file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler
+
+from .composites import Composites
+from .conditioning import Conditioning
+from .errors import EngineError
+from .spectral_unet import SpectralUNet
+from .tensor_files import has_mark, read_tensors, write_tensors
+
+FORMAT = "spectrafilm-scene-backbone"
+FORMAT_VERSION = 1
+
+
+def noise_schedule() -> Conditioning:
+    """500 timesteps, their variances growing linearly from 1e-4 to 0.02.
+
+    Source: DiffSpectralNet, as in the code of SpectralDiff.
+    """
+    return Conditioning.of_schedule(DDPMScheduler(500, beta_start=1e-4, beta_end=0.02))
+
+
+@dataclass(frozen=True)
+class SceneBackbone:
+    """A spectral backbone.
+
+    Attributes:
+        unet: the denoiser.
+        composites: one image, whose channels are the unet's spectral positions.
+        card: how it came about, for people.
+    """
+
+    unet: SpectralUNet
+    composites: Composites
+    card: dict[str, Any]
+
+    @torch.inference_mode()
+    def denoise(self, cube: np.ndarray, timestep: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """A cube (positions, height, width) noised to a timestep, and what the U-Net makes of it in one step."""
+        schedule = noise_schedule()
+        noise = torch.randn(cube.shape, generator=torch.Generator().manual_seed(seed))
+        noised = schedule.add_noise(torch.from_numpy(cube), noise, timestep)
+        predicted = self.unet.eval()(noised[None], schedule.told[timestep])[0]
+        denoised = (noised - schedule.noise[timestep] * predicted) / schedule.signal[timestep]
+        return noised.numpy(), denoised.numpy()
+
+    def save(self, path: Path) -> None:
+        """Write it to a file."""
+        content = {
+            "format_version": FORMAT_VERSION,
+            "unet": self.unet.config,
+            "composites": self.composites.to_json(),
+            "card": self.card,
+        }
+        write_tensors(path, FORMAT, self.unet.state_dict(), content)
+
+    @staticmethod
+    def is_file(path: Path) -> bool:
+        """Whether a file holds one."""
+        return has_mark(path, FORMAT)
+
+    @classmethod
+    def load(cls, path: Path) -> SceneBackbone:
+        """Read one from a file.
+
+        Raises:
+            EngineError: the file is damaged, or of a newer version.
+        """
+        content, tensors = read_tensors(path, FORMAT, "backbone", "Pretrain on scene")
+        if content.get("format_version") != FORMAT_VERSION:
+            raise EngineError(
+                f"The backbone {path} was written by another version of SpectraFiLM (format "
+                f"{content.get('format_version')}, this one reads {FORMAT_VERSION}); pretrain it again."
+            )
+        try:
+            shape = content["unet"]
+            unet = SpectralUNet(shape["in_channels"], shape["width"], shape["sample_size"])
+            unet.load_state_dict(tensors)
+            composites = Composites.from_json(content["composites"])
+            if composites.low.shape != (1, shape["in_channels"]):
+                raise ValueError(f"{composites.low.shape} channels")
+            return cls(unet, composites, content["card"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise EngineError(f"The backbone {path} is damaged ({error}); pretrain it again.") from error

@@ -1,0 +1,51 @@
+"""pretrainscene: a spectral backbone that has seen nothing but the scene."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..device import choose_device
+from ..figures import denoising_picture, pretraining_picture
+from ..jobs import PretrainScene
+from ..outputs import Outputs
+from ..progress import Progress
+from ..report import json_twin, write_report
+from ..scene import Scene
+from ..scene_pretraining import CHANCE, Pretrained, Recipe, pretrain
+from ..survey import survey_scene
+
+SHOWN_TIMESTEPS = (5, 50, 100, 200, 400)
+
+
+def pretrain_scene(job: PretrainScene, progress: Progress, token: str) -> dict[str, Any]:
+    """Pretrain without labels, and write the U-Net that denoises held-out parts of the scene best."""
+    with Scene.open(job.scene, job.scene_crs) as scene, Outputs([job.scene], token) as outputs:
+        outputs.check(job.output, job.report, json_twin(job.report) if job.report else "")
+        device = choose_device(job.device, progress)
+        with progress.stage(0.0, 0.04, f"Surveying {job.scene}."):
+            survey = survey_scene(scene, job.seed)
+        survey.log(progress)
+        recipe = Recipe(job.cubes, job.positions, job.width, job.seed)
+        with progress.stage(0.04, 1.0):
+            pretrained = pretrain(scene, survey, recipe, device, progress)
+        pretrained.backbone.save(outputs.reserve(job.output))
+        if job.report:
+            _write_report(job, pretrained, outputs, progress)
+    return {"held_out_loss": pretrained.losses[pretrained.best]}
+
+
+def _write_report(job: PretrainScene, pretrained: Pretrained, outputs: Outputs, progress: Progress) -> None:
+    backbone = pretrained.backbone
+    figures = {
+        **backbone.card,
+        "positions": backbone.composites.channels,
+        "width": job.width,
+        "held_out_losses": pretrained.losses,
+        "warnings": progress.warnings,
+    }
+    denoised = {t: backbone.denoise(pretrained.example, t) for t in SHOWN_TIMESTEPS}
+    pictures = {
+        "loss": pretraining_picture(pretrained.losses, CHANCE),
+        "denoising": denoising_picture(pretrained.example, denoised),
+    }
+    write_report(outputs, job.report, "pretraining.html", "Pretraining on a scene", figures, {}, pictures)

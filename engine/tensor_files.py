@@ -1,0 +1,56 @@
+"""Our own files: tensors as safetensors, everything else as JSON in their metadata."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from .errors import EngineError
+
+PACKAGES = ("numpy", "rasterio", "torch", "diffusers", "scikit-learn")
+
+
+def write_tensors(path: Path, mark: str, tensors: dict[str, torch.Tensor], content: dict[str, Any]) -> None:
+    """Write tensors with a JSON content, to which versions of software are added, under the mark of their kind."""
+    software = {name: importlib.metadata.version(name) for name in PACKAGES}
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    save_file(contiguous, path, {mark: json.dumps(content | {"software": software})})
+
+
+def has_mark(path: Path, mark: str) -> bool:
+    """Whether a file is one of ours of a kind."""
+    try:
+        with safe_open(path, "pt") as file:
+            return mark in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
+def read_tensors(path: Path, mark: str, kind: str, writer: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Content and tensors of a file.
+
+    Args:
+        mark: of its kind.
+        kind, writer: what it should be and which algorithm writes such, for errors.
+
+    Raises:
+        EngineError: the file is missing, truncated, or of another kind.
+    """
+    if not path.is_file():
+        raise EngineError(f"The file {path} does not exist; choose a {kind} written by '{writer}'.")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            if mark not in metadata:
+                raise EngineError(f"{path} is not a {kind}; choose a file written by '{writer}'.")
+            return json.loads(metadata[mark]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError, OSError) as error:
+        raise EngineError(
+            f"{path} is not a {kind}, or it is incomplete ({error}); copy it again, or make a new one with '{writer}'."
+        ) from error

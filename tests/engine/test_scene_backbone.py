@@ -1,0 +1,194 @@
+"""Spectral backbones: pretrained on a scene, kept in a file, and used wherever a backbone can be."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from synthetic import BANDS, HEIGHT, WIDTH, make_spectra, write_scene
+from training_job import training
+
+from spectrafilm.engine.backbone import Backbone
+from spectrafilm.engine.device import choose_device
+from spectrafilm.engine.errors import EngineError
+from spectrafilm.engine.jobs import AnalyseFeatures, ExtractFeatures, PredictMap, PretrainScene
+from spectrafilm.engine.progress import Progress, Recorder
+from spectrafilm.engine.runner import run_job
+from spectrafilm.engine.scene_backbone import SceneBackbone
+from spectrafilm.engine.scene_pretraining import CHANCE
+from spectrafilm.engine.spectral_unet import SpectralUNet
+
+POSITIONS, NARROW = 16, 4
+
+
+def pretraining(scene, folder, **changes):
+    """A small pretraining that writes b.safetensors and b.html."""
+    options = {"output": str(folder / "b.safetensors"), "report": str(folder / "b.html"), "cubes": 400,
+               "positions": POSITIONS, "width": NARROW, "device": "cpu"}  # fmt: skip
+    return PretrainScene(str(scene), **options | changes)
+
+
+@pytest.fixture(scope="module")
+def pretrained(scene_path, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pretrained")
+    recorder = Recorder()
+    values = run_job(pretraining(scene_path, folder), recorder)
+    return folder / "b.safetensors", values, recorder
+
+
+def test_the_network_keeps_pixels_and_halves_the_spectral_axis():
+    network = SpectralUNet(16, 4, 8)
+    cubes = torch.randn(3, 16, 8, 12)
+    assert network(cubes, torch.tensor(5.0)).shape == cubes.shape
+    shapes = []
+    for module in network.decoder:
+        module.register_forward_hook(lambda _m, _i, output: shapes.append(tuple(output.shape[1:])))
+    network(cubes, torch.tensor([5.0, 50.0, 200.0]))
+    assert shapes == [(32, 2, 8, 12), (16, 4, 8, 12), (8, 8, 8, 12), (4, 16, 8, 12)]
+    with pytest.raises(ValueError, match="12 spectral positions"):
+        SpectralUNet(12, 4, 8)
+
+
+def test_each_cube_is_told_its_own_timestep():
+    torch.manual_seed(0)
+    network = SpectralUNet(8, 4, 8).eval()
+    cube = torch.randn(1, 8, 8, 8).expand(2, -1, -1, -1)
+    early, late = network(cube, torch.tensor([5.0, 400.0]))
+    torch.testing.assert_close(early, network(cube[:1], torch.tensor(5.0))[0], atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(early, late, atol=1e-4, rtol=0)
+
+
+def test_pretraining_learns_to_tell_noise_from_the_scene(pretrained):
+    path, values, recorder = pretrained
+    assert values["held_out_loss"] < 0.75 * CHANCE
+    report = json.loads(path.with_suffix(".json").read_text())
+    losses = {int(seen): loss for seen, loss in report["held_out_losses"].items()}
+    assert min(losses.values()) == values["held_out_loss"] == losses[report["cubes"]]
+    page = path.with_suffix(".html").read_text()
+    assert page.count("data:image/png;base64,") == 2
+    assert recorder.positions[-1] == 1.0
+
+    backbone = SceneBackbone.load(path)
+    assert backbone.card["held_out_loss"] == values["held_out_loss"]
+    clean = backbone.composites.apply(make_spectra(seed=7))[0][:, :32, :32]
+    noised, denoised = backbone.denoise(clean, 100)
+    assert np.abs(denoised - clean).mean() < 0.8 * np.abs(noised - clean).mean()
+
+
+def test_the_same_seed_gives_the_same_backbone(scene_path, tmp_path):
+    first, again, other = {}, {}, {}
+    for weights, seed in ((first, 0), (again, 0), (other, 1)):
+        run_job(pretraining(scene_path, tmp_path, seed=seed, cubes=24), Progress())
+        weights.update(SceneBackbone.load(tmp_path / "b.safetensors").unet.state_dict())
+    assert all(torch.equal(values, again[name]) for name, values in first.items())
+    assert any(not torch.equal(values, other[name]) for name, values in first.items())
+
+
+def test_pixels_without_data_are_not_learned(tmp_path):
+    spectra = make_spectra()
+    spectra[:, :, 40:] = -1.0
+    run_job(pretraining(write_scene(tmp_path / "s.tif", spectra), tmp_path, cubes=8), Progress())
+    spectra[:] = -1.0
+    spectra[:, :4, :4] = make_spectra()[:, :4, :4]
+    before = (tmp_path / "b.safetensors").read_bytes()
+    with pytest.raises(EngineError, match="of which half is valid"):
+        run_job(pretraining(write_scene(tmp_path / "s.tif", spectra), tmp_path, cubes=8), Progress())
+    assert (tmp_path / "b.safetensors").read_bytes() == before
+    assert not list(tmp_path.glob(".spectrafilm-part-*"))
+
+
+@pytest.mark.parametrize(("bands", "size", "channels"), [(3, 80, 8), (BANDS, 20, 16), (12, 80, 16)])
+def test_few_bands_and_small_scenes_will_do(tmp_path, bands, size, channels):
+    scene = write_scene(tmp_path / "s.tif", make_spectra()[:bands, :size, :size])
+    recorder = Recorder()
+    run_job(pretraining(scene, tmp_path, cubes=8, positions=channels), recorder)
+    assert SceneBackbone.load(tmp_path / "b.safetensors").composites.channels == channels
+    assert any("too small" in warning for warning in recorder.warnings) == (size < 80)
+
+
+def test_positions_that_no_network_has_are_one_sentence(scene_path, tmp_path):
+    with pytest.raises(EngineError, match="multiple of 8 positions"):
+        run_job(pretraining(scene_path, tmp_path, positions=12), Progress())
+
+
+def test_it_is_a_backbone_like_others(pretrained):
+    backbone = Backbone.load(str(pretrained[0]), choose_device("cpu", Progress()))
+    assert (backbone.patch, backbone.channels, backbone.timesteps) == (64, POSITIONS, 500)
+    # Half the positions, twice the channels: from layer to layer they hold as many numbers.
+    assert [layer.channels for layer in backbone.layers] == [NARROW * POSITIONS] * 4
+    assert {layer.stride for layer in backbone.layers} == {1}
+    images = torch.randn(2, POSITIONS, 64, 64)
+    deep, shallow = backbone.activations(images, 50, (0, 2))
+    assert deep.shape == shallow.shape == (2, NARROW * POSITIONS, 64, 64)
+    (other,) = backbone.activations(images, 400, (0,))
+    assert not torch.equal(deep, other)
+
+
+@pytest.mark.parametrize(("method", "least"), [("diffspectralnet", 0.75), ("spectrafilm", 0.95), ("geodiffnet-f", 0.9)])
+def test_methods_train_and_map_with_it(pretrained, scene_path, polygons_path, tmp_path, method, least):
+    recorder = Recorder()
+    values = run_job(training(scene_path, polygons_path, pretrained[0], tmp_path, method=method), recorder)
+    assert values["overall_accuracy"] > 100 * least
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["settings"]["composites"] == f"all bands in {POSITIONS} averages"
+    job = PredictMap(str(scene_path), str(tmp_path / "m.safetensors"), str(tmp_path / "map.tif"))
+    run_job(job, Recorder())
+    with rasterio.open(tmp_path / "map.tif") as dataset:
+        assert np.mean(dataset.read(1)[:40, :50] == 1) > least
+
+    # Bands in another order are the same to it, since it knows them by their wavelengths.
+    with rasterio.open(scene_path) as dataset:
+        spectra, wavelengths = dataset.read()[::-1], [float(dataset.tags(b)["wavelength"]) for b in range(1, BANDS + 1)]
+    turned = write_scene(tmp_path / "turned.tif", spectra, wavelengths=wavelengths[::-1])
+    run_job(replace(job, scene=str(turned), output=str(tmp_path / "turned_map.tif")), Recorder())
+    with rasterio.open(tmp_path / "map.tif") as ours, rasterio.open(tmp_path / "turned_map.tif") as theirs:
+        assert np.mean(ours.read(1) == theirs.read(1)) > 0.999
+
+
+def test_a_features_raster_of_it_replaces_computing(pretrained, scene_path, polygons_path, tmp_path):
+    features = tmp_path / "f.tif"
+    layers, timesteps = (2, 3), (5, 50)
+    job = ExtractFeatures(str(scene_path), str(features), str(pretrained[0]), "", layers, timesteps)
+    run_job(job, Recorder())
+    with rasterio.open(features) as dataset:
+        assert dataset.shape == (HEIGHT, WIDTH)
+        # The last ones are means of the averaged bands over two neighbourhoods.
+        assert dataset.count == 4 * NARROW * POSITIONS + 2 * POSITIONS
+        assert dataset.descriptions[0] == "composite 1, t=5, layer 2, channel 0"
+        assert dataset.descriptions[-1] == f"composite 1, channel {POSITIONS - 1}, mean of 5 x 5 pixels"
+    job = training(scene_path, polygons_path, "", tmp_path, method="diffspectralnet", features=str(features))
+    assert run_job(job, Recorder())["overall_accuracy"] > 60
+
+
+def test_its_layers_and_timesteps_can_be_analysed(pretrained, scene_path, polygons_path, tmp_path):
+    like = training(scene_path, polygons_path, pretrained[0], tmp_path)
+    job = AnalyseFeatures(like.scene, like.polygons, str(tmp_path / "a.html"), polygons_crs=like.polygons_crs,
+                          backbone=like.backbone, timesteps=(5, 200), composites="true colour")  # fmt: skip
+    recorder = Recorder()
+    assert run_job(job, recorder)["overall_accuracy"] > 90
+    assert any("sees all bands: composites" in warning for warning in recorder.warnings)
+    assert json.loads((tmp_path / "a.json").read_text())["layers"] == [0, 1, 2, 3]
+    recorder = Recorder()
+    run_job(replace(like, analysis=str(tmp_path / "a.html")), recorder)
+    assert not [warning for warning in recorder.warnings if "composites" in warning]
+
+
+def test_diffspectralnet_needs_one(scene_path, polygons_path, backbone_path, tmp_path):
+    with pytest.raises(EngineError, match="run 'Pretrain on scene'"):
+        run_job(training(scene_path, polygons_path, backbone_path, tmp_path, method="diffspectralnet"), Recorder())
+    assert not list(tmp_path.iterdir())
+
+
+def test_scenes_and_files_that_do_not_fit_are_one_sentence(pretrained, polygons_path, tmp_path):
+    path = pretrained[0]
+    fewer = write_scene(tmp_path / "fewer.tif", make_spectra()[:12])
+    with pytest.raises(EngineError, match="nm"):
+        run_job(training(fewer, polygons_path, path, tmp_path), Recorder())
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(EngineError, match="damaged"):
+        Backbone.load(str(damaged), choose_device("cpu", Progress()))
