@@ -23,8 +23,8 @@ help:
 	@echo "make test-qgis344    run the tests in QGIS 3.44 (Debian 13 in a chroot; root, 3 GB)"
 	@echo "make package         a zip for the plugin manager, in $(BUILD)/"
 	@echo "make benchmark-accuracy benchmark-few-labels benchmark-ablations benchmark-suggestions benchmark-backbones"
-	@echo "     benchmark-speed measure, and write real_scenes.md, accuracy.md, ablations.md, suggestions.md, backbones.md"
-	@echo "                     and speed.md in docs/"
+	@echo "     benchmark-spectral-diffusion benchmark-speed   measure, and write real_scenes.md, accuracy.md, ablations.md,"
+	@echo "                     suggestions.md, backbones.md, spectral_diffusion.md and speed.md in docs/"
 	@echo "make screenshots     make the pictures of the user guide"
 	@echo "make models sample   make the ready-made models and the sample scene anew"
 
@@ -76,7 +76,7 @@ test-qgis344: environment
 
 .PHONY: package models sample screenshots
 .PHONY: benchmark-accuracy benchmark-few-labels benchmark-ablations benchmark-suggestions benchmark-backbones \
-    benchmark-speed
+    benchmark-spectral-diffusion benchmark-speed
 package:
 	python3 tools/package.py $(BUILD)
 
@@ -101,6 +101,9 @@ benchmark-suggestions: environment $(ENVIRONMENT)/dev
 
 benchmark-backbones: environment $(ENVIRONMENT)/dev
 	$(BENCHMARK).backbones --python $(CURDIR)/$(ENGINE) $(WORDS)
+
+benchmark-spectral-diffusion: environment $(ENVIRONMENT)/dev
+	$(BENCHMARK).spectral_diffusion --python $(CURDIR)/$(ENGINE) $(WORDS)
 
 benchmark-speed: environment
 	$(BENCHMARK).speed $(WORDS)

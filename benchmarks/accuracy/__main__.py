@@ -14,7 +14,7 @@ from spectrafilm.benchmarks.json_lines import append_lines, read_lines
 from spectrafilm.engine.accuracy import average_accuracy, cohen_kappa, confusion_matrix, overall_accuracy
 
 from .pool import PROTOCOLS, Pool, make_pool
-from .rows import ROWS
+from .rows import ROWS, Row
 from .scenes import few_label_parser, find_scenes, label_scene, results_folder
 from .table import write_page
 
@@ -38,22 +38,22 @@ def main() -> None:
             for seed in range(arguments.seeds):
                 for per_class in arguments.labels:
                     for protocol in PROTOCOLS:
-                        measure(pool, protocol, per_class, seed, arguments.rows, results)
+                        measure(pool, protocol, per_class, seed, {row: ROWS[row] for row in arguments.rows}, results)
         if results.exists():
             kept.append((scene.title, read_lines(results)))
     if not arguments.no_page:
         write_page(kept, arguments.docs)
 
 
-def measure(pool: Pool, protocol: str, per_class: int, seed: int, rows: list[str], results: Path) -> None:
+def measure(pool: Pool, protocol: str, per_class: int, seed: int, rows: dict[str, Row], results: Path) -> None:
     """Add the figures of rows that are not there yet to a file of JSON lines."""
     known = {(r["protocol"], r["labels"], r["seed"], r["row"]) for r in read_lines(results)}
     training, testing = pool.draw(protocol, per_class, seed)
     truth = pool.labels.class_ids[testing]
-    for row in rows:
+    for row, classify in rows.items():
         if (protocol, per_class, seed, row) in known:
             continue
-        prediction = ROWS[row](pool, training, testing, seed)
+        prediction = classify(pool, training, testing, seed)
         matrix = confusion_matrix(truth, prediction.class_ids, len(pool.classes))
         figures = {
             "protocol": protocol, "labels": per_class, "seed": seed, "row": row,

@@ -55,7 +55,7 @@ def _standardized(values: np.ndarray) -> np.ndarray:
     return fit_standard(values).apply(values)
 
 
-def _svm_on(choose: Callable[[Pool], np.ndarray]) -> Row:
+def svm_row(choose: Callable[[Pool], np.ndarray]) -> Row:
     return lambda pool, training, testing, seed: _svm(choose(pool), pool, training, testing, seed)
 
 
@@ -78,12 +78,13 @@ def _both(pool: Pool, backbone: str) -> np.ndarray:
     return np.concatenate([part / part.std() for part in parts], 1)
 
 
-def _network(method: Method, backbone: str = "", ensemble: type[FilmEnsemble] = FilmEnsemble) -> Row:
+def network_row(method: Method, backbone: str = "", ensemble: type[FilmEnsemble] = FilmEnsemble) -> Row:
     """A method as the plugin trains it, with its cross-validation between polygons."""
 
     def classify(pool: Pool, training: np.ndarray, testing: np.ndarray, seed: int) -> Prediction:
         # GeoDiffNet sees what GeoDiffNet-F sees.
-        features = pool.features[SHIPPED if method.ensemble else PUBLISHED, backbone] if backbone else None
+        key = PUBLISHED if method.key == "geodiffnet" else method.key
+        features = pool.features[key, backbone] if backbone else None
         means = pool.neighbourhood_means if backbone and method.ensemble else 0
         draw = make_draw(pool, method, features, means, training, testing)
         trained = train(method, draw.data, method.ensemble, seed, Progress(), ensemble)
@@ -94,28 +95,28 @@ def _network(method: Method, backbone: str = "", ensemble: type[FilmEnsemble] = 
 
 
 CLASSICAL: dict[str, Row] = {
-    "SVM": _svm_on(lambda pool: _standardized(pool.spectra)),
-    "SVM, noise-adjusted components": _svm_on(lambda pool: pool.fit_spectral().apply(pool.spectra)),
+    "SVM": svm_row(lambda pool: _standardized(pool.spectra)),
+    "SVM, noise-adjusted components": svm_row(lambda pool: pool.fit_spectral().apply(pool.spectra)),
     "Random forest": _forest,
-    "SVM, 3 x 3 means": _svm_on(lambda pool: _standardized(np.concatenate([pool.spectra, pool.means[3]], 1))),
-    "SVM, 5 x 5 means": _svm_on(lambda pool: _standardized(np.concatenate([pool.spectra, pool.means[5]], 1))),
-    "SVM, morphological profiles": _svm_on(lambda pool: _standardized(pool.profiles)),
+    "SVM, 3 x 3 means": svm_row(lambda pool: _standardized(np.concatenate([pool.spectra, pool.means[3]], 1))),
+    "SVM, 5 x 5 means": svm_row(lambda pool: _standardized(np.concatenate([pool.spectra, pool.means[5]], 1))),
+    "SVM, morphological profiles": svm_row(lambda pool: _standardized(pool.profiles)),
 }
 SPECTRAFILM = "SpectraFiLM"
 # With the bundled backbone; each has a row with the untrained one, too.
 ON_FEATURES: dict[str, Callable[[str], Row]] = {
-    "SVM, features alone": lambda backbone: _svm_on(lambda pool: _spatial(pool, backbone)),
-    "SVM, spectra and features": lambda backbone: _svm_on(lambda pool: _both(pool, backbone)),
-    "GeoDiffNet": lambda backbone: _network(METHODS["geodiffnet"], backbone),
-    "GeoDiffNet-F": lambda backbone: _network(METHODS["geodiffnet-f"], backbone),
-    "Concatenation": lambda backbone: _network(METHODS[SHIPPED], backbone, ConcatenationEnsemble),
-    "Sum": lambda backbone: _network(METHODS[SHIPPED], backbone, SumEnsemble),
-    SPECTRAFILM: lambda backbone: _network(METHODS[SHIPPED], backbone),
+    "SVM, features alone": lambda backbone: svm_row(lambda pool: _spatial(pool, backbone)),
+    "SVM, spectra and features": lambda backbone: svm_row(lambda pool: _both(pool, backbone)),
+    "GeoDiffNet": lambda backbone: network_row(METHODS["geodiffnet"], backbone),
+    "GeoDiffNet-F": lambda backbone: network_row(METHODS["geodiffnet-f"], backbone),
+    "Concatenation": lambda backbone: network_row(METHODS[SHIPPED], backbone, ConcatenationEnsemble),
+    "Sum": lambda backbone: network_row(METHODS[SHIPPED], backbone, SumEnsemble),
+    SPECTRAFILM: lambda backbone: network_row(METHODS[SHIPPED], backbone),
 }
 UNTRAINED = ", untrained"
 ROWS: dict[str, Row] = {
     **CLASSICAL,
-    "Spectral only": _network(METHODS["spectral"]),
+    "Spectral only": network_row(METHODS["spectral"]),
     **{
         name + suffix: make(backbone)
         for name, make in ON_FEATURES.items()

@@ -81,6 +81,22 @@ def test_the_analysis_of_features_recommends_a_setting_that_training_takes_over(
     assert settings["decoder layers"] == results["BEST_LAYERS"].replace(",", ", ")
 
 
+def test_a_backbone_pretrained_on_the_scene_trains_a_model(run, provider, tmp_path):
+    outputs = {"OUTPUT": str(tmp_path / "backbone.safetensors"), "REPORT": str(tmp_path / "pretraining.html")}
+    pretrain = {"INPUT": SCENE, "CUBES": 16, "POSITIONS": 16, "WIDTH": 4, **outputs}
+    pretrained = run("pretrainscene", pretrain)
+    assert 0 < pretrained["HELD_OUT_LOSS"] < 20
+    assert Path(pretrained["REPORT"]).is_file()
+    trained = run("trainfilm", {**TRAIN, "METHOD": 4, "BACKBONE": pretrained["OUTPUT"],
+                                "MODEL": str(tmp_path / "model.safetensors")})  # fmt: skip
+    assert 0 < trained["KAPPA"] < 100
+    ok, sentence = provider.algorithm("pretrainscene").checkParameterValues(
+        pretrain | {"POSITIONS": 12}, QgsProcessingContext()
+    )
+    assert not ok
+    assert "multiple of 8" in sentence
+
+
 def test_mapping_writes_a_styled_map_and_everything_asked_for(trained, run, tmp_path):
     paths = {key: str(tmp_path / f"{key}.tif") for key in ("OUTPUT", "CONFIDENCE", "PROBABILITIES", "UNCERTAINTY")}
     results = run("predictmap", {"INPUT": SCENE, "MODEL": trained[0]["MODEL"], **paths})

@@ -1,0 +1,1 @@
+"""What a backbone pretrained on the scene itself is worth."""

@@ -1,0 +1,100 @@
+"""Scene-pretrained backbones against their untrained twins: measure and write docs/spectral_diffusion.md.
+
+Run by `make benchmark-spectral-diffusion`; interrupted, it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from spectrafilm.benchmarks.accuracy.__main__ import measure
+from spectrafilm.benchmarks.accuracy.pool import PROTOCOLS, SHIPPED, Pool, feature_source, kept_features, make_pool
+from spectrafilm.benchmarks.accuracy.rows import ROWS, Row, network_row, svm_row
+from spectrafilm.benchmarks.accuracy.scenes import few_label_parser, find_scenes, label_scene, results_folder
+from spectrafilm.benchmarks.json_lines import read_lines
+from spectrafilm.engine.jobs import PretrainScene
+from spectrafilm.engine.methods import METHODS
+from spectrafilm.engine.progress import Progress
+from spectrafilm.engine.projection import fit_spatial
+from spectrafilm.engine.runner import run_job
+from spectrafilm.engine.scene import Scene
+from spectrafilm.engine.scene_backbone import SceneBackbone
+from spectrafilm.engine.spectral_unet import SpectralUNet
+from spectrafilm.engine.survey import survey_scene
+
+from .page import ON_SCENE, OTHERS, PRETRAINED, UNTRAINED, write_page
+
+LABELS = 10
+DIFFSPECTRALNET = "diffspectralnet"
+MEASURED = ("sample", "hymap_berlin", "enmap_berlin")
+
+
+def scene_backbones(scene_path: str, folder: Path) -> dict[str, Path]:
+    """The backbone of a scene, pretrained once, and its twin with random weights."""
+    paths = {name: folder / f"scene-{name}.safetensors" for name in (PRETRAINED, UNTRAINED)}
+    if not paths[PRETRAINED].exists():
+        run_job(PretrainScene(scene_path, str(paths[PRETRAINED]), device="cpu"), Progress())
+    if not paths[UNTRAINED].exists():
+        trained = SceneBackbone.load(paths[PRETRAINED])
+        shape = trained.unet.config
+        torch.manual_seed(0)
+        unet = SpectralUNet(shape["in_channels"], shape["width"], shape["sample_size"])
+        SceneBackbone(unet, trained.composites, {}).save(paths[UNTRAINED])
+    return paths
+
+
+def pool_on_scene(pool: Pool, scene_path: str, folder: Path) -> Pool:
+    """The pool with features of the scene's own backbone and of its twin, by method and their names."""
+    features, means = {}, 0
+    with Scene.open(scene_path) as scene:
+        survey = survey_scene(scene)
+        for name, path in scene_backbones(scene_path, folder).items():
+            for key in (DIFFSPECTRALNET, SHIPPED):
+                source = feature_source(scene, survey, METHODS[key], path)
+                features[key, name] = kept_features(source, pool.labels, folder)
+                means = source.settings.means
+    return replace(pool, features=features, neighbourhood_means=means)
+
+
+def rows_of(backbone: str) -> dict[str, Row]:
+    """The rows of `ON_SCENE` for one of a scene's backbones."""
+
+    def spatial(pool: Pool) -> np.ndarray:
+        features = pool.features[DIFFSPECTRALNET, backbone]
+        return fit_spatial(features).apply(features)
+
+    made = (svm_row(spatial), network_row(METHODS[DIFFSPECTRALNET], backbone), network_row(METHODS[SHIPPED], backbone))
+    return {f"{name}, {backbone}": row for name, row in zip(ON_SCENE, made, strict=True)}
+
+
+def main() -> None:
+    """Run every row on every scene with every seed, and write the page."""
+    parser = few_label_parser(__doc__, MEASURED)
+    parser.add_argument("--seeds", type=int, default=5)
+    arguments = parser.parse_args()
+    warnings.filterwarnings("ignore", "The least populated class")
+    others = {row: ROWS[row] for row in OTHERS}
+    kept = []
+    for scene in find_scenes(arguments):
+        labelled = label_scene(scene, arguments)
+        folder = results_folder(scene, arguments)
+        results = folder / "spectral_diffusion.jsonl"
+        pool = make_pool(labelled)
+        on_scene = pool_on_scene(pool, labelled.path, folder)
+        for seed in range(arguments.seeds):
+            for protocol in PROTOCOLS:
+                measure(pool, protocol, LABELS, seed, others, results)
+                for backbone in (PRETRAINED, UNTRAINED):
+                    measure(on_scene, protocol, LABELS, seed, rows_of(backbone), results)
+        figures = [r for r in read_lines(results) if r["seed"] < arguments.seeds]
+        kept.append((scene.title, figures))
+    write_page(kept, arguments.docs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""From figures to docs/spectral_diffusion.md and its JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spectrafilm.benchmarks.accuracy.pool import PROTOCOLS
+
+HEAD = Path(__file__).with_name("head.md")
+PRETRAINED, UNTRAINED = "pretrained", "untrained"
+OTHERS = ("SVM", "Random forest", "Spectral only", "SpectraFiLM", "SpectraFiLM, untrained")
+ON_SCENE = ("SVM, its features", "DiffSpectralNet", "SpectraFiLM on it")
+Record = dict[str, Any]
+
+
+def accuracies(records: list[Record], protocol: str, row: str, figure: str = "overall_accuracy") -> np.ndarray:
+    """One figure (seeds,) of a row, in the order of the seeds."""
+    found = {r["seed"]: r[figure] for r in records if r["protocol"] == protocol and r["row"] == row}
+    return np.array([found[seed] for seed in sorted(found)])
+
+
+def gain(records: list[Record], protocol: str, row: str, over: str) -> tuple[float, float]:
+    """Mean difference of two rows' overall accuracies over the seeds, and its standard error."""
+    difference = accuracies(records, protocol, row) - accuracies(records, protocol, over)
+    return float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(len(difference)))
+
+
+def write_page(scenes: list[tuple[str, list[Record]]], docs: Path) -> None:
+    """Write spectral_diffusion.md and its JSON from the figures of each scene."""
+    lines = [HEAD.read_text(encoding="utf-8")]
+    for protocol in PROTOCOLS:
+        lines += [f"## {protocol.capitalize()}\n", "| OA / AA | " + " | ".join(title for title, _ in scenes) + " |",
+                  "|---" * (len(scenes) + 1) + "|"]  # fmt: skip
+        for row in (*OTHERS, *(f"{name}, {twin}" for name in ON_SCENE for twin in (PRETRAINED, UNTRAINED))):
+            cells = [
+                " / ".join(f"{accuracies(records, protocol, row, f'{kind}_accuracy').mean():.1f}"
+                           for kind in ("overall", "average"))
+                for _, records in scenes
+            ]  # fmt: skip
+            lines.append(f"| {row} | " + " | ".join(cells) + " |")
+        lines.append("| **OA, pretrained minus untrained** |" + " |" * len(scenes))
+        for name in ON_SCENE:
+            gains = [gain(r, protocol, f"{name}, {PRETRAINED}", f"{name}, {UNTRAINED}") for _, r in scenes]
+            lines.append(f"| {name} | " + " | ".join(f"{mean:+.1f} ± {error:.1f}" for mean, error in gains) + " |")
+        lines.append("")
+    seeds = min(len(accuracies(records, PROTOCOLS[0], "SVM")) for _, records in scenes)
+    lines.append(f"{seeds} seeds; per cent, means over seeds; differences with their standard error.\n")
+    (docs / "spectral_diffusion.md").write_text("\n".join(lines), encoding="utf-8")
+    (docs / "spectral_diffusion.json").write_text(json.dumps(dict(scenes), indent=1) + "\n", encoding="utf-8")
