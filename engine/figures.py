@@ -92,15 +92,15 @@ def curve_picture(final: Sequence[tuple[int, float]], folds: Sequence[Sequence[t
 
 
 def pretraining_picture(losses: Mapping[int, float], chance: float) -> bytes:
-    """Held-out loss of a pretraining by cubes seen."""
+    """Held-out loss of a pretraining by cubes seen, and what the mean spectrum alone would have."""
     figure, axes = plt.subplots(figsize=(5.5, 3))
     axes.plot(list(losses), list(losses.values()), color="#08519c", marker="o", ms=3, lw=1.6)
     axes.axhline(chance, color="#888888", lw=0.8, ls="--")
-    axes.text(max(losses), chance, "chance", ha="right", va="bottom", fontsize=8, color="#888888")
+    axes.text(max(losses), chance, "mean spectrum", ha="right", va="bottom", fontsize=8, color="#888888")
     # The first checks may lie far above.
     axes.set_ylim(0, 1.25 * chance)
     axes.set_xlabel("cubes seen")
-    axes.set_ylabel("error of the noise, held out")
+    axes.set_ylabel("error, held out")
     return _png(figure)
 
 

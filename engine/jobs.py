@@ -63,7 +63,7 @@ class PretrainScene:
     scene: str
     output: str
     report: str = ""
-    cubes: int = 2400
+    cubes: int = 1600
     positions: int = 32
     width: int = 8
     device: str = "auto"

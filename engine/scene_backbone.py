@@ -48,8 +48,7 @@ class SceneBackbone:
         schedule = noise_schedule()
         noise = torch.randn(cube.shape, generator=torch.Generator().manual_seed(seed))
         noised = schedule.add_noise(torch.from_numpy(cube), noise, timestep)
-        predicted = self.unet.eval()(noised[None], schedule.told[timestep])[0]
-        denoised = (noised - schedule.noise[timestep] * predicted) / schedule.signal[timestep]
+        denoised = self.unet.eval()(noised[None], schedule.told[timestep])[0]
         return noised.numpy(), denoised.numpy()
 
     def save(self, path: Path) -> None:

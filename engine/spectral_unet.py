@@ -20,7 +20,7 @@ KERNEL, STRIDE, PADDING = (4, 5, 5), (2, 1, 1), (1, 2, 2)
 
 
 class SpectralUNet(nn.Module):
-    """Predicts the noise in spectral cubes.
+    """Predicts the clean spectral cube behind a noised one.
 
     Each of three levels doubles the channels and halves the spectral axis; rows and columns keep their number. The
     deepest block of the decoder sees the bottleneck twice, as its own skip connection, as published.
@@ -51,7 +51,7 @@ class SpectralUNet(nn.Module):
         return [self.down[-1], *self.up]
 
     def forward(self, cubes: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
-        """The noise in cubes (n, positions, height, width) at a timestep () or at one for each (n,)."""
+        """Cubes (n, positions, height, width), noised to a timestep () or to one for each (n,), without their noise."""
         steps = timestep.to(cubes.device, torch.float32).expand(len(cubes))
         embedding = self.time(_sinusoids(steps).to(self.out.weight.dtype))
         values = self.stem(cubes[:, None].contiguous(memory_format=torch.channels_last_3d))

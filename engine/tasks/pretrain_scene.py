@@ -11,7 +11,7 @@ from ..outputs import Outputs
 from ..progress import Progress
 from ..report import json_twin, write_report
 from ..scene import Scene
-from ..scene_pretraining import CHANCE, Pretrained, Recipe, pretrain
+from ..scene_pretraining import Pretrained, Recipe, pretrain
 from ..survey import survey_scene
 
 SHOWN_TIMESTEPS = (5, 50, 100, 200, 400)
@@ -41,11 +41,12 @@ def _write_report(job: PretrainScene, pretrained: Pretrained, outputs: Outputs, 
         "positions": backbone.composites.channels,
         "width": job.width,
         "held_out_losses": pretrained.losses,
+        "chance": pretrained.chance,
         "warnings": progress.warnings,
     }
     denoised = {t: backbone.denoise(pretrained.example, t) for t in SHOWN_TIMESTEPS}
     pictures = {
-        "loss": pretraining_picture(pretrained.losses, CHANCE),
+        "loss": pretraining_picture(pretrained.losses, pretrained.chance),
         "denoising": denoising_picture(pretrained.example, denoised),
     }
     write_report(outputs, job.report, "pretraining.html", "Pretraining on a scene", figures, {}, pictures)

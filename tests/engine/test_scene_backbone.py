@@ -19,7 +19,6 @@ from spectrafilm.engine.jobs import AnalyseFeatures, ExtractFeatures, PredictMap
 from spectrafilm.engine.progress import Progress, Recorder
 from spectrafilm.engine.runner import run_job
 from spectrafilm.engine.scene_backbone import SceneBackbone
-from spectrafilm.engine.scene_pretraining import CHANCE
 from spectrafilm.engine.spectral_unet import SpectralUNet
 
 POSITIONS, NARROW = 16, 4
@@ -64,8 +63,8 @@ def test_each_cube_is_told_its_own_timestep():
 
 def test_pretraining_learns_to_tell_noise_from_the_scene(pretrained):
     path, values, recorder = pretrained
-    assert values["held_out_loss"] < 0.75 * CHANCE
     report = json.loads(path.with_suffix(".json").read_text())
+    assert values["held_out_loss"] < 0.75 * report["chance"]
     losses = {int(seen): loss for seen, loss in report["held_out_losses"].items()}
     assert min(losses.values()) == values["held_out_loss"] == losses[report["cubes"]]
     page = path.with_suffix(".html").read_text()
@@ -76,7 +75,7 @@ def test_pretraining_learns_to_tell_noise_from_the_scene(pretrained):
     assert backbone.card["held_out_loss"] == values["held_out_loss"]
     clean = backbone.composites.apply(make_spectra(seed=7))[0][:, :32, :32]
     noised, denoised = backbone.denoise(clean, 100)
-    assert np.abs(denoised - clean).mean() < 0.8 * np.abs(noised - clean).mean()
+    assert np.abs(denoised - clean).mean() < 0.7 * np.abs(noised - clean).mean()
 
 
 def test_the_same_seed_gives_the_same_backbone(scene_path, tmp_path):
