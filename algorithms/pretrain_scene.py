@@ -44,7 +44,7 @@ class PretrainSceneAlgorithm(SpectraFilmAlgorithm):
         self.add(
             QgsProcessingParameterNumber("CUBES", self.tr("Training cubes, at most"), INTEGER, 1600, minValue=STEP),
             "How many cubes of 32 x 32 pixels are seen. Training ends earlier where parts of the scene that are held "
-            "out are no longer denoised better. More is better and slower; a GPU takes tens of thousands.",
+            "out are no longer denoised better. More take longer, in proportion.",
         )
         self.add(
             QgsProcessingParameterNumber("POSITIONS", self.tr("Spectral positions"), INTEGER, 32, minValue=STEP),

@@ -2,7 +2,7 @@
 
 Source: DiffSpectralNet (arXiv 2312.12441), section on unsupervised pretraining, and the code of SpectralDiff: L1 loss,
 Adam. Chosen here: the U-Net predicts the clean cube instead of the noise, since the last layers of one that predicts
-noise hold noise (by themselves they told classes of the sample scene apart far worse than untrained ones do). So that
+noise hold noise (in a trial, they told classes of the sample scene apart far worse than untrained ones do). So that
 a CPU is done in minutes, neighbouring bands are averaged, cubes have 32 x 32 pixels instead of 64 x 64, a fast cosine
 schedule takes the place of very many epochs, and the weights that denoise held-out blocks best are kept. Features are
 taken from patches of 64 x 64, whose edges matter less.
@@ -54,10 +54,10 @@ class Recipe:
         seed: of everything random.
     """
 
-    cubes: int = 1600
-    positions: int = 32
-    width: int = 8
-    seed: int = 0
+    cubes: int
+    positions: int
+    width: int
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,6 @@ class Pretrained:
     losses: dict[int, float]
     chance: float
     example: np.ndarray
-
-    @property
-    def best(self) -> int:
-        """After how many cubes the loss was lowest."""
-        return min(self.losses, key=lambda seen: self.losses[seen])
 
 
 def pretrain(scene: Scene, survey: Survey, recipe: Recipe, device: Device, progress: Progress) -> Pretrained:
@@ -110,16 +105,16 @@ def pretrain(scene: Scene, survey: Survey, recipe: Recipe, device: Device, progr
         checked = _crops(held_out, np.random.default_rng(0), HELD_OUT_CUBES)
         losses = run.train(training, checked, recipe.cubes, progress)
     chance = float((checked - checked.mean((0, 2, 3), keepdim=True)).abs().mean())
-    found = Pretrained(SceneBackbone(run.best.cpu(), composites, {}), losses, chance, checked[0].numpy())
-    found.backbone.card.update(
-        method="DiffSpectralNet", scene=scene.path, terms="those of the scene", seed=recipe.seed, cubes=found.best,
-        held_out_loss=losses[found.best],
-    )
+    best = min(losses, key=lambda seen: losses[seen])
     progress.info(
-        f"Best after {found.best} cubes: error of denoised held-out cubes {losses[found.best]:.3f}, of their mean "
-        f"spectrum {chance:.3f}."
+        f"Best after {best} cubes: error of denoised held-out cubes {losses[best]:.3f}, of their mean spectrum "
+        f"{chance:.3f}."
     )
-    return found
+    card = {
+        "method": "DiffSpectralNet", "scene": scene.path, "terms": "those of the scene", "seed": recipe.seed,
+        "cubes": best, "held_out_loss": losses[best],
+    }  # fmt: skip
+    return Pretrained(SceneBackbone(run.best.cpu(), composites, card), losses, chance, checked[0].numpy())
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class DiffSpectralNet(nn.Module):
             nn.TransformerEncoderLayer(WIDTH, HEADS, WIDTH, DROPOUT, "gelu", batch_first=True, norm_first=True)
             for _ in range(DEPTH)
         )
-        # Each token's share of the layer's own input in what the next layer sees.
+        # For each token, the share that what the layer before saw has in what the next layer sees.
         self.fusion = nn.ParameterList(nn.Parameter(torch.zeros(1, tokens + 1, 1)) for _ in range(DEPTH - 1))
         self.head = nn.Sequential(nn.LayerNorm(WIDTH), nn.Linear(WIDTH, 128), nn.GELU(), nn.Linear(128, classes))
 

@@ -56,6 +56,7 @@ def _standardized(values: np.ndarray) -> np.ndarray:
 
 
 def svm_row(choose: Callable[[Pool], np.ndarray]) -> Row:
+    """A grid-searched SVM on inputs (n, k) of the pool's pixels."""
     return lambda pool, training, testing, seed: _svm(choose(pool), pool, training, testing, seed)
 
 

@@ -31,7 +31,7 @@ def pretrain_scene(job: PretrainScene, progress: Progress, token: str) -> dict[s
         pretrained.backbone.save(outputs.reserve(job.output))
         if job.report:
             _write_report(job, pretrained, outputs, progress)
-    return {"held_out_loss": pretrained.losses[pretrained.best]}
+    return {"held_out_loss": pretrained.backbone.card["held_out_loss"]}
 
 
 def _write_report(job: PretrainScene, pretrained: Pretrained, outputs: Outputs, progress: Progress) -> None:
