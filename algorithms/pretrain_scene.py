@@ -8,6 +8,7 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingFeedback,
     QgsProcessingOutputNumber,
+    QgsProcessingParameterEnum,
     QgsProcessingParameterFileDestination,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterLayer,
@@ -18,6 +19,7 @@ from .base import SpectraFilmAlgorithm, crs_text
 
 INTEGER = QgsProcessingParameterNumber.Type.Integer
 STEP = 8
+METHODS = ("diffspectralnet", "diffcrn")
 
 
 class PretrainSceneAlgorithm(SpectraFilmAlgorithm):
@@ -28,10 +30,11 @@ class PretrainSceneAlgorithm(SpectraFilmAlgorithm):
     GROUP = "Single steps"
     ICON = "pretrainscene.svg"
     HELP = (
-        "Trains a three-dimensional diffusion U-Net to take noise out of the scene's own spectra, after "
-        "DiffSpectralNet. No labels and no download are needed. The result is a backbone that sees all bands at once: "
-        "give it as 'Backbone' to 'Train model', above all with the method DiffSpectralNet, to 'Extract spatial "
-        "features' or to 'Analyse layers and timesteps'. It can be used on other scenes of the same sensor, too.\n\n"
+        "Trains a diffusion model to take noise out of the scene's own spectra, after DiffSpectralNet (a "
+        "three-dimensional U-Net) or DiffCRN (spatial and spectral self-attention). No labels and no download are "
+        "needed. The result is a backbone that sees all bands at once: give it as 'Backbone' to 'Train model', above "
+        "all with the method of the same name, to 'Extract spatial features' or to 'Analyse layers and timesteps'. It "
+        "can be used on other scenes of the same sensor, too.\n\n"
         "On a CPU this takes some 5 to 10 minutes, whatever the size of the scene. Train with this backbone and with "
         "the bundled one and compare the cross-validated accuracies."
     )
@@ -42,18 +45,28 @@ class PretrainSceneAlgorithm(SpectraFilmAlgorithm):
             "The hyperspectral or multispectral raster to learn from.",
         )
         self.add(
-            QgsProcessingParameterNumber("CUBES", self.tr("Training cubes, at most"), INTEGER, 1600, minValue=STEP),
-            "How many cubes of 32 x 32 pixels are seen. Training ends earlier where parts of the scene that are held "
-            "out are no longer denoised better. More take longer, in proportion.",
-        )
+            QgsProcessingParameterEnum("METHOD", self.tr("Method"), [self.tr("DiffSpectralNet"), self.tr("DiffCRN")],
+                                       defaultValue=0),
+            "Whose denoiser is pretrained. Every method of 'Train model' that uses a backbone can use either.",
+        )  # fmt: skip
         self.add(
-            QgsProcessingParameterNumber("POSITIONS", self.tr("Spectral positions"), INTEGER, 32, minValue=STEP),
-            "Neighbouring bands are averaged to so many positions, a multiple of 8. Twice as many take twice the time.",
+            QgsProcessingParameterNumber("CUBES", self.tr("Training cubes, at most"), INTEGER, optional=True,
+                                         minValue=STEP),
+            "How many cubes of 32 x 32 pixels are seen; left empty, 1600 by DiffSpectralNet and 12000 by DiffCRN, "
+            "which is as much faster. Training ends earlier where parts of the scene that are held out are no longer "
+            "denoised better. More take longer, in proportion.",
+        )  # fmt: skip
+        self.add(
+            QgsProcessingParameterNumber("POSITIONS", self.tr("Spectral positions"), INTEGER, optional=True,
+                                         minValue=STEP),
+            "Neighbouring bands are averaged to so many positions, a multiple of 8; left empty, 32 by DiffSpectralNet, "
+            "where twice as many take twice the time, and 64 by DiffCRN.",
             advanced=True,
-        )
+        )  # fmt: skip
         self.add(
-            QgsProcessingParameterNumber("WIDTH", self.tr("Width of the U-Net"), INTEGER, 8, minValue=1, maxValue=64),
-            "Channels of its first level; the authors have 16. Twice as many take up to four times the time.",
+            QgsProcessingParameterNumber("WIDTH", self.tr("Width"), INTEGER, optional=True, minValue=1, maxValue=256),
+            "Channels of the denoiser; left empty, 8 in the first level of DiffSpectralNet's U-Net (the authors have "
+            "16) and 64 of DiffCRN's, a multiple of 4. Twice as many take up to four times the time.",
             advanced=True,
         )
         self.add_device()
@@ -86,6 +99,7 @@ class PretrainSceneAlgorithm(SpectraFilmAlgorithm):
             scene=scene,
             output=output,
             report=report,
+            method=METHODS[self.parameterAsEnum(parameters, "METHOD", context)],
             cubes=self.parameterAsInt(parameters, "CUBES", context),
             positions=self.parameterAsInt(parameters, "POSITIONS", context),
             width=self.parameterAsInt(parameters, "WIDTH", context),

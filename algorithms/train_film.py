@@ -24,7 +24,7 @@ RESULTS = {
     "OVERALL_ACCURACY_LOW": "Overall accuracy, lower end of its 95 % interval",
     "OVERALL_ACCURACY_HIGH": "Overall accuracy, upper end of its 95 % interval",
 }
-METHODS = ("spectrafilm", "geodiffnet-f", "geodiffnet", "spectral", "diffspectralnet")
+METHODS = ("spectrafilm", "geodiffnet-f", "geodiffnet", "spectral", "diffspectralnet", "diffcrn")
 
 
 class TrainFilmAlgorithm(LabelledSceneAlgorithm):
@@ -45,7 +45,8 @@ class TrainFilmAlgorithm(LabelledSceneAlgorithm):
         "SpectraFiLM combines spectra with spatial features of a frozen diffusion U-Net by feature-wise linear "
         "modulation (FiLM), looks at the spectrum alone and at the pixel's neighbourhood, too, and compares the pixel "
         "with the labelled ones; cross-validation decides how much each of these counts. GeoDiffNet-F and GeoDiffNet "
-        "are the methods as published. DiffSpectralNet needs a backbone from 'Pretrain on scene'."
+        "are the methods as published. DiffSpectralNet and DiffCRN need a backbone from "
+        "'Pretrain on scene'."
     )
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802
@@ -53,7 +54,8 @@ class TrainFilmAlgorithm(LabelledSceneAlgorithm):
         self.add(
             QgsProcessingParameterEnum("METHOD", self.tr("Method"), [
                 self.tr("SpectraFiLM"), self.tr("GeoDiffNet-F (as published)"),
-                self.tr("GeoDiffNet (spatial only)"), self.tr("Spectral only"), self.tr("DiffSpectralNet")],
+                self.tr("GeoDiffNet (spatial only)"), self.tr("Spectral only"), self.tr("DiffSpectralNet"),
+                self.tr("DiffCRN")],
                                        defaultValue=0),
             "SpectraFiLM is the default because it was the most accurate on average in our benchmarks on scenes of 10 "
             "m and finer; compare it with 'Spectral only' on your scene, always at 30 m.",

@@ -2,8 +2,8 @@
 
 A backbone is a folder in diffusers format: `config.json` of a `UNet2DModel`, its weights as
 safetensors, and `scheduler_config.json`; the sub-folders `unet` and `scheduler` of a pipeline will do.
-Or it is one file: of OpenAI's guided-diffusion or improved-diffusion, or of a spectral U-Net that `pretrainscene`
-pretrained on a scene, which sees all bands at once instead of three-channel composites.
+Or it is one file: of OpenAI's guided-diffusion or improved-diffusion, or of a denoiser that `pretrainscene` pretrained
+on a scene, which sees all bands at once instead of three-channel composites.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .conditioning import Conditioning, read_conditioning
 from .device import Device, for_volumes
 from .digests import sha256_of
 from .errors import EngineError
-from .scene_backbone import SceneBackbone, noise_schedule
+from .scene_backbone import Denoiser, SceneBackbone, noise_schedule
 from .spectral_unet import SpectralUNet
 
 # Its warnings speak to people who write pipelines, not to those who map scenes.
@@ -59,13 +59,14 @@ class Backbone:
         channels: number of channels of these images.
         composites: what it was pretrained to see, or None where it takes any three-channel composites.
         timesteps: number of timesteps of its noise schedule.
+        best_timesteps: those at which its features are best taken, where its pretraining chose some.
         conditioning: how images are noised for it.
         layers: its decoder layers; layer 0 is the deepest, as in the paper.
     """
 
     def __init__(
-        self, path: Path, unet: UNet2DModel | SpectralUNet, conditioning: Conditioning, sha256: str, device: Device,
-        composites: Composites | None = None,
+        self, path: Path, unet: UNet2DModel | Denoiser, conditioning: Conditioning, sha256: str, device: Device,
+        composites: Composites | None = None, best_timesteps: tuple[int, ...] = (),
     ) -> None:  # fmt: skip
         self.path = path
         self.name = path.name
@@ -75,16 +76,17 @@ class Backbone:
         self.channels = int(unet.config["in_channels"])
         self.composites = composites
         self.timesteps = len(conditioning)
+        self.best_timesteps = best_timesteps
         self.conditioning = conditioning
         self._unet = unet.eval().requires_grad_(False)
-        if isinstance(unet, SpectralUNet):
-            unet.to(device.target, device.dtype)
-            self._modules = unet.decoder
-        else:
+        if isinstance(unet, UNet2DModel):
             unet.to(device.target, device.dtype, memory_format=torch.channels_last)
             # A class-conditional U-Net is run without a class: no embedding is added.
             unet.class_embedding = None
             self._modules = decoder_modules(unet)
+        else:
+            unet.to(device.target, device.dtype)
+            self._modules = list(unet.decoder)
         self.layers = self._probe()
 
     @classmethod
@@ -99,7 +101,11 @@ class Backbone:
             if SceneBackbone.is_file(folder):
                 found = SceneBackbone.load(folder)
                 digest = sha256_of(folder)
-                return cls(folder, found.unet, noise_schedule(), digest, for_volumes(device), found.composites)
+                if isinstance(found.denoiser, SpectralUNet):
+                    device = for_volumes(device)
+                return cls(
+                    folder, found.denoiser, noise_schedule(), digest, device, found.composites, found.timesteps
+                )
             if folder.suffix in openai_unet.SUFFIXES and not (folder.parent / "config.json").is_file():
                 unet, scheduler = openai_unet.read_openai_unet(folder)
                 conditioning = Conditioning.of_schedule(scheduler)

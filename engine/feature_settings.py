@@ -42,6 +42,16 @@ class FeatureSettings:
         channels = self.load_composites().channels if self.composites else 3
         return channels * len(self.neighbourhoods)
 
+    @property
+    def of_spectral_backbone(self) -> bool:
+        """Whether the composites are not three-channel images, but what a backbone pretrained on a scene sees."""
+        return bool(self.composites) and self.load_composites().weights.shape[1] > 3
+
+    @property
+    def sections(self) -> tuple[int, int]:
+        """Numbers of timesteps and of decoder layers, in whose order each composite's features come."""
+        return len(self.timesteps), len(self.layers)
+
     def to_json(self) -> str:
         """A text for tags and model files."""
         return json.dumps(asdict(self))

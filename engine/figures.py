@@ -104,6 +104,18 @@ def pretraining_picture(losses: Mapping[int, float], chance: float) -> bytes:
     return _png(figure)
 
 
+def angles_picture(angles: Mapping[int, float], chosen: Sequence[int]) -> bytes:
+    """Mean spectral angle in degrees of denoised spectra by timestep, with the timesteps that were chosen."""
+    figure, axes = plt.subplots(figsize=(5.5, 3))
+    axes.plot(list(angles), list(angles.values()), color="#08519c", marker="o", ms=3, lw=1.6)
+    for timestep in chosen:
+        axes.axvline(timestep, color="#d95f0e", lw=0.8)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("timestep")
+    axes.set_ylabel("spectral angle (degrees)")
+    return _png(figure)
+
+
 def denoising_picture(clean: np.ndarray, pairs: Mapping[int, tuple[np.ndarray, np.ndarray]]) -> bytes:
     """A cube (positions, height, width) in -1..1 beside itself noised (above) and denoised (below), by timestep."""
     figure, grid = plt.subplots(2, 1 + len(pairs), figsize=(1.7 * (1 + len(pairs)), 3.6), squeeze=False)

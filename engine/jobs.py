@@ -55,17 +55,19 @@ class ExtractFeatures:
 class PretrainScene:
     """Pretrain a spectral backbone on a scene, without labels.
 
-    At most `cubes` are seen; neighbouring bands are averaged to `positions`, a multiple of 8; `width` is the number
-    of channels before the U-Net's first level.
+    `method` is the one whose denoiser it is, diffspectralnet or diffcrn. At most `cubes` are seen; neighbouring bands
+    are averaged to `positions`, a multiple of 8; `width` is the number of channels of the denoiser. A number of 0
+    stands for the method's default.
     """
 
     name: ClassVar[str] = "pretrainscene"
     scene: str
     output: str
     report: str = ""
-    cubes: int = 1600
-    positions: int = 32
-    width: int = 8
+    method: str = "diffspectralnet"
+    cubes: int = 0
+    positions: int = 0
+    width: int = 0
     device: str = "auto"
     seed: int = 0
     scene_crs: str = ""

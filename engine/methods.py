@@ -19,7 +19,8 @@ class Method:
         ensemble: whether it is trained as an ensemble, whose disagreement is an uncertainty.
         components: whether it sees principal components of the spatial features instead of all of them.
         composites: the composites it sees by default (see `composites.KINDS`), or "published".
-        layers, timesteps: decoder layers and timesteps by default, for a backbone of 12 layers.
+        layers, timesteps: decoder layers and timesteps by default, for a backbone of 12 layers; without timesteps those
+            that the backbone's pretraining chose.
         neighbourhoods: widths in pixels of the windows over which composites are averaged, too.
         of_scene: whether its backbone has to be one that was pretrained on a scene.
     """
@@ -39,7 +40,8 @@ class Method:
 
 # The paper's best decoder layers are 10 and 11 of 16, the end of the 32-pixel stage, which are the
 # layers 7 and 8 of a U-Net with 12. That of DiffSpectralNet stands for the last of the four layers of a spectral U-Net,
-# which tells the most by itself, at the first of its six published timesteps; further ones made it worse.
+# which tells the most by itself, at the first of its six published timesteps; further ones made it worse. DiffCRN takes
+# all four stages, at timesteps that its backbone chose in pretraining.
 METHODS = {
     m.key: m
     for m in (
@@ -51,6 +53,7 @@ METHODS = {
         Method("spectral", "Spectral only", uses_features=False, ensemble=True),
         Method("diffspectralnet", "DiffSpectralNet", uses_spectra=False, components=True, layers=(11,),
                timesteps=(5,), of_scene=True),
+        Method("diffcrn", "DiffCRN", uses_spectra=False, layers=(2, 5, 8, 11), of_scene=True),
     )
 }  # fmt: skip
 

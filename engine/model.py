@@ -150,9 +150,10 @@ class Model:
                 metadata["scores"],
             )
             channels = len(spatial.components) if spatial else model.channels
+            means, sections = (f.means, f.sections) if (f := model.features) else (0, (1, 1))
             model.network = build_network(
-                method, int(metadata["members"]), len(spectral.components), channels,
-                model.features.means if model.features else 0, len(model.classes),
+                method, int(metadata["members"]), len(spectral.components), channels, means, sections,
+                len(model.classes),
             )
             state = {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
             if isinstance(model.network, FilmEnsemble):

@@ -1,10 +1,10 @@
-"""A spectral backbone, pretrained on a scene: its U-Net, how it sees bands, and its file."""
+"""A spectral backbone, pretrained on a scene: its denoiser, how it sees bands, and its file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 import torch
@@ -14,10 +14,17 @@ from .composites import Composites
 from .conditioning import Conditioning
 from .errors import EngineError
 from .spectral_unet import SpectralUNet
+from .staged_denoiser import StagedDenoiser
 from .tensor_files import has_mark, read_tensors, write_tensors
 
 FORMAT = "spectrafilm-scene-backbone"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+
+Denoiser = Union[SpectralUNet, StagedDenoiser]  # noqa: UP007
+# By the key of the method that it was published with.
+DENOISERS: dict[str, type[SpectralUNet] | type[StagedDenoiser]] = {
+    "diffspectralnet": SpectralUNet, "diffcrn": StagedDenoiser,
+}  # fmt: skip
 
 
 def noise_schedule() -> Conditioning:
@@ -33,33 +40,37 @@ class SceneBackbone:
     """A spectral backbone.
 
     Attributes:
-        unet: the denoiser.
-        composites: one image, whose channels are the unet's spectral positions.
+        denoiser: one of `DENOISERS`.
+        composites: one image, whose channels are the denoiser's spectral positions.
         card: how it came about, for people.
+        timesteps: at which its features are taken where nothing else is said; empty: those of the method.
     """
 
-    unet: SpectralUNet
+    denoiser: Denoiser
     composites: Composites
     card: dict[str, Any]
+    timesteps: tuple[int, ...] = ()
 
     @torch.inference_mode()
     def denoise(self, cube: np.ndarray, timestep: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """A cube (positions, height, width) noised to a timestep, and what the U-Net makes of it in one step."""
+        """A cube (positions, height, width) noised to a timestep, and what the denoiser makes of it in one step."""
         schedule = noise_schedule()
         noise = torch.randn(cube.shape, generator=torch.Generator().manual_seed(seed))
         noised = schedule.add_noise(torch.from_numpy(cube), noise, timestep)
-        denoised = self.unet.eval()(noised[None], schedule.told[timestep])[0]
+        denoised = self.denoiser.eval()(noised[None], schedule.told[timestep])[0]
         return noised.numpy(), denoised.numpy()
 
     def save(self, path: Path) -> None:
         """Write it to a file."""
         content = {
             "format_version": FORMAT_VERSION,
-            "unet": self.unet.config,
+            "method": next(key for key, kind in DENOISERS.items() if isinstance(self.denoiser, kind)),
+            "denoiser": self.denoiser.config,
+            "timesteps": self.timesteps,
             "composites": self.composites.to_json(),
             "card": self.card,
         }
-        write_tensors(path, FORMAT, self.unet.state_dict(), content)
+        write_tensors(path, FORMAT, self.denoiser.state_dict(), content)
 
     @staticmethod
     def is_file(path: Path) -> bool:
@@ -80,12 +91,12 @@ class SceneBackbone:
                 f"{content.get('format_version')}, this one reads {FORMAT_VERSION}); pretrain it again."
             )
         try:
-            shape = content["unet"]
-            unet = SpectralUNet(shape["in_channels"], shape["width"], shape["sample_size"])
-            unet.load_state_dict(tensors)
+            shape = content["denoiser"]
+            denoiser = DENOISERS[content["method"]](shape["in_channels"], shape["width"], shape["sample_size"])
+            denoiser.load_state_dict(tensors)
             composites = Composites.from_json(content["composites"])
             if composites.low.shape != (1, shape["in_channels"]):
                 raise ValueError(f"{composites.low.shape} channels")
-            return cls(unet, composites, content["card"])
+            return cls(denoiser, composites, content["card"], tuple(content["timesteps"]))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise EngineError(f"The backbone {path} is damaged ({error}); pretrain it again.") from error

@@ -1,11 +1,9 @@
 """Pretraining of a spectral backbone on a scene, without labels.
 
-Source: DiffSpectralNet (arXiv 2312.12441), section on unsupervised pretraining, and the code of SpectralDiff: L1 loss,
-Adam. Chosen here: the U-Net predicts the clean cube instead of the noise, since the last layers of one that predicts
-noise hold noise (in a trial, they told classes of the sample scene apart far worse than untrained ones do). So that
-a CPU is done in minutes, neighbouring bands are averaged, cubes have 32 x 32 pixels instead of 64 x 64, a fast cosine
-schedule takes the place of very many epochs, and the weights that denoise held-out blocks best are kept. Features are
-taken from patches of 64 x 64, whose edges matter less.
+Source: DiffSpectralNet (arXiv 2312.12441) and the code of SpectralDiff; DiffCRN (arXiv 2502.19699). Chosen here: so
+that a CPU is done in minutes, neighbouring bands are averaged, cubes have 32 x 32 pixels instead of 64 x 64, a fast
+cosine schedule takes the place of very many epochs, and the weights that denoise held-out blocks best are kept.
+Features are taken from patches of 64 x 64, whose edges matter less. What is learned is in `pretraining_losses`.
 """
 
 from __future__ import annotations
@@ -17,24 +15,26 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.ndimage import uniform_filter
+from torch import nn
 
 from .composites import Composites, band_averages
-from .conditioning import Conditioning
 from .device import Device, for_volumes
 from .errors import EngineError
 from .features import MirroredRows, fill_invalid
+from .methods import METHODS
+from .pretraining_losses import AbsoluteError, ContrastiveError
 from .progress import Progress
 from .scene import Scene
-from .scene_backbone import SceneBackbone, noise_schedule
+from .scene_backbone import DENOISERS, Denoiser, SceneBackbone, noise_schedule
 from .spectral_unet import SpectralUNet
+from .staged_denoiser import StagedDenoiser
 from .survey import Survey
+from .timestep_choice import choose_timesteps, spectral_angles
 
 CUBE = 32
 PATCH = BLOCK = 64
 BATCH = 8
-LEARNING_RATE = 5e-3
 WARMUP = 20
-STEPS_BETWEEN_CHECKS = 25
 PATIENCE = 8
 HELD_OUT_SHARE = 0.1
 HELD_OUT_CUBES = 32
@@ -44,20 +44,37 @@ MOST_VALUES = 200_000_000
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What is pretrained, and for how long.
-
-    Attributes:
-        cubes: how many cubes are seen at most.
-        positions: length of the spectral axis, to which bands are averaged; a multiple of 8.
-        width: channels of the U-Net before its first level.
-        seed: of everything random.
-    """
+class _Scheme:
+    """How a method's denoiser is pretrained where nothing else is said."""
 
     cubes: int
     positions: int
     width: int
-    seed: int
+    learning_rate: float
+    steps_between_checks: int
+
+
+# A U-Net sees fewer cubes in the same time.
+SCHEMES = {"diffspectralnet": _Scheme(1600, 32, 8, 5e-3, 25), "diffcrn": _Scheme(12_000, 64, 64, 2e-3, 100)}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is pretrained, and for how long; a number of 0 stands for the default of the method.
+
+    Attributes:
+        method: the key of the method whose denoiser it is.
+        cubes: how many cubes are seen at most.
+        positions: length of the spectral axis, to which bands are averaged; a multiple of 8.
+        width: channels of the denoiser, of a U-Net before its first level.
+        seed: of everything random.
+    """
+
+    method: str
+    cubes: int = 0
+    positions: int = 0
+    width: int = 0
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,12 +85,15 @@ class Pretrained:
         backbone: with the weights that denoise what was held out best.
         losses: mean absolute error of denoised held-out cubes (values -1 to 1), by cubes seen.
         chance: the error of their mean spectrum.
+        angles: mean angle in degrees between spectra of clean and of denoised held-out cubes by timestep, where
+            they decide on the timesteps of features.
         example: (positions, 32, 32) cube of a held-out block.
     """
 
     backbone: SceneBackbone
     losses: dict[int, float]
     chance: float
+    angles: dict[int, float]
     example: np.ndarray
 
 
@@ -83,14 +103,18 @@ def pretrain(scene: Scene, survey: Survey, recipe: Recipe, device: Device, progr
     Raises:
         EngineError: the scene has hardly a valid pixel, or the recipe describes no U-Net.
     """
+    if recipe.method not in DENOISERS:
+        raise EngineError(f"No backbone is pretrained for '{recipe.method}'; choose one of: {', '.join(DENOISERS)}.")
+    scheme = SCHEMES[recipe.method]
     rng = np.random.default_rng(recipe.seed)
     torch.manual_seed(recipe.seed)
-    composites = band_averages(survey, recipe.positions)
+    composites = band_averages(survey, recipe.positions or scheme.positions)
     try:
-        unet = SpectralUNet(composites.channels, recipe.width, PATCH)
+        denoiser = DENOISERS[recipe.method](composites.channels, recipe.width or scheme.width, PATCH)
     except ValueError as error:
         raise EngineError(
-            f"A spectral backbone cannot have {error}; choose a multiple of 8 positions and at least one channel."
+            f"A spectral backbone cannot have {error}; choose a multiple of 8 positions and at least one channel, for "
+            "DiffCRN a multiple of 4."
         ) from error
     with progress.stage(0.0, 0.1, f"Reading blocks of {scene.path}."):
         blocks = _read_blocks(scene, survey, composites, rng, progress)
@@ -98,23 +122,32 @@ def pretrain(scene: Scene, survey: Survey, recipe: Recipe, device: Device, progr
     if not apart:
         progress.warning("The scene is too small to hold part of it out; the loss is that of what was trained on.")
     held_out, training = blocks[:apart] if apart else blocks, blocks[apart:]
-    device = for_volumes(device)
-    run = _Run(unet.to(device.target), device, noise_schedule(), rng)
+    if isinstance(denoiser, SpectralUNet):
+        device = for_volumes(device)
+    run = _Run(denoiser.to(device.target), device, scheme, rng)
+    # The same cubes at every check.
+    checked = _crops(held_out, np.random.default_rng(0), HELD_OUT_CUBES)
     with progress.stage(0.1, 1.0, f"Pretraining on {len(training)} blocks of {BLOCK} x {BLOCK} pixels."):
-        # The same cubes at every check.
-        checked = _crops(held_out, np.random.default_rng(0), HELD_OUT_CUBES)
-        losses = run.train(training, checked, recipe.cubes, progress)
+        losses = run.train(training, checked, recipe.cubes or scheme.cubes, progress)
     chance = float((checked - checked.mean((0, 2, 3), keepdim=True)).abs().mean())
     best = min(losses, key=lambda seen: losses[seen])
     progress.info(
         f"Best after {best} cubes: error of denoised held-out cubes {losses[best]:.3f}, of their mean spectrum "
         f"{chance:.3f}."
     )
+    best_denoiser = run.best.cpu().eval()
+    angles: dict[int, float] = {}
+    timesteps: tuple[int, ...] = ()
+    if isinstance(best_denoiser, StagedDenoiser):
+        angles = spectral_angles(best_denoiser, composites, checked, noise_schedule())
+        timesteps = choose_timesteps(angles)
+        progress.info(f"Timesteps for features, by spectral angles of denoised held-out cubes: {list(timesteps)}.")
     card = {
-        "method": "DiffSpectralNet", "scene": scene.path, "terms": "those of the scene", "seed": recipe.seed,
-        "cubes": best, "held_out_loss": losses[best],
+        "method": METHODS[recipe.method].title, "scene": scene.path, "terms": "those of the scene",
+        "seed": recipe.seed, "cubes": best, "held_out_loss": losses[best],
     }  # fmt: skip
-    return Pretrained(SceneBackbone(run.best.cpu(), composites, card), losses, chance, checked[0].numpy())
+    backbone = SceneBackbone(best_denoiser, composites, card, timesteps)
+    return Pretrained(backbone, losses, chance, angles, checked[0].numpy())
 
 
 @dataclass(frozen=True)
@@ -169,57 +202,63 @@ def _read_blocks(
 class _Run:
     """Training steps, and checks on held-out blocks that decide which weights are `best`."""
 
-    def __init__(
-        self, unet: SpectralUNet, device: Device, schedule: Conditioning, rng: np.random.Generator
-    ) -> None:
-        self._unet, self._device, self._schedule, self._rng = unet, device, schedule, rng
-        # Gradients of float16 would need scaling. Those of bfloat16 are wrong on a CPU where a spectral axis of 2 is
-        # convolved (torch 2.13), as it is deep within U-Nets of 8 and of 16 positions.
-        self._half = device.dtype is torch.bfloat16 and unet.config["in_channels"] > 16
-        self._optimizer = torch.optim.Adam(unet.parameters(), LEARNING_RATE)
-        self.best = unet
+    def __init__(self, denoiser: Denoiser, device: Device, scheme: _Scheme, rng: np.random.Generator) -> None:
+        self._denoiser, self._device, self._scheme, self._rng = denoiser, device, scheme, rng
+        self._schedule = noise_schedule()
+        self._half = device.dtype is torch.bfloat16
+        self._error = AbsoluteError()
+        self._loss: AbsoluteError | ContrastiveError = self._error
+        if isinstance(denoiser, StagedDenoiser):
+            self._loss = ContrastiveError(denoiser.config["width"]).to(device.target)
+        elif denoiser.config["in_channels"] <= 16:
+            # Gradients of bfloat16 are wrong on a CPU where a spectral axis of 2 is convolved (torch 2.13), as it is
+            # deep within U-Nets of 8 and of 16 positions.
+            self._half = False
+        self._optimizer = torch.optim.Adam([*denoiser.parameters(), *self._loss.parameters()])
+        self.best = denoiser
 
     def train(self, training: list[_Block], checked: torch.Tensor, cubes: int, progress: Progress) -> dict[int, float]:
         """Train until so many cubes were seen or the losses of `checked` cubes stop falling: these by cubes seen."""
         noise = torch.randn(checked.shape, generator=torch.Generator().manual_seed(0))
         timesteps = torch.arange(len(checked)) * len(self._schedule) // len(checked)
-        steps = max(-(-cubes // BATCH), 1)
+        scheme, steps = self._scheme, max(-(-cubes // BATCH), 1)
         losses: dict[int, float] = {}
         waited = 0
         for step in range(1, steps + 1):
-            rate = LEARNING_RATE * min(1.0, step / WARMUP) * 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))
+            rate = scheme.learning_rate * min(1.0, step / WARMUP) * 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))
             for group in self._optimizer.param_groups:
                 group["lr"] = rate
-            self._unet.train()
+            self._denoiser.train()
             self._optimizer.zero_grad(set_to_none=True)
-            clean = _crops(training, self._rng, BATCH)
-            loss = self._loss(clean, torch.randn_like(clean), torch.randint(len(self._schedule), (BATCH,)))
-            loss.backward()
+            clean = _crops(training, self._rng, BATCH).repeat(self._loss.views, 1, 1, 1)
+            drawn = torch.randn_like(clean), torch.randint(len(self._schedule), (len(clean),))
+            self._measure(self._loss, clean, *drawn).backward()
             self._optimizer.step()
-            if step % STEPS_BETWEEN_CHECKS == 0 or step == steps:
-                self._unet.eval()
+            if step % scheme.steps_between_checks == 0 or step == steps:
+                self._denoiser.eval()
                 with torch.no_grad():
-                    found = float(self._loss(checked, noise, timesteps))
+                    found = float(self._measure(self._error, checked, noise, timesteps))
                 if not math.isfinite(found):
                     raise EngineError("Pretraining failed (its error is not a finite number); try another seed.")
                 losses[step * BATCH] = found
                 progress.info(f"{step * BATCH} cubes: error of denoised held-out cubes {found:.3f}.")
                 if found <= min(losses.values()):
-                    self.best = copy.deepcopy(self._unet)
+                    self.best = copy.deepcopy(self._denoiser)
                     waited = 0
                 elif (waited := waited + 1) == PATIENCE:
                     break
             progress.set(step / steps)
         return losses
 
-    def _loss(self, clean: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        """Mean absolute error of denoised cubes (n, positions, 32, 32)."""
+    def _measure(
+        self, loss: nn.Module, clean: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
+    ) -> torch.Tensor:
+        """A loss of cubes (n, positions, 32, 32), noised to timesteps (n,)."""
         schedule, target = self._schedule, self._device.target
         signal, deviation = (x[timesteps][:, None, None, None] for x in (schedule.signal, schedule.noise))
         noised = (signal * clean + deviation * noise).to(target)
         with torch.autocast(target.type, torch.bfloat16, enabled=self._half):
-            predicted = self._unet(noised, schedule.told[timesteps])
-        return (predicted.float() - clean.to(target)).abs().mean()
+            return loss(self._denoiser, noised, schedule.told[timesteps], clean.to(target))
 
 
 def _crops(blocks: list[_Block], rng: np.random.Generator, count: int) -> torch.Tensor:

@@ -53,7 +53,7 @@ class SpectralUNet(nn.Module):
     def forward(self, cubes: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
         """Cubes (n, positions, height, width), noised to a timestep () or to one for each (n,), without their noise."""
         steps = timestep.to(cubes.device, torch.float32).expand(len(cubes))
-        embedding = self.time(_sinusoids(steps).to(self.out.weight.dtype))
+        embedding = self.time(sinusoids(steps).to(self.out.weight.dtype))
         values = self.stem(cubes[:, None].contiguous(memory_format=torch.channels_last_3d))
         skipped = []
         for block in self.down:
@@ -82,7 +82,7 @@ class _Block(nn.Module):
         return self.resample(self.second_norm(torch.relu(self.second(values))))
 
 
-def _sinusoids(steps: torch.Tensor) -> torch.Tensor:
+def sinusoids(steps: torch.Tensor) -> torch.Tensor:
     """Sines and cosines (n, 32) of timesteps (n,), with periods in a geometric series."""
     half = EMBEDDING // 2
     rates = torch.exp(torch.arange(half, device=steps.device) * -(math.log(LONGEST_PERIOD) / (half - 1)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Union
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from .kernel import KernelMachine, fit_kernel
 from .methods import Method
 from .networks import GeoDiffNet, GeoDiffNetFilm
 from .progress import Progress
+from .time_fusion import DiffCRN
 from .transformer import DiffSpectralNet
 
 MEMBERS = 5
@@ -35,6 +37,7 @@ PUBLISHED_EPOCHS = 200
 PUBLISHED_WEIGHT_DECAY = 1e-4
 PUBLISHED_PATIENCE = 20
 
+PublishedNetwork = Union[GeoDiffNet, GeoDiffNetFilm, DiffSpectralNet, DiffCRN]  # noqa: UP007
 PUBLISHED: dict[str, type[GeoDiffNet] | type[GeoDiffNetFilm] | type[DiffSpectralNet]] = {
     "geodiffnet-f": GeoDiffNetFilm, "geodiffnet": GeoDiffNet, "diffspectralnet": DiffSpectralNet,
 }  # fmt: skip
@@ -47,10 +50,11 @@ class Samples:
     Attributes:
         spectra: (n, k) float32, projected.
         features: (n, d) float32, projected; d is 0 for spectral methods.
-        means: how many of the features, the last ones, are means of neighbourhoods.
         targets: (n,) int64 class indices, counted from 0.
         classes: number of classes.
+        means: how many of the features, the last ones, are means of neighbourhoods.
         polygons: (n,) which polygon a pixel lies in; without them every pixel stands for itself.
+        sections: numbers of timesteps and of decoder layers that the other features come from.
     """
 
     spectra: np.ndarray
@@ -59,6 +63,7 @@ class Samples:
     classes: int
     means: int = 0
     polygons: np.ndarray | None = None
+    sections: tuple[int, int] = (1, 1)
 
     def tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The arrays as tensors."""
@@ -74,12 +79,20 @@ class Fit:
 
 
 def build_network(
-    method: Method, members: int, bands: int, features: int, means: int, classes: int
+    method: Method, members: int, bands: int, features: int, means: int, sections: tuple[int, int], classes: int
 ) -> nn.Module:
-    """An untrained network of a method; so many of its features are means of neighbourhoods."""
-    if method.key in PUBLISHED:
-        return PUBLISHED[method.key](bands, features, classes)
-    return FilmEnsemble(members, bands, features - means, means, classes)
+    """An untrained network of a method; means and sections as in `Samples`."""
+    if method.ensemble:
+        return FilmEnsemble(members, bands, features - means, means, classes)
+    return _published_network(method, bands, features, means, sections, classes)
+
+
+def _published_network(
+    method: Method, bands: int, features: int, means: int, sections: tuple[int, int], classes: int
+) -> PublishedNetwork:
+    if method.key == "diffcrn":
+        return DiffCRN(features - means, sections, classes)
+    return PUBLISHED[method.key](bands, features, classes)
 
 
 def fit(
@@ -183,14 +196,15 @@ def _sampling_weights(targets: torch.Tensor, subset: torch.Tensor) -> torch.Tens
 def _fit_published(method: Method, samples: Samples, subset: np.ndarray, progress: Progress) -> Fit:
     """Adam, cross-entropy, batches of 64, until the training loss stops falling.
 
-    Source: GeoDiffNet, the authors' code; DiffSpectralNet is trained alike, with its own learning rate. A last
+    Source: GeoDiffNet, the authors' code; DiffSpectralNet and DiffCRN are trained alike, with learning rates of
+    their own. A last
     batch of a single pixel is left out, since batch normalisation needs two.
     """
     spectra, features, targets = (tensor[torch.from_numpy(subset)] for tensor in samples.tensors())
-    network = build_network(method, 1, spectra.shape[1], features.shape[1], 0, samples.classes)
-    optimizer = torch.optim.Adam(
-        network.parameters(), PUBLISHED[method.key].learning_rate, weight_decay=PUBLISHED_WEIGHT_DECAY
+    network = _published_network(
+        method, spectra.shape[1], features.shape[1], samples.means, samples.sections, samples.classes
     )
+    optimizer = torch.optim.Adam(network.parameters(), network.learning_rate, weight_decay=PUBLISHED_WEIGHT_DECAY)
     curve: list[tuple[int, float]] = []
     best, waited = math.inf, 0
     for epoch in range(PUBLISHED_EPOCHS):

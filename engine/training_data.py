@@ -92,7 +92,8 @@ def prepare(
     means = source.settings.means
     spatial = fit_spatial(both, means) if method.components else None
     seen = spatial.apply(features) if spatial else features
-    samples = Samples(spectral.apply(spectra), seen, targets, len(classes), means, labels.polygons)
+    sections = source.settings.sections
+    samples = Samples(spectral.apply(spectra), seen, targets, len(classes), means, labels.polygons, sections)
     return TrainingData(classes, labels, spectra, samples, spectral, spatial, source.channels)
 
 

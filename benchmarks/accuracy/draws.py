@@ -42,14 +42,16 @@ class Draw:
 
 
 def make_draw(
-    pool: Pool, method: Method, features: np.ndarray | None, means: int, training: np.ndarray, testing: np.ndarray
-) -> Draw:
+    pool: Pool, method: Method, features: np.ndarray | None, means: int, training: np.ndarray, testing: np.ndarray,
+    sections: tuple[int, int] = (1, 1),
+) -> Draw:  # fmt: skip
     """Prepare training and test pixels as the plugin does.
 
     Args:
         features: (n, channels) of all pixels of the pool; None for spectral methods.
         means: how many of them, the last ones, are means of neighbourhoods.
         training, testing: indices into the pool.
+        sections: numbers of timesteps and of decoder layers of the others.
     """
     spectral = pool.fit_spectral() if method.ensemble else fit_standard(pool.surroundings)
     everywhere = np.zeros((len(pool.labels), 0), np.float32) if features is None else features
@@ -60,7 +62,7 @@ def make_draw(
     def samples(pixels: np.ndarray, known: np.ndarray) -> Samples:
         seen = spatial.apply(everywhere[pixels]) if spatial else everywhere[pixels]
         polygons = pool.labels.polygons[pixels]
-        return Samples(spectral.apply(pool.spectra[pixels]), seen, known, len(present), means, polygons)
+        return Samples(spectral.apply(pool.spectra[pixels]), seen, known, len(present), means, polygons, sections)
 
     labels = pool.labels.select(training)
     labels = type(labels)(labels.rows, labels.columns, targets + 1, labels.polygons)

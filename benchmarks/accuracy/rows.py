@@ -79,15 +79,21 @@ def _both(pool: Pool, backbone: str) -> np.ndarray:
     return np.concatenate([part / part.std() for part in parts], 1)
 
 
-def network_row(method: Method, backbone: str = "", ensemble: type[FilmEnsemble] = FilmEnsemble) -> Row:
-    """A method as the plugin trains it, with its cross-validation between polygons."""
+def network_row(
+    method: Method, backbone: str = "", ensemble: type[FilmEnsemble] = FilmEnsemble, sections: tuple[int, int] = (1, 1)
+) -> Row:
+    """A method as the plugin trains it, with its cross-validation between polygons.
+
+    Args:
+        sections: numbers of timesteps and of decoder layers of its features.
+    """
 
     def classify(pool: Pool, training: np.ndarray, testing: np.ndarray, seed: int) -> Prediction:
         # GeoDiffNet sees what GeoDiffNet-F sees.
         key = PUBLISHED if method.key == "geodiffnet" else method.key
         features = pool.features[key, backbone] if backbone else None
         means = pool.neighbourhood_means if backbone and method.ensemble else 0
-        draw = make_draw(pool, method, features, means, training, testing)
+        draw = make_draw(pool, method, features, means, training, testing, sections)
         trained = train(method, draw.data, method.ensemble, seed, Progress(), ensemble)
         probabilities = mixture(predict_logits(trained.network, draw.unknown), trained.temperature)
         return Prediction(draw.class_ids(probabilities), draw.calibration_error(probabilities))

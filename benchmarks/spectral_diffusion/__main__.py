@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -23,53 +24,59 @@ from spectrafilm.engine.progress import Progress
 from spectrafilm.engine.projection import fit_spatial
 from spectrafilm.engine.runner import run_job
 from spectrafilm.engine.scene import Scene
-from spectrafilm.engine.scene_backbone import SceneBackbone
-from spectrafilm.engine.spectral_unet import SpectralUNet
+from spectrafilm.engine.scene_backbone import DENOISERS, SceneBackbone
+from spectrafilm.engine.staged_denoiser import SPATIAL_STAGES, SPECTRAL_STAGES
 from spectrafilm.engine.survey import survey_scene
+from spectrafilm.engine.timestep_choice import COUNT
 
-from .page import ON_SCENE, OTHERS, PRETRAINED, UNTRAINED, write_page
+from .page import OTHERS, PRETRAINED, UNTRAINED, names_of, write_page
 
 LABELS = 10
-DIFFSPECTRALNET = "diffspectralnet"
 MEASURED = ("sample", "hymap_berlin", "enmap_berlin")
+# Numbers of timesteps and of stages whose features DiffCRN takes.
+SECTIONS = (COUNT, SPATIAL_STAGES + SPECTRAL_STAGES)
 
 
-def scene_backbones(scene_path: str, folder: Path) -> dict[str, Path]:
-    """The backbone of a scene, pretrained once, and its twin with random weights."""
-    paths = {name: folder / f"scene-{name}.safetensors" for name in (PRETRAINED, UNTRAINED)}
+def scene_backbones(method: str, scene_path: str, folder: Path) -> dict[str, Path]:
+    """The backbone of a scene by a method, pretrained once, and its twin with random weights."""
+    paths = {name: folder / f"{method}-{name}.safetensors" for name in (PRETRAINED, UNTRAINED)}
     if not paths[PRETRAINED].exists():
-        run_job(PretrainScene(scene_path, str(paths[PRETRAINED]), device="cpu"), Progress())
+        run_job(PretrainScene(scene_path, str(paths[PRETRAINED]), method=method, device="cpu"), Progress())
     if not paths[UNTRAINED].exists():
         trained = SceneBackbone.load(paths[PRETRAINED])
-        shape = trained.unet.config
+        shape = trained.denoiser.config
         torch.manual_seed(0)
-        unet = SpectralUNet(shape["in_channels"], shape["width"], shape["sample_size"])
-        SceneBackbone(unet, trained.composites, {}).save(paths[UNTRAINED])
+        twin = DENOISERS[method](shape["in_channels"], shape["width"], shape["sample_size"])
+        SceneBackbone(twin, trained.composites, {}, trained.timesteps).save(paths[UNTRAINED])
     return paths
 
 
-def pool_on_scene(pool: Pool, scene_path: str, folder: Path) -> Pool:
+def pool_on_scene(pool: Pool, method: str, scene_path: str, folder: Path) -> Pool:
     """The pool with features of the scene's own backbone and of its twin, by method and their names."""
     features, means = {}, 0
     with Scene.open(scene_path) as scene:
         survey = survey_scene(scene)
-        for name, path in scene_backbones(scene_path, folder).items():
-            for key in (DIFFSPECTRALNET, SHIPPED):
+        for name, path in scene_backbones(method, scene_path, folder).items():
+            for key in (method, SHIPPED):
                 source = feature_source(scene, survey, METHODS[key], path)
                 features[key, name] = kept_features(source, pool.labels, folder)
                 means = source.settings.means
     return replace(pool, features=features, neighbourhood_means=means)
 
 
-def rows_of(backbone: str) -> dict[str, Row]:
-    """The rows of `ON_SCENE` for one of a scene's backbones."""
+def rows_of(method: str, backbone: str) -> dict[str, Row]:
+    """The rows of one of a scene's backbones."""
 
     def spatial(pool: Pool) -> np.ndarray:
-        features = pool.features[DIFFSPECTRALNET, backbone]
+        features = pool.features[method, backbone]
         return fit_spatial(features).apply(features)
 
-    made = (svm_row(spatial), network_row(METHODS[DIFFSPECTRALNET], backbone), network_row(METHODS[SHIPPED], backbone))
-    return {f"{name}, {backbone}": row for name, row in zip(ON_SCENE, made, strict=True)}
+    sections = SECTIONS if method == "diffcrn" else (1, 1)
+    made = (
+        svm_row(spatial), network_row(METHODS[method], backbone, sections=sections),
+        network_row(METHODS[SHIPPED], backbone),
+    )  # fmt: skip
+    return {f"{name}, {backbone}": row for name, row in zip(names_of(METHODS[method].title), made, strict=True)}
 
 
 def main() -> None:
@@ -85,12 +92,12 @@ def main() -> None:
         folder = results_folder(scene, arguments)
         results = folder / "spectral_diffusion.jsonl"
         pool = make_pool(labelled)
-        on_scene = pool_on_scene(pool, labelled.path, folder)
+        on_scene = {method: pool_on_scene(pool, method, labelled.path, folder) for method in DENOISERS}
         for seed in range(arguments.seeds):
             for protocol in PROTOCOLS:
                 measure(pool, protocol, LABELS, seed, others, results)
-                for backbone in (PRETRAINED, UNTRAINED):
-                    measure(on_scene, protocol, LABELS, seed, rows_of(backbone), results)
+                for method, backbone in product(DENOISERS, (PRETRAINED, UNTRAINED)):
+                    measure(on_scene[method], protocol, LABELS, seed, rows_of(method, backbone), results)
         figures = [r for r in read_lines(results) if r["seed"] < arguments.seeds]
         kept.append((scene.title, figures))
     write_page(kept, arguments.docs)

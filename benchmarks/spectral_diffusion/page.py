@@ -13,8 +13,16 @@ from spectrafilm.benchmarks.accuracy.pool import PROTOCOLS
 HEAD = Path(__file__).with_name("head.md")
 PRETRAINED, UNTRAINED = "pretrained", "untrained"
 OTHERS = ("SVM", "Random forest", "Spectral only", "SpectraFiLM", "SpectraFiLM, untrained")
-ON_SCENE = ("SVM, its features", "DiffSpectralNet", "SpectraFiLM on it")
+METHODS = ("DiffSpectralNet", "DiffCRN")
 Record = dict[str, Any]
+
+
+def names_of(method: str) -> tuple[str, str, str]:
+    """Names of the rows on a method's backbone."""
+    return f"SVM, features of {method}", method, f"SpectraFiLM on {method}"
+
+
+ON_SCENE = tuple(name for method in METHODS for name in names_of(method))
 
 
 def accuracies(records: list[Record], protocol: str, row: str, figure: str = "overall_accuracy") -> np.ndarray:

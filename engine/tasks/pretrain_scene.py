@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..device import choose_device
-from ..figures import denoising_picture, pretraining_picture
+from ..figures import angles_picture, denoising_picture, pretraining_picture
 from ..jobs import PretrainScene
 from ..outputs import Outputs
 from ..progress import Progress
@@ -18,14 +18,14 @@ SHOWN_TIMESTEPS = (5, 50, 100, 200, 400)
 
 
 def pretrain_scene(job: PretrainScene, progress: Progress, token: str) -> dict[str, Any]:
-    """Pretrain without labels, and write the U-Net that denoises held-out parts of the scene best."""
+    """Pretrain without labels, and write the denoiser that serves held-out parts of the scene best."""
     with Scene.open(job.scene, job.scene_crs) as scene, Outputs([job.scene], token) as outputs:
         outputs.check(job.output, job.report, json_twin(job.report) if job.report else "")
         device = choose_device(job.device, progress)
         with progress.stage(0.0, 0.04, f"Surveying {job.scene}."):
             survey = survey_scene(scene, job.seed)
         survey.log(progress)
-        recipe = Recipe(job.cubes, job.positions, job.width, job.seed)
+        recipe = Recipe(job.method, job.cubes, job.positions, job.width, job.seed)
         with progress.stage(0.04, 1.0):
             pretrained = pretrain(scene, survey, recipe, device, progress)
         pretrained.backbone.save(outputs.reserve(job.output))
@@ -39,14 +39,17 @@ def _write_report(job: PretrainScene, pretrained: Pretrained, outputs: Outputs, 
     figures = {
         **backbone.card,
         "positions": backbone.composites.channels,
-        "width": job.width,
+        "width": backbone.denoiser.config["width"],
         "held_out_losses": pretrained.losses,
         "chance": pretrained.chance,
+        "timesteps": backbone.timesteps,
+        "spectral_angles": pretrained.angles,
         "warnings": progress.warnings,
     }
     denoised = {t: backbone.denoise(pretrained.example, t) for t in SHOWN_TIMESTEPS}
     pictures = {
         "loss": pretraining_picture(pretrained.losses, pretrained.chance),
         "denoising": denoising_picture(pretrained.example, denoised),
+        "angles": angles_picture(pretrained.angles, backbone.timesteps) if pretrained.angles else b"",
     }
     write_report(outputs, job.report, "pretraining.html", "Pretraining on a scene", figures, {}, pictures)

@@ -23,7 +23,7 @@ from ..survey import Survey, survey_scene
 from ..training_data import prepare
 from ..validation import train
 from .analyse_features import analyse_labels, read_recommendation, whole_grid
-from .training_inputs import composites_for, read_labels, settings_for
+from .training_inputs import composites_for, read_labels, settings_for, wrong_backbone
 from .training_report import TrainingResult, write_training_report
 
 RESULTS = ("overall_accuracy", "overall_accuracy_low", "overall_accuracy_high", "average_accuracy", "kappa")
@@ -98,7 +98,10 @@ def _feature_source(
     progress: Progress,
 ) -> FeatureSource:  # fmt: skip
     if job.features:
-        return RasterFeatures(job.features, scene, survey.bands)
+        given = RasterFeatures(job.features, scene, survey.bands)
+        if method.of_scene and not given.settings.of_spectral_backbone:
+            raise wrong_backbone(method, given.settings.backbone)
+        return given
     advice = read_recommendation(job.analysis) if job.analysis else None
     backbone = Backbone.load(job.backbone, choose_device(job.device, progress))
     if advice and advice.backbone_sha256 != backbone.sha256:

@@ -17,6 +17,7 @@ from ..scene import Scene
 from ..survey import Survey
 
 STRIDE = 32
+CLEANEST = (0,)
 LabelJob = Union[TrainFilm, AnalyseFeatures]  # noqa: UP007
 
 
@@ -50,21 +51,27 @@ def composites_for(kind: str, method: Method, survey: Survey, backbone: Backbone
             progress.warning(f"Not used, since {backbone.name} sees all bands: composites.")
         return backbone.composites.on(survey.bands)
     if method.of_scene:
-        raise EngineError(
-            f"{method.title} needs a backbone that was pretrained on the scene, which {backbone.name} was not; run "
-            "'Pretrain on scene' and choose its output as 'Backbone'."
-        )
+        raise wrong_backbone(method, backbone.name)
     kind = kind or method.composites
     return published_composite(survey) if kind == "published" else make_composites(kind, survey)
+
+
+def wrong_backbone(method: Method, backbone: str) -> EngineError:
+    """The error of a method that needs another backbone."""
+    return EngineError(
+        f"{method.title} needs a backbone that was pretrained on the scene, which {backbone} was not; run 'Pretrain on "
+        "scene' and choose its output as 'Backbone'."
+    )
 
 
 def settings_for(
     method: Method, backbone: Backbone, composites: Composites, layers: tuple[int, ...], timesteps: tuple[int, ...],
     seed: int,
 ) -> FeatureSettings:  # fmt: skip
-    """How features are made, with the method's default where no layers or timesteps are given."""
+    """How features are made, with the default of backbone or method where no layers or timesteps are given."""
     return FeatureSettings(
         backbone.name, str(backbone.path), backbone.sha256,
-        layers or scale_layers(method.layers, len(backbone.layers)), timesteps or method.timesteps,
+        layers or scale_layers(method.layers, len(backbone.layers)),
+        timesteps or method.timesteps or backbone.best_timesteps or CLEANEST,
         backbone.patch, backbone.patch * STRIDE // 64, seed, composites.to_json(), method.neighbourhoods,
     )  # fmt: skip

@@ -81,15 +81,22 @@ def test_the_analysis_of_features_recommends_a_setting_that_training_takes_over(
     assert settings["decoder layers"] == results["BEST_LAYERS"].replace(",", ", ")
 
 
-def test_a_backbone_pretrained_on_the_scene_trains_a_model(run, provider, tmp_path):
+@pytest.mark.parametrize(("pretraining", "training"), [(0, 4), (1, 5)])
+def test_a_backbone_pretrained_on_the_scene_trains_a_model(run, provider, tmp_path, pretraining, training):
     outputs = {"OUTPUT": str(tmp_path / "backbone.safetensors"), "REPORT": str(tmp_path / "pretraining.html")}
-    pretrain = {"INPUT": SCENE, "CUBES": 16, "POSITIONS": 16, "WIDTH": 4, **outputs}
+    pretrain = {"INPUT": SCENE, "METHOD": pretraining, "CUBES": 16, "POSITIONS": 16, "WIDTH": 4, **outputs}
     pretrained = run("pretrainscene", pretrain)
     assert 0 < pretrained["HELD_OUT_LOSS"] < 20
-    assert Path(pretrained["REPORT"]).is_file()
-    trained = run("trainfilm", {**TRAIN, "METHOD": 4, "BACKBONE": pretrained["OUTPUT"],
+    made_by = json.loads((tmp_path / "pretraining.json").read_text())["method"]
+    assert made_by == ("DiffSpectralNet", "DiffCRN")[pretraining]
+    roofs = QgsVectorLayer(POLYGONS, "roofs", "ogr")
+    QgsProject.instance().addMapLayer(roofs)
+    roofs.selectByExpression("class in ('Tile roof', 'Flat roof')")
+    labels = QgsProcessingFeatureSourceDefinition(roofs.id(), True)
+    trained = run("trainfilm", {**TRAIN, "POLYGONS": labels, "METHOD": training, "BACKBONE": pretrained["OUTPUT"],
                                 "MODEL": str(tmp_path / "model.safetensors")})  # fmt: skip
-    assert 0 < trained["KAPPA"] < 100
+    QgsProject.instance().clear()
+    assert 0 < trained["KAPPA"] <= 100
     ok, sentence = provider.algorithm("pretrainscene").checkParameterValues(
         pretrain | {"POSITIONS": 12}, QgsProcessingContext()
     )

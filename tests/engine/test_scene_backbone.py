@@ -18,7 +18,7 @@ from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.jobs import AnalyseFeatures, ExtractFeatures, PredictMap, PretrainScene
 from spectrafilm.engine.progress import Progress, Recorder
 from spectrafilm.engine.runner import run_job
-from spectrafilm.engine.scene_backbone import SceneBackbone
+from spectrafilm.engine.scene_backbone import DENOISERS, SceneBackbone
 from spectrafilm.engine.spectral_unet import SpectralUNet
 
 POSITIONS, NARROW = 16, 4
@@ -78,11 +78,12 @@ def test_pretraining_learns_to_tell_noise_from_the_scene(pretrained):
     assert np.abs(denoised - clean).mean() < 0.7 * np.abs(noised - clean).mean()
 
 
-def test_the_same_seed_gives_the_same_backbone(scene_path, tmp_path):
+@pytest.mark.parametrize("method", DENOISERS)
+def test_the_same_seed_gives_the_same_backbone(scene_path, tmp_path, method):
     first, again, other = {}, {}, {}
     for weights, seed in ((first, 0), (again, 0), (other, 1)):
-        run_job(pretraining(scene_path, tmp_path, seed=seed, cubes=24), Progress())
-        weights.update(SceneBackbone.load(tmp_path / "b.safetensors").unet.state_dict())
+        run_job(pretraining(scene_path, tmp_path, seed=seed, cubes=24, method=method), Progress())
+        weights.update(SceneBackbone.load(tmp_path / "b.safetensors").denoiser.state_dict())
     assert all(torch.equal(values, again[name]) for name, values in first.items())
     assert any(not torch.equal(values, other[name]) for name, values in first.items())
 

@@ -12,7 +12,7 @@ KEYS = {
     "extractfeatures": (
         ["INPUT", "BACKBONE", "COMPOSITES", "LAYERS", "TIMESTEPS", "STRIDE", "DEVICE", "SEED"], ["OUTPUT"]),
     "pretrainscene": (
-        ["INPUT", "CUBES", "POSITIONS", "WIDTH", "DEVICE", "SEED"], ["OUTPUT", "REPORT", "HELD_OUT_LOSS"]),
+        ["INPUT", "METHOD", "CUBES", "POSITIONS", "WIDTH", "DEVICE", "SEED"], ["OUTPUT", "REPORT", "HELD_OUT_LOSS"]),
     "analysefeatures": (
         ["INPUT", "POLYGONS", "CLASS_FIELD", "BACKBONE", "COMPOSITES", "LAYERS", "TIMESTEPS", "DEVICE", "SEED"],
         ["REPORT", "BEST_LAYERS", "BEST_TIMESTEPS", "OVERALL_ACCURACY", "AVERAGE_ACCURACY", "KAPPA"]),
