@@ -18,6 +18,8 @@ from spectrafilm.benchmarks.accuracy.pool import PROTOCOLS, SHIPPED, Pool, featu
 from spectrafilm.benchmarks.accuracy.rows import ROWS, Row, network_row, svm_row
 from spectrafilm.benchmarks.accuracy.scenes import few_label_parser, find_scenes, label_scene, results_folder
 from spectrafilm.benchmarks.json_lines import read_lines
+from spectrafilm.engine.features import MirroredRows
+from spectrafilm.engine.figures import denoising_picture
 from spectrafilm.engine.jobs import PretrainScene
 from spectrafilm.engine.methods import METHODS
 from spectrafilm.engine.progress import Progress
@@ -27,9 +29,10 @@ from spectrafilm.engine.scene import Scene
 from spectrafilm.engine.scene_backbone import DENOISERS, SceneBackbone
 from spectrafilm.engine.staged_denoiser import SPATIAL_STAGES, SPECTRAL_STAGES
 from spectrafilm.engine.survey import survey_scene
+from spectrafilm.engine.tasks.pretrain_scene import SHOWN_TIMESTEPS
 from spectrafilm.engine.timestep_choice import COUNT
 
-from .page import OTHERS, PRETRAINED, UNTRAINED, names_of, write_page
+from .page import OTHERS, PRETRAINED, UNTRAINED, Record, names_of, write_page
 
 LABELS = 10
 MEASURED = ("sample", "hymap_berlin", "enmap_berlin")
@@ -79,6 +82,19 @@ def rows_of(method: str, backbone: str) -> dict[str, Row]:
     return {f"{name}, {backbone}": row for name, row in zip(names_of(METHODS[method].title), made, strict=True)}
 
 
+def draw_denoising(method: str, scene_path: str, folder: Path, images: Path) -> None:
+    """Write denoising_METHOD.png: what a scene's pretrained backbone makes of the noised middle of the scene."""
+    backbone = SceneBackbone.load(scene_backbones(method, scene_path, folder)[PRETRAINED])
+    size = backbone.denoiser.config["sample_size"]
+    with Scene.open(scene_path) as scene:
+        bands = survey_scene(scene).bands
+        corner = (scene.height - size) // 2, (scene.width - size) // 2
+        clean = MirroredRows.read(scene, bands, backbone.composites.on(bands), *corner, size, size).images[0]
+    denoised = {t: backbone.denoise(clean, t) for t in SHOWN_TIMESTEPS}
+    images.mkdir(parents=True, exist_ok=True)
+    (images / f"denoising_{method}.png").write_bytes(denoising_picture(clean, denoised))
+
+
 def main() -> None:
     """Run every row on every scene with every seed, and write the page."""
     parser = few_label_parser(__doc__, MEASURED)
@@ -86,7 +102,7 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", "The least populated class")
     others = {row: ROWS[row] for row in OTHERS}
-    kept = []
+    kept: list[tuple[str, list[Record]]] = []
     for scene in find_scenes(arguments):
         labelled = label_scene(scene, arguments)
         folder = results_folder(scene, arguments)
@@ -98,6 +114,9 @@ def main() -> None:
                 measure(pool, protocol, LABELS, seed, others, results)
                 for method, backbone in product(DENOISERS, (PRETRAINED, UNTRAINED)):
                     measure(on_scene[method], protocol, LABELS, seed, rows_of(method, backbone), results)
+        if not kept:
+            for method in DENOISERS:
+                draw_denoising(method, labelled.path, folder, arguments.docs / "images")
         figures = [r for r in read_lines(results) if r["seed"] < arguments.seeds]
         kept.append((scene.title, figures))
     write_page(kept, arguments.docs)

@@ -40,6 +40,8 @@ def gain(records: list[Record], protocol: str, row: str, over: str) -> tuple[flo
 def write_page(scenes: list[tuple[str, list[Record]]], docs: Path) -> None:
     """Write spectral_diffusion.md and its JSON from the figures of each scene."""
     lines = [HEAD.read_text(encoding="utf-8")]
+    seeds = min(len(accuracies(records, PROTOCOLS[0], "SVM")) for _, records in scenes)
+    lines.append(f"{seeds} seeds; per cent, means over seeds; differences with their standard error.\n")
     for protocol in PROTOCOLS:
         lines += [f"## {protocol.capitalize()}\n", "| OA / AA | " + " | ".join(title for title, _ in scenes) + " |",
                   "|---" * (len(scenes) + 1) + "|"]  # fmt: skip
@@ -55,7 +57,11 @@ def write_page(scenes: list[tuple[str, list[Record]]], docs: Path) -> None:
             gains = [gain(r, protocol, f"{name}, {PRETRAINED}", f"{name}, {UNTRAINED}") for _, r in scenes]
             lines.append(f"| {name} | " + " | ".join(f"{mean:+.1f} ± {error:.1f}" for mean, error in gains) + " |")
         lines.append("")
-    seeds = min(len(accuracies(records, PROTOCOLS[0], "SVM")) for _, records in scenes)
-    lines.append(f"{seeds} seeds; per cent, means over seeds; differences with their standard error.\n")
+    lines += [
+        "## What they make of noise\n",
+        f"The middle of the scene {scenes[0][0]}, noised (above) and denoised in one step (below).\n",
+    ]
+    for method in METHODS:
+        lines += [f"![Denoised by {method}](images/denoising_{method.lower()}.png)\n", f"*{method}*\n"]
     (docs / "spectral_diffusion.md").write_text("\n".join(lines), encoding="utf-8")
     (docs / "spectral_diffusion.json").write_text(json.dumps(dict(scenes), indent=1) + "\n", encoding="utf-8")

@@ -69,6 +69,13 @@ def test_spatial_attention_stays_within_windows_and_spectral_attention_within_gr
     assert (per_channel[size:] == 0).all()
 
 
+def test_windows_are_put_back_where_they_were(monkeypatch):
+    attention = StagedDenoiser(8, 16, 64).decoder[0].attention
+    values = torch.randn(2, 16, 16, 24)
+    monkeypatch.setattr(F, "scaled_dot_product_attention", lambda query, key, value: value)
+    torch.testing.assert_close(attention(values), attention.out(attention.inputs(values)[:, 32:]))
+
+
 def test_it_keeps_shapes_and_tells_timesteps_apart():
     torch.manual_seed(0)
     denoiser = StagedDenoiser(12, 16, 64).eval()
