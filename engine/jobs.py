@@ -64,7 +64,7 @@ class PretrainScene:
     scene: str
     output: str
     report: str = ""
-    method: str = "diffspectralnet"
+    method: str = "diffcrn"
     cubes: int = 0
     positions: int = 0
     width: int = 0

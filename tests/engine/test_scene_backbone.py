@@ -27,7 +27,7 @@ POSITIONS, NARROW = 16, 4
 def pretraining(scene, folder, **changes):
     """A small pretraining that writes b.safetensors and b.html."""
     options = {"output": str(folder / "b.safetensors"), "report": str(folder / "b.html"), "cubes": 400,
-               "positions": POSITIONS, "width": NARROW, "device": "cpu"}  # fmt: skip
+               "method": "diffspectralnet", "positions": POSITIONS, "width": NARROW, "device": "cpu"}  # fmt: skip
     return PretrainScene(str(scene), **options | changes)
 
 
