@@ -101,7 +101,7 @@ def pretrain(scene: Scene, survey: Survey, recipe: Recipe, device: Device, progr
     """A spectral backbone of a scene.
 
     Raises:
-        EngineError: the scene has hardly a valid pixel, or the recipe describes no U-Net.
+        EngineError: the scene has hardly a valid pixel, or there is no such denoiser.
     """
     if recipe.method not in DENOISERS:
         raise EngineError(f"No backbone is pretrained for '{recipe.method}'; choose one of: {', '.join(DENOISERS)}.")
