@@ -35,7 +35,7 @@ class PretrainSceneAlgorithm(SpectraFilmAlgorithm):
         "needed. The result is a backbone that sees all bands at once: give it as 'Backbone' to 'Train model', above "
         "all with the method of the same name, to 'Extract spatial features' or to 'Analyse layers and timesteps'. It "
         "can be used on other scenes of the same sensor, too.\n\n"
-        "On a CPU this takes some 5 to 15 minutes, whatever the size of the scene. Train with this backbone and with "
+        "On a CPU this takes some 5 to 10 minutes, whatever the size of the scene. Train with this backbone and with "
         "the bundled one and compare the cross-validated accuracies."
     )
 
