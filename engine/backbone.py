@@ -24,11 +24,10 @@ from torch import nn
 from . import openai_unet
 from .composites import Composites
 from .conditioning import Conditioning, read_conditioning
-from .device import Device, for_volumes
+from .device import Device
 from .digests import sha256_of
 from .errors import EngineError
-from .scene_backbone import Denoiser, SceneBackbone, noise_schedule
-from .spectral_unet import SpectralUNet
+from .scene_backbone import Denoiser, SceneBackbone, device_of, noise_schedule
 
 # Its warnings speak to people who write pipelines, not to those who map scenes.
 diffusers_logging.set_verbosity_error()
@@ -101,8 +100,7 @@ class Backbone:
             if SceneBackbone.is_file(folder):
                 found = SceneBackbone.load(folder)
                 digest = sha256_of(folder)
-                if isinstance(found.denoiser, SpectralUNet):
-                    device = for_volumes(device)
+                device = device_of(found.denoiser, device)
                 return cls(
                     folder, found.denoiser, noise_schedule(), digest, device, found.composites, found.timesteps
                 )

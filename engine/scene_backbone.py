@@ -12,6 +12,7 @@ from diffusers import DDPMScheduler
 
 from .composites import Composites
 from .conditioning import Conditioning
+from .device import Device, for_volumes
 from .errors import EngineError
 from .spectral_unet import SpectralUNet
 from .staged_denoiser import StagedDenoiser
@@ -33,6 +34,11 @@ def noise_schedule() -> Conditioning:
     Source: DiffSpectralNet, as in the code of SpectralDiff.
     """
     return Conditioning.of_schedule(DDPMScheduler(500, beta_start=1e-4, beta_end=0.02))
+
+
+def device_of(denoiser: Denoiser, device: Device) -> Device:
+    """Where a denoiser runs if `device` is to be used."""
+    return for_volumes(device) if isinstance(denoiser, SpectralUNet) else device
 
 
 @dataclass(frozen=True)

@@ -18,15 +18,14 @@ from scipy.ndimage import uniform_filter
 from torch import nn
 
 from .composites import Composites, band_averages
-from .device import Device, for_volumes
+from .device import Device
 from .errors import EngineError
 from .features import MirroredRows, fill_invalid
 from .methods import METHODS
 from .pretraining_losses import AbsoluteError, ContrastiveError
 from .progress import Progress
 from .scene import Scene
-from .scene_backbone import DENOISERS, Denoiser, SceneBackbone, noise_schedule
-from .spectral_unet import SpectralUNet
+from .scene_backbone import DENOISERS, Denoiser, SceneBackbone, device_of, noise_schedule
 from .staged_denoiser import StagedDenoiser
 from .survey import Survey
 from .timestep_choice import choose_timesteps, spectral_angles
@@ -122,8 +121,7 @@ def pretrain(scene: Scene, survey: Survey, recipe: Recipe, device: Device, progr
     if not apart:
         progress.warning("The scene is too small to hold part of it out; the loss is that of what was trained on.")
     held_out, training = blocks[:apart] if apart else blocks, blocks[apart:]
-    if isinstance(denoiser, SpectralUNet):
-        device = for_volumes(device)
+    device = device_of(denoiser, device)
     run = _Run(denoiser.to(device.target), device, scheme, rng)
     # The same cubes at every check.
     checked = _crops(held_out, np.random.default_rng(0), HELD_OUT_CUBES)
