@@ -20,6 +20,8 @@ from .base import SpectraFilmAlgorithm, crs_text
 INTEGER = QgsProcessingParameterNumber.Type.Integer
 STEP = 8
 METHODS = ("diffspectralnet", "diffcrn")
+# DiffCRN divides its channels among so many.
+HEADS = 4
 
 
 class PretrainSceneAlgorithm(SpectraFilmAlgorithm):
@@ -88,6 +90,10 @@ class PretrainSceneAlgorithm(SpectraFilmAlgorithm):
         positions = self.parameterAsInt(parameters, "POSITIONS", context)
         if positions % STEP:
             return False, self.tr("POSITIONS must be a multiple of {0}, not {1}.").format(STEP, positions)
+        method = METHODS[self.parameterAsEnum(parameters, "METHOD", context)]
+        width = self.parameterAsInt(parameters, "WIDTH", context)
+        if method == "diffcrn" and width % HEADS:
+            return False, self.tr("WIDTH must be a multiple of {0} with DiffCRN, not {1}.").format(HEADS, width)
         return super().checkParameterValues(parameters, context)
 
     def processAlgorithm(  # noqa: N802

@@ -104,6 +104,16 @@ def test_a_backbone_pretrained_on_the_scene_trains_a_model(run, provider, tmp_pa
     assert "multiple of 8" in sentence
 
 
+def test_widths_are_checked_before_pretraining(provider):
+    algorithm, context = provider.algorithm("pretrainscene"), QgsProcessingContext()
+    parameters = {"INPUT": SCENE, "OUTPUT": "TEMPORARY_OUTPUT", "WIDTH": 6}
+    ok, sentence = algorithm.checkParameterValues({**parameters, "METHOD": 1}, context)
+    assert not ok
+    assert "multiple of 4" in sentence
+    for fine in ({"METHOD": 0}, {"METHOD": 1, "WIDTH": None}, {"METHOD": 1, "WIDTH": 8}):
+        assert algorithm.checkParameterValues({**parameters, **fine}, context)[0]
+
+
 def test_mapping_writes_a_styled_map_and_everything_asked_for(trained, run, tmp_path):
     paths = {key: str(tmp_path / f"{key}.tif") for key in ("OUTPUT", "CONFIDENCE", "PROBABILITIES", "UNCERTAINTY")}
     results = run("predictmap", {"INPUT": SCENE, "MODEL": trained[0]["MODEL"], **paths})

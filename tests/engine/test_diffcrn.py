@@ -114,8 +114,7 @@ def test_views_of_a_cube_are_noised_apart_and_both_are_denoised():
     clean = torch.randn(2, 8, 16, 16).repeat(2, 1, 1, 1)
     value = loss(denoiser, clean + torch.randn_like(clean), torch.tensor([5.0, 50.0, 100.0, 5.0]), clean)
     value.backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in [*denoiser.parameters(), *loss.parameters()][:4])
-    assert loss.head[0].weight.grad.abs().sum() > 0
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in [*denoiser.parameters(), *loss.parameters()])
 
 
 class _FadesAfter(torch.nn.Module):
