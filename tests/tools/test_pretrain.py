@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.ndimage import label
 
 from spectrafilm.engine.device import choose_device
 from spectrafilm.engine.progress import Progress
+from spectrafilm.tools.pretrain.landscapes import MATERIALS, LandscapeSampler, draw_materials
 from spectrafilm.tools.pretrain.run import Run, Settings
 
 DEVICE = choose_device("cpu", Progress())
@@ -32,7 +34,9 @@ def weights(run):
     return torch.cat([p.flatten() for p in run.average.parameters()])
 
 
-def test_a_run_goes_on_where_it_was_stopped(settings, tmp_path):
+@pytest.mark.parametrize("generated", [False, True], ids=["photographs", "landscapes"])
+def test_a_run_goes_on_where_it_was_stopped(settings, tmp_path, generated):
+    settings = replace(settings, photographs="") if generated else settings
     Run(tmp_path / "whole", settings, DEVICE, False).train(8, 60)
     Run(tmp_path / "parts", settings, DEVICE, False).train(4, 60)
     resumed = Run(tmp_path / "parts", settings, DEVICE, False)
@@ -42,7 +46,9 @@ def test_a_run_goes_on_where_it_was_stopped(settings, tmp_path):
     torch.testing.assert_close(weights(resumed), weights(whole))
     losses = [json.loads(line) for line in (tmp_path / "parts" / "log.jsonl").read_text().splitlines()]
     assert [set(record["held_out"]) >= {"0", "950"} for record in losses] == [True, True]
-    assert (tmp_path / "parts" / "samples_00000008.png").exists()
+    for picture, size in (("samples_00000008.png", (64, 64)), ("crops.png", (128, 64))):
+        with Image.open(tmp_path / "parts" / picture) as image:
+            assert image.size == size
 
 
 def test_a_run_begins_with_weights_that_are_needed_once_only(settings, tmp_path):
@@ -63,3 +69,29 @@ def test_a_folder_of_other_settings_is_left_alone(settings, tmp_path):
     Run(tmp_path / "run", settings, DEVICE, False)
     with pytest.raises(ValueError, match="other settings"):
         Run(tmp_path / "run", replace(settings, batch=3), DEVICE, False)
+
+
+def test_landscapes_are_seen_with_the_noise_of_a_sensor():
+    sampler = LandscapeSampler(32)
+    seen, clean = sampler.batch(np.random.default_rng(0), 20)
+    again, _ = sampler.batch(np.random.default_rng(0), 20)
+    np.testing.assert_array_equal(seen, again)
+    assert seen.shape == clean.shape == (20, 3, 32, 32)
+    assert seen.min() >= -1 and seen.max() <= 1
+    # White: a pixel's noise says nothing of its neighbour's, while what is seen does.
+    assert abs(neighbours_alike(seen - clean)) < 0.1
+    assert neighbours_alike(clean) > 0.5
+    assert 0 < (seen - clean).std() < clean.std()
+
+
+def neighbours_alike(images):
+    return np.corrcoef(images[..., 1:].ravel(), images[..., :-1].ravel())[0, 1]
+
+
+def test_few_materials_come_back_in_many_places():
+    rng = np.random.default_rng(0)
+    maps = [draw_materials(rng, 64) for _ in range(30)]
+    kinds = [len(np.unique(m)) for m in maps]
+    areas = [sum(label(m == k)[1] for k in np.unique(m)) for m in maps]
+    assert max(kinds) <= MATERIALS
+    assert np.median(areas) > 3 * np.median(kinds) > 3

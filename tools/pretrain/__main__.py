@@ -1,4 +1,4 @@
-"""Pretrain the bundled backbone: python -m spectrafilm.tools.pretrain PHOTOGRAPHS RUN_FOLDER."""
+"""Pretrain a bundled backbone: python -m spectrafilm.tools.pretrain RUN_FOLDER [--photographs FOLDER]."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .run import Run, Settings
 def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(prog="pretrain", description=__doc__)
-    parser.add_argument("photographs", type=Path, help="folder of images")
     parser.add_argument("run", type=Path, help="folder of the run; an interrupted run is resumed")
+    parser.add_argument("--photographs", type=Path, help="folder of images; generated landscapes without")
     parser.add_argument("--start", type=Path, help="folder of weights to begin with; random ones without")
     parser.add_argument("--crops", type=int, default=100_000, help="crops to see in this run")
     parser.add_argument("--prediction", default=Settings.prediction,
@@ -38,7 +38,7 @@ def main() -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     settings = Settings(
-        photographs=str(arguments.photographs),
+        photographs=str(arguments.photographs or ""),
         start=str(arguments.start or ""),
         batch=arguments.batch,
         learning_rate=arguments.learning_rate,

@@ -56,9 +56,10 @@ class CropSampler:
         self.crop = crop
         self.channel_mix = channel_mix
 
-    def batch(self, rng: np.random.Generator, size: int) -> np.ndarray:
-        """Draw `size` crops: (size, 3, crop, crop) float32 in [-1, 1]."""
-        return np.stack([self._one(rng) for _ in range(size)])
+    def batch(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Draw `size` crops, (size, 3, crop, crop) float32 in [-1, 1], twice: what is seen is what is to be found."""
+        crops = np.stack([self._one(rng) for _ in range(size)])
+        return crops, crops
 
     def _one(self, rng: np.random.Generator) -> np.ndarray:
         photograph = self.photographs[rng.integers(len(self.photographs))]

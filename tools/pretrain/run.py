@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from spectrafilm.engine.device import Device
 
+from .landscapes import LandscapeSampler
 from .photographs import CropSampler, load_photographs, split_held_out
 
 LOG = logging.getLogger("pretrain")
@@ -32,11 +33,12 @@ HELD_OUT_TIMESTEPS = (0, 50, 100, 200, 400, 600, 800, 950)
 class Settings:
     """What a run is; stored beside its checkpoints and checked when it is resumed.
 
-    `start` is a folder of weights to begin with, in diffusers format and of the same shape; without one
-    the weights are random. The optimizer starts anew.
+    `photographs` is a folder of images; without one landscapes are generated. `start` is a folder of weights to
+    begin with, in diffusers format and of the same shape; without one the weights are random. The optimizer starts
+    anew.
     """
 
-    photographs: str
+    photographs: str = ""
     start: str = ""
     crop: int = 64
     channels: tuple[int, ...] = (64, 128, 128, 128)
@@ -76,7 +78,8 @@ class Run:
     """A resumable run in `folder`.
 
     `folder/state` holds weights, moving average and optimizer of the last checkpoint,
-    `folder/backbones/<crops>` the moving average in diffusers format, `folder/log.jsonl` the losses.
+    `folder/backbones/<crops>` the moving average in diffusers format, `folder/log.jsonl` the losses, and
+    `folder/crops.png` some of what the run is trained on.
     """
 
     def __init__(self, folder: Path, settings: Settings, device: Device, compile_model: bool) -> None:
@@ -100,11 +103,11 @@ class Run:
         else:
             self._begin()
         self.forward = torch.compile(self.model) if compile_model else self.model
-        training, held_out = split_held_out(load_photographs(Path(settings.photographs), settings.crop))
-        self.crops = CropSampler(training, settings.crop, settings.channel_mix)
-        self.held_out = CropSampler(held_out, settings.crop, 0.0)
-        LOG.info("%d photographs, %d held out, %.1f M parameters, on %s, from step %d", len(training),
-                 len(held_out), sum(p.numel() for p in self.model.parameters()) / 1e6, device.name, self.step)
+        self.crops, self.held_out = self._samplers()
+        shown, _ = self.crops.batch(np.random.default_rng(0), 32)
+        _save_grid(shown, 4, folder / "crops.png")
+        LOG.info("%.1f M parameters, on %s, from step %d", sum(p.numel() for p in self.model.parameters()) / 1e6,
+                 device.name, self.step)
 
     def train(self, until_crops: int, checkpoint_minutes: float) -> None:
         """Train until `until_crops` crops were seen, with a checkpoint every few minutes."""
@@ -125,12 +128,12 @@ class Run:
         settings = self.settings
         rng = np.random.default_rng((settings.seed, self.step))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        clean = torch.from_numpy(self.crops.batch(rng, settings.batch))
+        seen, clean = (torch.from_numpy(x) for x in self.crops.batch(rng, settings.batch))
         noise = torch.randn(clean.shape, generator=generator)
         uniform = torch.rand(settings.batch, generator=generator)
         timestep = (1000 * uniform**settings.timestep_power).long().clamp(max=999)
-        clean, noise, timestep = (x.to(self.device) for x in (clean, noise, timestep))
-        loss = self._loss(self.forward, clean, noise, timestep).mean()
+        seen, clean, noise, timestep = (x.to(self.device) for x in (seen, clean, noise, timestep))
+        loss = self._loss(self.forward, seen, clean, noise, timestep).mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -145,10 +148,15 @@ class Run:
         return float(loss.detach())
 
     def _loss(
-        self, model: Callable[..., Any], clean: torch.Tensor, noise: torch.Tensor, timestep: torch.Tensor
+        self,
+        model: Callable[..., Any],
+        seen: torch.Tensor,
+        clean: torch.Tensor,
+        noise: torch.Tensor,
+        timestep: torch.Tensor,
     ) -> torch.Tensor:
         """Mean squared error per crop on the predicted quantity: (batch,)."""
-        noised = self.scheduler.add_noise(clean, noise, timestep)
+        noised = self.scheduler.add_noise(seen, noise, timestep)
         target = {
             "epsilon": lambda: noise,
             "sample": lambda: clean,
@@ -162,12 +170,13 @@ class Run:
     @torch.no_grad()
     def held_out_losses(self, crops: int = 64) -> dict[int, float]:
         """Loss of the moving average per timestep, on the same held-out crops every time."""
-        clean = torch.from_numpy(self.held_out.batch(np.random.default_rng(1), crops)).to(self.device)
+        drawn = self.held_out.batch(np.random.default_rng(1), crops)
+        seen, clean = (torch.from_numpy(x).to(self.device) for x in drawn)
         noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1)).to(self.device)
         losses = {}
         for timestep in HELD_OUT_TIMESTEPS:
             steps = torch.full((crops,), timestep, device=self.device)
-            losses[timestep] = float(self._loss(self.average, clean, noise, steps).mean())
+            losses[timestep] = float(self._loss(self.average, seen, clean, noise, steps).mean())
         return losses
 
     @torch.no_grad()
@@ -182,9 +191,7 @@ class Run:
             with self._precision():
                 predicted = self.average(image, timestep).sample
             image = sampler.step(predicted.float(), timestep, image).prev_sample
-        pixels = ((image.clamp(-1, 1) + 1) * 127.5).byte().cpu().numpy()
-        grid = pixels.reshape(rows, rows, 3, size, size).transpose(0, 3, 1, 4, 2)
-        Image.fromarray(np.ascontiguousarray(grid).reshape(rows * size, rows * size, 3)).save(path)
+        _save_grid(image.cpu().numpy(), rows, path)
 
     def checkpoint(self) -> None:
         """Write state, backbone, held-out losses and samples; a kill in between costs nothing."""
@@ -211,6 +218,16 @@ class Run:
         if folder.exists():
             shutil.rmtree(folder)
         temporary.rename(folder)
+
+    def _samplers(self) -> tuple[CropSampler | LandscapeSampler, CropSampler | LandscapeSampler]:
+        """For training and for held-out losses."""
+        settings = self.settings
+        if not settings.photographs:
+            # No landscape is drawn twice.
+            return LandscapeSampler(settings.crop), LandscapeSampler(settings.crop)
+        training, held_out = split_held_out(load_photographs(Path(settings.photographs), settings.crop))
+        LOG.info("%d photographs, %d held out", len(training), len(held_out))
+        return CropSampler(training, settings.crop, settings.channel_mix), CropSampler(held_out, settings.crop, 0.0)
 
     @property
     def _state(self) -> Path:
@@ -244,6 +261,14 @@ class Run:
         LOG.info("%s", record)
         with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
+
+
+def _save_grid(images: np.ndarray, rows: int, path: Path) -> None:
+    """Save images (n, 3, size, size) in [-1, 1] side by side as one PNG."""
+    count, channels, size, _ = images.shape
+    pixels = ((images.clip(-1, 1) + 1) * 127.5).astype(np.uint8)
+    grid = pixels.reshape(rows, count // rows, channels, size, size).transpose(0, 3, 1, 4, 2)
+    Image.fromarray(np.ascontiguousarray(grid).reshape(rows * size, -1, channels)).save(path)
 
 
 def _with_prefix(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

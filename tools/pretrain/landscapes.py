@@ -1,0 +1,226 @@
+"""Random 64-pixel pictures of generated landscapes, in place of photographs.
+
+No photograph and no scene is part of them, so that weights pretrained on them carry no terms of third parties.
+They have what composites of a scene have and photographs lack: objects of one to a few tens of pixels, a few
+materials that come back in many places, mixed pixels along borders, and channels of any correlation. After the
+"dead leaves" model of natural images (Lee, Mumford and Huang 2001; for pretraining: Baradad and others 2021),
+with fields, streets, buildings, waters and woods beside its leaves.
+
+A batch depends on nothing but the generator it is drawn from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+# Landscapes are drawn this many times finer than the crop and averaged, which gives mixed pixels along borders.
+FINENESS = 2
+MATERIALS = 16
+
+
+class LandscapeSampler:
+    """Crops of generated landscapes with `crop` pixels a side."""
+
+    def __init__(self, crop: int) -> None:
+        self.crop = crop
+
+    def batch(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Draw `size` crops as a sensor sees them and as they are: (size, 3, crop, crop) float32 in [-1, 1] each."""
+        seen, clean = zip(*(self._one(rng) for _ in range(size)), strict=True)
+        return np.stack(seen), np.stack(clean)
+
+    def _one(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        fine = self.crop * FINENESS
+        materials = draw_materials(rng, fine)
+        pixels = _coloured(materials, rng) * _light(rng, fine)[..., None]
+        blur = rng.uniform(0.0, 0.8) * FINENESS
+        pixels = ndimage.gaussian_filter(pixels, (blur, blur, 0))
+        pixels = pixels.reshape(self.crop, FINENESS, self.crop, FINENESS, 3).mean((1, 3))
+        # Late components of a scene are mostly noise, true colours hardly have any.
+        amount = pixels.std((0, 1)) * rng.exponential(0.15, 3)
+        noisy = pixels + amount * rng.normal(size=pixels.shape)
+        low, high = np.percentile(noisy, (2, 98), axis=(0, 1))
+        return _stretched(noisy, low, high), _stretched(pixels, low, high)
+
+
+def _stretched(pixels: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    stretched = 2.0 * (pixels - low) / np.maximum(high - low, 1e-6) - 1.0
+    return np.ascontiguousarray(np.clip(stretched, -1.0, 1.0).astype(np.float32).transpose(2, 0, 1))
+
+
+def draw_materials(rng: np.random.Generator, side: int) -> np.ndarray:
+    """A map of materials, 0 to MATERIALS - 1: (side, side) uint8. Later layers cover earlier ones."""
+    canvas = Image.new("L", (side, side), int(rng.integers(MATERIALS)))
+    grounds: list[Callable] = [_parcels, _woods_and_waters, _leaves]
+    for draw in rng.choice(len(grounds), size=rng.integers(1, 3), replace=False):
+        canvas = grounds[draw](canvas, rng)
+    details: list[Callable] = [_streets, _buildings, _leaves, _trees]
+    for draw, detail in enumerate(details):
+        if rng.random() < (0.5, 0.5, 0.3, 0.4)[draw]:
+            canvas = detail(canvas, rng)
+    return np.asarray(canvas)
+
+
+def _palette(rng: np.random.Generator, most: int) -> np.ndarray:
+    """A few materials, the first far more common than the last: 1 to `most` of them."""
+    return rng.choice(MATERIALS, size=rng.integers(1, most + 1), replace=False)
+
+
+def _pick(palette: np.ndarray, rng: np.random.Generator) -> int:
+    return int(palette[min(rng.geometric(0.35) - 1, len(palette) - 1)])
+
+
+def _turn(points: np.ndarray, angle: float) -> np.ndarray:
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return points @ np.array([[cosine, sine], [-sine, cosine]])
+
+
+def _polygon(canvas: ImageDraw.ImageDraw, points: np.ndarray, material: int) -> None:
+    canvas.polygon([tuple(p) for p in points], fill=material)
+
+
+def _parcels(canvas: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Fields: a turned grid of rows that are each cut into pieces of their own lengths."""
+    draw, side = ImageDraw.Draw(canvas), canvas.width
+    palette, angle = _palette(rng, 8), rng.uniform(0, np.pi)
+    width = np.exp(rng.uniform(np.log(4), np.log(60))) * FINENESS
+    length = width * np.exp(rng.uniform(0, 1.5))
+    row = -side
+    while row < side:
+        height = width * rng.uniform(0.5, 1.5)
+        column = -side - rng.uniform(0, length)
+        while column < side:
+            run = length * rng.uniform(0.3, 1.7)
+            corners = np.array([[column, row], [column + run, row],
+                                [column + run, row + height], [column, row + height]])
+            _polygon(draw, _turn(corners, angle) + side / 2, _pick(palette, rng))
+            column += run
+        row += height
+    return canvas
+
+
+def _woods_and_waters(canvas: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Areas with winding borders: smooth noise cut at a few levels."""
+    field = _noise(rng, canvas.width, rng.uniform(2.0, 4.0))
+    palette = _palette(rng, 5)
+    pixels = np.array(canvas)
+    for material in palette:
+        low = rng.normal()
+        pixels[(field > low) & (field < low + rng.exponential(0.8))] = material
+    return Image.fromarray(pixels)
+
+
+def _leaves(canvas: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Dead leaves: ellipses, rectangles and other polygons with sizes after a power law."""
+    draw, side = ImageDraw.Draw(canvas), canvas.width
+    palette = _palette(rng, 10)
+    smallest, largest = 1.0 * FINENESS, rng.uniform(6, 30) * FINENESS
+    for _ in range(int(np.exp(rng.uniform(np.log(10), np.log(250))))):
+        # Density of sizes falls with the third power, the scale-invariant case of Lee et al.
+        u = rng.random()
+        radius = (smallest**-2 + u * (largest**-2 - smallest**-2)) ** -0.5
+        corners = rng.choice([4, 4, 5, 7, 24])
+        around = np.sort(rng.uniform(0, 2 * np.pi, corners)) if corners in (5, 7) else (
+            np.arange(corners) * 2 * np.pi / corners)
+        shape = np.stack([np.cos(around), np.sin(around) * rng.uniform(0.3, 1.0)], 1) * radius
+        _polygon(draw, _turn(shape, rng.uniform(0, np.pi)) + rng.uniform(0, side, 2), _pick(palette, rng))
+    return canvas
+
+
+def _streets(canvas: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Lines of one to four pixels: a grid with gaps, or single bent lines."""
+    draw, side = ImageDraw.Draw(canvas), canvas.width
+    palette, angle = _palette(rng, 2), rng.uniform(0, np.pi)
+    width = max(1, round(rng.uniform(0.5, 3.0) * FINENESS))
+    if rng.random() < 0.5:
+        spacing = rng.uniform(8, 40) * FINENESS
+        for turned in (angle, angle + np.pi / 2):
+            for at in np.arange(-side, side, spacing) + rng.uniform(0, spacing):
+                if rng.random() < 0.8:
+                    ends = _turn(np.array([[-side, at], [side, at]]), turned) + side / 2
+                    draw.line([tuple(p) for p in ends], fill=_pick(palette, rng), width=width)
+        return canvas
+    for _ in range(rng.integers(1, 4)):
+        points = np.cumsum(_turn(rng.normal((12 * FINENESS, 0), 5 * FINENESS, (24, 2)), rng.uniform(0, 2 * np.pi)), 0)
+        points += rng.uniform(0, side, 2) - points[12]
+        draw.line([tuple(p) for p in points], fill=_pick(palette, rng), width=width, joint="curve")
+    return canvas
+
+
+def _buildings(canvas: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Rectangles of one to twelve pixels along one direction, each with a shadow on the same side."""
+    draw, side = ImageDraw.Draw(canvas), canvas.width
+    palette, angle = _palette(rng, 4), rng.uniform(0, np.pi)
+    shadow, depth = int(rng.integers(MATERIALS)), rng.uniform(0, 2.0) * FINENESS
+    away = _turn(np.array([[depth, 0.0]]), rng.uniform(0, 2 * np.pi))
+    size = np.exp(rng.uniform(np.log(1.0), np.log(8.0))) * FINENESS
+    spacing = size * rng.uniform(2.0, 6.0)
+    # Only part of a crop is built up.
+    built = _noise(rng, side, 3.0) > rng.normal(-0.5, 0.7)
+    for row in np.arange(-side, side, spacing):
+        for column in np.arange(-side, side, spacing):
+            middle = _turn(np.array([[column, row]]) + rng.normal(0, 0.15 * spacing, (1, 2)), angle)[0] + side / 2
+            if not (0 <= middle[0] < side and 0 <= middle[1] < side) or not built[int(middle[1]), int(middle[0])]:
+                continue
+            half = size * rng.uniform(0.4, 1.3, 2)
+            box = _turn(np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half, angle) + middle
+            _polygon(draw, box + away, shadow)
+            _polygon(draw, box, _pick(palette, rng))
+    return canvas
+
+
+def _trees(canvas: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Discs of one to four pixels in groves."""
+    draw, side = ImageDraw.Draw(canvas), canvas.width
+    palette = _palette(rng, 2)
+    groves = _noise(rng, side, 3.0)
+    for x, y in rng.uniform(0, side, (rng.integers(20, 400), 2)):
+        if groves[int(y), int(x)] > 0.7:
+            radius = rng.uniform(0.5, 2.0) * FINENESS
+            draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=_pick(palette, rng))
+    return canvas
+
+
+def _noise(rng: np.random.Generator, side: int, slope: float) -> np.ndarray:
+    """Noise whose power falls with the `slope`-th power of frequency, mean 0 and deviation 1: (side, side)."""
+    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
+    frequency[0, 0] = 1.0
+    spectrum = np.fft.rfft2(rng.normal(size=(side, side))) * frequency ** (-slope / 2)
+    spectrum[0, 0] = 0.0
+    field = np.fft.irfft2(spectrum, (side, side))
+    return field / field.std()
+
+
+def _light(rng: np.random.Generator, side: int) -> np.ndarray:
+    """Slow changes of illumination around 1: (side, side)."""
+    return 1.0 + rng.exponential(0.05) * _noise(rng, side, 3.5)
+
+
+def _coloured(materials: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Three channels for a map of materials, each with a colour and a texture of its own: (side, side, 3)."""
+    side = len(materials)
+    # Channels are alike as in true colours (strength near 1), or not at all as in principal components.
+    axes = np.linalg.qr(rng.normal(size=(3, 3)))[0] * (1.0, *rng.uniform(0.05, 1.0, 2))
+    colours = rng.normal(size=(MATERIALS, 3)) @ axes.T
+    offset = 2.5  # keeps brightness positive, so that light multiplies
+    pixels = colours[materials] + offset
+    strength = rng.exponential(0.15)
+    for _ in range(2):
+        texture = _texture(rng, side)
+        amount = rng.exponential(strength, (MATERIALS, 1)) * (rng.normal(size=(MATERIALS, 3)) @ axes.T)
+        pixels = pixels + texture[..., None] * amount[materials]
+    return pixels
+
+
+def _texture(rng: np.random.Generator, side: int) -> np.ndarray:
+    """Coloured noise, or stripes of sown rows with noise: (side, side)."""
+    noise = _noise(rng, side, rng.uniform(0.0, 3.0))
+    if rng.random() < 0.7:
+        return noise
+    angle, period = rng.uniform(0, np.pi), rng.uniform(2.0, 8.0) * FINENESS
+    across = np.cos(angle) * np.arange(side)[:, None] + np.sin(angle) * np.arange(side)[None]
+    return np.sqrt(2.0) * np.sin(2 * np.pi * across / period) + 0.5 * noise
