@@ -32,7 +32,7 @@ from .scene_backbone import Denoiser, SceneBackbone, device_of, noise_schedule
 # Its warnings speak to people who write pipelines, not to those who map scenes.
 diffusers_logging.set_verbosity_error()
 
-BUNDLED = Path(__file__).resolve().parent.parent / "resources" / "backbones" / "natural64"
+BUNDLED = Path(__file__).resolve().parent.parent / "resources" / "backbones" / "landscapes64"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Images of the bands for a backbone: three channels where it was pretrained on photographs, more for a spectral one.
+"""Images of the bands for a backbone: three channels where it was pretrained on pictures, more for a spectral one.
 
 A set of composites is linear: each channel is a weighted sum of bands, stretched to [-1, 1]. One
 description therefore serves true colour, hand-picked bands and principal components; it travels in
@@ -35,7 +35,7 @@ ROBUST_RANGE = (0.5, 99.5)
 
 @dataclass(frozen=True)
 class Composites:
-    """K images of C channels as linear functions of B bands; a backbone pretrained on photographs sees three.
+    """K images of C channels as linear functions of B bands; a backbone pretrained on pictures sees three.
 
     Attributes:
         kind: what they show, for people.

@@ -17,7 +17,7 @@ from qgis.PyQt.QtNetwork import QNetworkProxy
 from spectrafilm.engine.backbone_registry import VARIABLE, read_registry
 from spectrafilm.plugin import settings
 
-BUNDLED = ROOT / "resources" / "backbones" / "natural64"
+BUNDLED = ROOT / "resources" / "backbones" / "landscapes64"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 NAMES = ["config.json", "scheduler_config.json", WEIGHTS]
 

@@ -158,7 +158,7 @@ def test_an_unknown_name(hub, job, progress, name, sentence):
 
 
 def test_the_bundled_backbone_needs_no_download(tmp_path, progress):
-    with pytest.raises(EngineError, match="'natural64' comes with the plugin; leave BACKBONE empty"):
+    with pytest.raises(EngineError, match="'landscapes64' comes with the plugin; leave BACKBONE empty"):
         run_job(DownloadBackbone(BUNDLED.name, str(tmp_path), True), progress)
 
 
@@ -172,7 +172,7 @@ def test_the_config_of_a_pipeline_can_be_chosen_too(hub):
 
 def test_the_registry_names_every_backbone_of_the_specification():
     assert [entry.name for entry in read_registry()] == [
-        "natural64", "guided-diffusion-imagenet64", "improved-diffusion-imagenet64", "edm-imagenet64",
+        "landscapes64", "guided-diffusion-imagenet64", "improved-diffusion-imagenet64", "edm-imagenet64",
         "consistency-imagenet64", "ddpm-cifar10-32",
     ]  # fmt: skip
 
