@@ -46,7 +46,7 @@ METHODS = {
     m.key: m
     for m in (
         Method("spectrafilm", "SpectraFiLM", ensemble=True, components=True,
-               composites="noise-adjusted components", layers=(8,), timesteps=(0,), neighbourhoods=(3, 5)),
+               composites="noise-adjusted components", layers=(7, 8), timesteps=(0,), neighbourhoods=(3, 5)),
         Method("geodiffnet-f", "GeoDiffNet-F (as published)", composites="published", layers=(8,), timesteps=(0,)),
         Method("geodiffnet", "GeoDiffNet (spatial only)", uses_spectra=False, composites="published", layers=(8,),
                timesteps=(0,)),

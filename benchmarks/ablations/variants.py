@@ -51,7 +51,7 @@ GROUPS: dict[str, dict[str, Variant]] = {
         "true colour and principal components": replace(METHOD, composites="true colour and principal components"),
     },
     "Decoder layers": {
-        **{f"layer {layer}": replace(METHOD, layers=(layer,)) for layer in (5, 10, 11)},
+        **{f"layer {layer}": replace(METHOD, layers=(layer,)) for layer in (5, 8, 10, 11)},
         "layers 5, 8 and 10": replace(METHOD, layers=(5, 8, 10)),
     },
     "Timesteps": {

@@ -66,7 +66,7 @@ def probe(pool: Pool, scene_path: str, backbones: dict[str, Path], labels: int, 
             source = feature_source(scene, survey_scene(scene), METHOD, path)
             weights = source.backbone.sha256[:12]
             layers, timesteps = whole_grid(source.backbone)
-            # The default may be one of the single layers.
+            # The default may be a single layer or several.
             judged = dict.fromkeys((*((i,) for i in layers), source.settings.layers))
             settings = [(chosen, t) for t in timesteps for chosen in judged]
             missing = [setting for setting in settings if (name, weights, *setting) not in known]
