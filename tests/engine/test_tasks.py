@@ -135,10 +135,10 @@ def test_a_features_raster_replaces_computing(trained, mapped, scene_path, polyg
     run_job(ExtractFeatures(str(scene_path), features, str(backbone_path), stride=16), Recorder())
     with rasterio.open(features) as dataset:
         settings = FeatureSettings.from_json(dataset.tags()[TAG], features)
-        assert settings.layers == (8,)
+        assert settings.layers == (7, 8)
         assert dataset.profile["tiled"]
         # Beyond one triplet the scene holds nothing but noise.
-        assert dataset.count == 8 + 2 * 3
+        assert dataset.count == 2 * 8 + 2 * 3
         assert dataset.descriptions[-1] == "composite 1, channel 2, mean of 5 x 5 pixels"
     job = training(scene_path, polygons_path, "", tmp_path, features=features)
     run_job(job, Recorder())
