@@ -17,6 +17,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from .photographs import stretch
+
 # Landscapes are drawn this many times finer than the crop and averaged, which gives mixed pixels along borders.
 FINENESS = 2
 MATERIALS = 16
@@ -33,7 +35,7 @@ class LandscapeSampler:
         seen, clean = zip(*(self._one(rng) for _ in range(size)), strict=True)
         return np.stack(seen), np.stack(clean)
 
-    def _one(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def _one(self, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         fine = self.crop * FINENESS
         materials = draw_materials(rng, fine)
         pixels = _coloured(materials, rng) * _light(rng, fine)[..., None]
@@ -44,29 +46,22 @@ class LandscapeSampler:
         amount = pixels.std((0, 1)) * rng.exponential(0.15, 3)
         noisy = pixels + amount * rng.normal(size=pixels.shape)
         low, high = np.percentile(noisy, (2, 98), axis=(0, 1))
-        return _stretched(noisy, low, high), _stretched(pixels, low, high)
-
-
-def _stretched(pixels: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    stretched = 2.0 * (pixels - low) / np.maximum(high - low, 1e-6) - 1.0
-    return np.ascontiguousarray(np.clip(stretched, -1.0, 1.0).astype(np.float32).transpose(2, 0, 1))
+        return tuple(stretch(image, low, high).transpose(2, 0, 1) for image in (noisy, pixels))
 
 
 def draw_materials(rng: np.random.Generator, side: int) -> np.ndarray:
     """A map of materials, 0 to MATERIALS - 1: (side, side) uint8. Later layers cover earlier ones."""
     canvas = Image.new("L", (side, side), int(rng.integers(MATERIALS)))
-    grounds: list[Callable] = [_parcels, _woods_and_waters, _leaves]
-    for draw in rng.choice(len(grounds), size=rng.integers(1, 3), replace=False):
-        canvas = grounds[draw](canvas, rng)
-    details: list[Callable] = [_streets, _buildings, _leaves, _trees]
-    for draw, detail in enumerate(details):
-        if rng.random() < (0.5, 0.5, 0.3, 0.4)[draw]:
-            canvas = detail(canvas, rng)
+    for ground in rng.choice(len(GROUNDS), size=rng.integers(1, 3), replace=False):
+        canvas = GROUNDS[ground](canvas, rng)
+    for draw, probability in DETAILS:
+        if rng.random() < probability:
+            canvas = draw(canvas, rng)
     return np.asarray(canvas)
 
 
 def _palette(rng: np.random.Generator, most: int) -> np.ndarray:
-    """A few materials, the first far more common than the last: 1 to `most` of them."""
+    """One to `most` materials, from which `_pick` takes the first ones most often."""
     return rng.choice(MATERIALS, size=rng.integers(1, most + 1), replace=False)
 
 
@@ -183,6 +178,12 @@ def _trees(canvas: Image.Image, rng: np.random.Generator) -> Image.Image:
             radius = rng.uniform(0.5, 2.0) * FINENESS
             draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=_pick(palette, rng))
     return canvas
+
+
+Layer = Callable[[Image.Image, np.random.Generator], Image.Image]
+# One or two of the first, each of the others with a probability.
+GROUNDS: tuple[Layer, ...] = (_parcels, _woods_and_waters, _leaves)
+DETAILS: tuple[tuple[Layer, float], ...] = ((_streets, 0.5), (_buildings, 0.5), (_leaves, 0.3), (_trees, 0.4))
 
 
 def _noise(rng: np.random.Generator, side: int, slope: float) -> np.ndarray:

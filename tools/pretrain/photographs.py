@@ -87,6 +87,10 @@ def _mix_channels(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     scale = np.sqrt(len(flat)) / (singular + 0.05 * singular[0] + 1e-6)
     # Between the plain components (strength 0) and fully equalised ones (strength 1).
     mixed = flat @ axes.T * scale ** rng.uniform(0.0, 1.0) @ rng.normal(size=(3, 3))
-    low, high = np.percentile(mixed, (2, 98), axis=0)
-    stretched = 2.0 * (mixed - low) / np.maximum(high - low, 1e-6) - 1.0
-    return np.clip(stretched, -1.0, 1.0).astype(np.float32).reshape(pixels.shape)
+    return stretch(mixed, *np.percentile(mixed, (2, 98), axis=0)).reshape(pixels.shape)
+
+
+def stretch(pixels: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Pixels (..., channels) with `low` and `high` of each channel at -1 and 1, and clipped there: float32."""
+    stretched = 2.0 * (pixels - low) / np.maximum(high - low, 1e-6) - 1.0
+    return np.clip(stretched, -1.0, 1.0).astype(np.float32)
