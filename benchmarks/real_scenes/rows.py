@@ -55,7 +55,7 @@ def untrained_backbone(folder: Path) -> Path:
     path = folder / "untrained64"
     if not path.exists():
         torch.manual_seed(0)
-        build_unet(Settings("")).half().save_pretrained(path)
+        build_unet(Settings()).half().save_pretrained(path)
         DDPMScheduler.from_pretrained(BUNDLED).save_pretrained(path)
     return path
 

@@ -43,12 +43,12 @@ class Settings:
     crop: int = 64
     channels: tuple[int, ...] = (64, 128, 128, 128)
     attention_from: int = 2
-    batch: int = 32
-    learning_rate: float = 2e-4
+    batch: int = 16
+    learning_rate: float = 3e-4
     warmup: int = 200
     ema: float = 0.999
     prediction: str = "sample"
-    timestep_power: float = 1.0
+    timestep_power: float = 2.0
     channel_mix: float = 0.5
     seed: int = 0
 
@@ -155,7 +155,7 @@ class Run:
         noise: torch.Tensor,
         timestep: torch.Tensor,
     ) -> torch.Tensor:
-        """Mean squared error per crop on the predicted quantity: (batch,)."""
+        """Mean squared error per crop, (batch,), of what is predicted of `clean` crops from noised `seen` ones."""
         noised = self.scheduler.add_noise(seen, noise, timestep)
         target = {
             "epsilon": lambda: noise,
