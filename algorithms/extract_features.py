@@ -24,8 +24,8 @@ class ExtractFeaturesAlgorithm(SpectraFilmAlgorithm):
     GROUP = "Single steps"
     ICON = "extractfeatures.svg"
     HELP = (
-        "Shows patches of the scene to a frozen diffusion U-Net that was pretrained on pictures, and writes what"
-        " its decoder layers make of them: one band for each feature channel. The last bands are means of the "
+        "Shows patches of the scene to a frozen diffusion U-Net that was pretrained on pictures, and writes what "
+        "its decoder layers make of them: one band for each feature channel. The last bands are means of the "
         "composites over 3 x 3 and 5 x 5 pixels.\n\n"
         "Training and mapping compute these features by themselves. Make the raster when several models shall "
         "use the same features, or to look at them. It can be large: hundreds of bands of 16-bit floats."

@@ -116,5 +116,5 @@ def test_one_pixel_a_class_can_be_trained_on(progress):
 
 def test_default_layers_are_carried_over_to_other_backbones():
     assert scale_layers((5, 8, 10), 12) == (5, 8, 10)
-    assert scale_layers((7, 8), 16) == (10, 11)  # the end of the 32-pixel stage, as in the paper
+    assert scale_layers((8,), 16) == (11,)  # the end of the 32-pixel stage, as in the paper
     assert scale_layers((7, 8), 16) == (10, 11)

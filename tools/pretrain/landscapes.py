@@ -147,7 +147,7 @@ def _streets(canvas: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def _buildings(canvas: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Rectangles of one to twelve pixels along one direction, each with a shadow on the same side."""
+    """Rectangles of one to twenty pixels along one direction, each with a shadow on the same side."""
     draw, side = ImageDraw.Draw(canvas), canvas.width
     palette, angle = _palette(rng, 4), rng.uniform(0, np.pi)
     shadow, depth = int(rng.integers(MATERIALS)), rng.uniform(0, 2.0) * FINENESS
@@ -204,7 +204,7 @@ def _light(rng: np.random.Generator, side: int) -> np.ndarray:
 def _coloured(materials: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Three channels for a map of materials, each with a colour and a texture of its own: (side, side, 3)."""
     side = len(materials)
-    # Channels are alike as in true colours (strength near 1), or not at all as in principal components.
+    # The less the second and third axis carry, the more alike are the channels: from true colours to components.
     axes = np.linalg.qr(rng.normal(size=(3, 3)))[0] * (1.0, *rng.uniform(0.05, 1.0, 2))
     colours = rng.normal(size=(MATERIALS, 3)) @ axes.T
     offset = 2.5  # keeps brightness positive, so that light multiplies
