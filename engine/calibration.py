@@ -13,8 +13,7 @@ BINS = 10
 SHARE_STEPS = 5
 MOST_PIXELS = 2000
 PRIOR_SPREAD = 0.3
-# Of four experts the spectral one then has three fifths of the say before there is evidence.
-SPECTRUM_PRIOR = 4.0
+SPECTRUM_PRIOR = 50.0
 
 
 def fit_temperature(logits: np.ndarray, targets: np.ndarray, polygons: np.ndarray) -> float:
@@ -37,7 +36,7 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray, polygons: np.ndarra
 
 
 def fit_shares(
-    experts: np.ndarray, targets: np.ndarray, polygons: np.ndarray, spectrum_alone: Sequence[bool]
+    experts: np.ndarray, targets: np.ndarray, polygons: np.ndarray, prior: np.ndarray
 ) -> np.ndarray:
     """How much each expert has to say: the mean of all mixtures, weighted by their likelihood on held-out pixels.
 
@@ -45,16 +44,13 @@ def fit_shares(
     observation, since its pixels are alike. Few polygons say little; many leave little but the best mixture.
     Taking the best mixture alone follows chance where polygons are few.
 
-    Beforehand, mixtures are the more probable, the more of them sees the spectrum alone. The surroundings of
-    polygons in one part of a scene may mislead in another, and that only polygons in many parts can tell.
-
     Classes count by the square root of their pixels, as in training.
 
     Args:
         experts: (K, members, n, C) log-probabilities, for pixels that the experts were not trained on.
         targets: (n,) class indices, counted from 0.
         polygons: (n,) which polygon a pixel lies in.
-        spectrum_alone: for each expert, whether it sees nothing of a pixel's surroundings.
+        prior: (K,) see `share_prior`.
 
     Returns:
         (K,) between 0 and 1, adding up to 1.
@@ -65,11 +61,35 @@ def fit_shares(
         experts, targets = experts[:, :, some], targets[some]
     weights = 1 / np.sqrt(np.bincount(targets)[targets])
     weights /= weights.sum()
-    parts = product(range(SHARE_STEPS + 1), repeat=len(experts))
-    mixtures = np.array([p for p in parts if sum(p) == SHARE_STEPS]) / SHARE_STEPS
+    mixtures = _mixtures(len(experts))
     losses = np.array([_best_temperature(np.tensordot(m, experts, 1), targets, weights)[1] for m in mixtures])
-    prior = SPECTRUM_PRIOR * mixtures @ np.array(spectrum_alone, float)
-    return softmax(prior - observations * losses) @ mixtures
+    return softmax(mixtures @ prior - observations * losses) @ mixtures
+
+
+def share_prior(spectrum_alone: Sequence[bool], autocorrelation: float) -> np.ndarray:
+    """How much more probable a mixture is beforehand for each expert's share in it: (K,), as logarithms.
+
+    The surroundings of polygons in one part of a scene may mislead in another, which only polygons in many parts can
+    tell. So experts that see the spectrum alone are favoured: hardly where pixels are like those two apart, much where
+    these show something else, as mixed pixels of 30 m in a town do. Strength and power were chosen by measurement.
+
+    Args:
+        spectrum_alone: for each expert, whether it sees nothing of a pixel's surroundings.
+        autocorrelation: of pixels two apart (0..1), see `Survey.autocorrelation`.
+    """
+    return SPECTRUM_PRIOR * (1 - autocorrelation) ** 2 * np.array(spectrum_alone, float)
+
+
+def shares_beforehand(prior: np.ndarray) -> np.ndarray:
+    """Shares (K,) of the experts where no held-out pixel tells anything."""
+    mixtures = _mixtures(len(prior))
+    return softmax(mixtures @ prior) @ mixtures
+
+
+def _mixtures(experts: int) -> np.ndarray:
+    """All shares (m, experts) in steps of 0.2 that add up to 1."""
+    parts = product(range(SHARE_STEPS + 1), repeat=experts)
+    return np.array([p for p in parts if sum(p) == SHARE_STEPS]) / SHARE_STEPS
 
 
 def _best_temperature(

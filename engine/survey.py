@@ -11,6 +11,7 @@ from rasterio.windows import Window
 from .components import neighbour_noise
 from .errors import EngineError
 from .progress import Progress
+from .projection import Projection
 from .scene import Band, Scene
 
 BLOCK = 64
@@ -27,6 +28,7 @@ class Survey:
         bands: the usable bands.
         pixels: (n, bands) float32 spectra of valid pixels from all over the scene.
         noise: (bands, bands) covariance of the noise, from differences between neighbouring pixels.
+        change: the same from differences between pixels two apart.
         dropped: bands that are not used, by reason.
         blocking: bands that alone make many pixels invalid, with the share of pixels (0..1).
         valid_share: share of the sampled pixels that are valid (0..1).
@@ -35,9 +37,19 @@ class Survey:
     bands: tuple[Band, ...]
     pixels: np.ndarray
     noise: np.ndarray
+    change: np.ndarray
     dropped: dict[str, tuple[Band, ...]]
     blocking: dict[Band, float]
     valid_share: float
+
+    def autocorrelation(self, projection: Projection) -> float:
+        """How alike pixels two apart are in projected spectra, but for their noise: 0 (unrelated) to 1 (the same)."""
+        noise, change = (
+            float(np.einsum("kb,bc,kc->", projection.components, covariance, projection.components))
+            for covariance in (self.noise, self.change)
+        )
+        variance = float(projection.apply(self.pixels).var(0).sum())
+        return float(np.clip(1 - (change - noise) / max(variance - noise, 1e-12), 0, 1))
 
     def log(self, progress: Progress) -> None:
         """Tell the user which bands were left out and how much of the scene is valid."""
@@ -73,7 +85,7 @@ def survey_scene(scene: Scene, seed: int = 0) -> Survey:
             f"All but {len(good)} bands of {scene.path} are flagged bad (bbl = 0); at least three good "
             "bands are needed."
         )
-    sample, steps, seen = _sample(scene, good, seed)
+    sample, near, apart, seen = _sample(scene, good, seed)
     if not len(sample):
         raise EngineError(f"{scene.path} holds no valid pixel; check its nodata value and its content.")
     has_data = np.isfinite(sample)
@@ -104,13 +116,14 @@ def survey_scene(scene: Scene, seed: int = 0) -> Survey:
             f"band {worst.label} has the most gaps, mark such bands as bad (bbl = 0)."
         )
     bands = tuple(b for b, u in zip(good, usable, strict=True) if u)
-    steps = steps[:, usable]
     only_gap = gaps[gaps.sum(1) == 1].sum(0) / (valid.sum() + (gaps.sum(1) == 1).sum())
     blocking = {b: float(s) for b, s in zip(bands, only_gap, strict=True) if s > BLOCKING_SHARE}
+    noise, change = (neighbour_noise(s[np.isfinite(s).all(1)]) for s in (near[:, usable], apart[:, usable]))
     return Survey(
         bands,
         np.ascontiguousarray(sample[valid][:, usable]),
-        neighbour_noise(steps[np.isfinite(steps).all(1)]),
+        noise,
+        change,
         {reason: bands for reason, bands in dropped.items() if bands},
         blocking,
         float(valid.sum() / seen),
@@ -119,18 +132,18 @@ def survey_scene(scene: Scene, seed: int = 0) -> Survey:
 
 def sample_bands(scene: Scene, bands: tuple[Band, ...], seed: int = 0) -> np.ndarray:
     """Spectra of valid pixels in the given bands: (n, bands) float32; n is 0 where none is valid."""
-    sample, _, _ = _sample(scene, list(bands), seed)
+    sample, *_ = _sample(scene, list(bands), seed)
     return sample[np.isfinite(sample).all(1)]
 
 
-def _sample(scene: Scene, bands: list[Band], seed: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Pixels (n, bands) with data in any of the bands, differences (m, bands) of neighbours, and pixels looked at.
+def _sample(scene: Scene, bands: list[Band], seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Pixels (n, bands) with data in any of the bands, differences (m, bands) one and two apart, and pixels looked at.
 
-    Both hold NaN in bands without data.
+    All hold NaN in bands without data.
     """
     budget = min(ENOUGH_PIXELS, SAMPLE_VALUES // len(bands))
     parts = [np.zeros((0, len(bands)), np.float32)]
-    steps = [parts[0]]
+    near, apart = [parts[0]], [parts[0]]
     seen = filled = 0
     for window in _blocks(scene, seed, shuffle=scene.width * scene.height > budget):
         image = scene.read_pixels(window, bands)
@@ -139,16 +152,18 @@ def _sample(scene: Scene, bands: list[Band], seed: int) -> tuple[np.ndarray, np.
         seen += len(pixels)
         filled += int(some.sum())
         parts.append(pixels[some])
-        steps += [_steps(image), _steps(image.swapaxes(1, 2))]
+        for turned in (image, image.swapaxes(1, 2)):
+            near.append(_steps(turned, 1))
+            apart.append(_steps(turned, 2))
         # A scene that is mostly nodata is read on until there is something to learn from.
         if seen >= budget and filled >= budget // 50:
             break
-    return np.concatenate(parts), np.concatenate(steps), seen
+    return np.concatenate(parts), np.concatenate(near), np.concatenate(apart), seen
 
 
-def _steps(image: np.ndarray) -> np.ndarray:
-    """Differences (m, bands) between pixels side by side in an image (bands, height, width), in every other row."""
-    left, right = image[:, ::2, :-1:2], image[:, ::2, 1::2]
+def _steps(image: np.ndarray, distance: int) -> np.ndarray:
+    """Differences (m, bands) along every other row of an image (bands, height, width), no pixel used twice."""
+    left, right = image[:, ::2, : -distance : 2 * distance], image[:, ::2, distance :: 2 * distance]
     steps = (right - left).reshape(len(image), -1).T
     return steps[np.isfinite(steps).any(1)]
 

@@ -34,6 +34,7 @@ class TrainingData:
         samples: projected spectra and features with their targets.
         spectral, spatial: the projections.
         channels: number of features before projection.
+        autocorrelation: of the scene, see `Survey.autocorrelation`.
     """
 
     classes: list[LandCoverClass]
@@ -43,6 +44,7 @@ class TrainingData:
     spectral: Projection
     spatial: Projection | None
     channels: int
+    autocorrelation: float
 
 
 def prepare(
@@ -77,10 +79,11 @@ def prepare(
     targets = labels.class_ids - 1
     pool = np.concatenate([survey.pixels, spectra])
     spectral = fit_spectral(pool, survey.noise) if method.ensemble else fit_standard(pool)
+    autocorrelation = survey.autocorrelation(spectral)
     if source is None:
         nothing = np.zeros((len(labels), 0), np.float32)
         samples = Samples(spectral.apply(spectra), nothing, targets, len(classes), polygons=labels.polygons)
-        return TrainingData(classes, labels, spectra, samples, spectral, None, 0)
+        return TrainingData(classes, labels, spectra, samples, spectral, None, 0, autocorrelation)
     grid = patch_grid(source.settings, scene)
     with progress.stage(0.1, 0.15):
         rows, columns = valid_context(scene, survey, labels, grid, seed, progress)
@@ -94,7 +97,7 @@ def prepare(
     seen = spatial.apply(features) if spatial else features
     sections = source.settings.sections
     samples = Samples(spectral.apply(spectra), seen, targets, len(classes), means, labels.polygons, sections)
-    return TrainingData(classes, labels, spectra, samples, spectral, spatial, source.channels)
+    return TrainingData(classes, labels, spectra, samples, spectral, spatial, source.channels, autocorrelation)
 
 
 def valid_context(

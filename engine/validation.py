@@ -10,7 +10,14 @@ import numpy as np
 from torch import nn
 
 from .accuracy import Accuracy, assess
-from .calibration import calibration_error, fit_shares, fit_temperature, mixture
+from .calibration import (
+    calibration_error,
+    fit_shares,
+    fit_temperature,
+    mixture,
+    share_prior,
+    shares_beforehand,
+)
 from .ensemble import FilmEnsemble
 from .folds import Folds, split_by_polygon
 from .methods import Method
@@ -71,21 +78,25 @@ def _validate(
     """Accuracy, temperature and scores from predictions of pixels that a fold held out.
 
     The same predictions decide the shares of the experts, which are set in every network; two
-    numbers make the accuracy hardly optimistic.
+    numbers make the accuracy hardly optimistic. Without folds the shares are those that are likely beforehand.
     """
+    mixed = final if isinstance(final, FilmEnsemble) and len(final.experts_named) > 1 else None
+    prior = share_prior(mixed.spectrum_alone, data.autocorrelation) if mixed else np.zeros(0)
     if not len(folds):
+        if mixed:
+            mixed.set_shares(shares_beforehand(prior).tolist())
         return None, 1.0, {}
     tested = folds.validated
     targets = data.samples.targets[tested]
     scores: dict[str, Any] = {}
-    if isinstance(final, FilmEnsemble) and len(final.experts_named) > 1:
+    if mixed:
         experts = held_out(predict_experts, networks, data, folds)[..., tested, :]
-        shares = fit_shares(experts, targets, data.labels.polygons[tested], final.spectrum_alone).tolist()
+        shares = fit_shares(experts, targets, data.labels.polygons[tested], prior).tolist()
         scores["experts"] = {
             name: {"share": share, "overall_accuracy": 100 * float((mixture(own, 1.0).argmax(1) == targets).mean())}
-            for name, share, own in zip(final.experts_named, shares, experts, strict=True)
+            for name, share, own in zip(mixed.experts_named, shares, experts, strict=True)
         }
-        for network in (final, *networks):
+        for network in (mixed, *networks):
             network.set_shares(shares)
     logits = held_out(predict_logits, networks, data, folds)[..., tested, :]
     temperature = fit_temperature(logits, targets, data.labels.polygons[tested])

@@ -14,7 +14,7 @@ from spectrafilm.benchmarks.accuracy.pool import Pool, feature_source, kept_feat
 from spectrafilm.benchmarks.json_lines import read_lines
 from spectrafilm.engine.accuracy import average_accuracy, confusion_matrix, overall_accuracy
 from spectrafilm.engine.backbone import BUNDLED
-from spectrafilm.engine.calibration import fit_shares, fit_temperature, mixture
+from spectrafilm.engine.calibration import fit_shares, fit_temperature, mixture, share_prior
 from spectrafilm.engine.ensemble import FilmEnsemble
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.folds import split_by_polygon
@@ -127,9 +127,8 @@ def _mixed(draw: Draw, mixtures: dict[str, Mixture], seed: int) -> Iterator[tupl
         ours, theirs = (experts[kept, : chosen.members] for experts in (known, unknown))
         shares = np.full(len(kept), 1 / len(kept))
         if chosen.shares != "equal":
-            with_prior = chosen.shares == "fitted"
-            alone = [with_prior and ensembles[0].spectrum_alone[i] for i in kept]
-            shares = fit_shares(ours, targets, polygons, alone)
+            prior = share_prior([ensembles[0].spectrum_alone[i] for i in kept], data.autocorrelation)
+            shares = fit_shares(ours, targets, polygons, prior * (chosen.shares == "fitted"))
         temperature = 1.0
         if chosen.calibrated:
             temperature = fit_temperature(np.tensordot(shares, ours, 1), targets, polygons)

@@ -71,7 +71,8 @@ def make_draw(
         for number, c in enumerate((pool.classes[i - 1] for i in present.tolist()), 1)
     ]  # fmt: skip
     data = TrainingData(
-        classes, labels, pool.spectra[training], samples(training, targets), spectral, spatial, everywhere.shape[1]
+        classes, labels, pool.spectra[training], samples(training, targets), spectral, spatial, everywhere.shape[1],
+        pool.autocorrelation,
     )
     unknown = samples(testing, np.zeros(len(testing), np.int64))
     return Draw(present, data, unknown, pool.labels.class_ids[testing])

@@ -45,6 +45,7 @@ class Pool:
         spectra: (n, bands).
         surroundings: (m, bands) pixels of the whole scene, unlabelled.
         noise: (bands, bands) covariance of their noise.
+        autocorrelation: of pixels two apart.
         means: (n, bands) of the 3 x 3 and 5 x 5 pixels around each.
         profiles: (n, 3 * 9) extended morphological profiles.
         features: (n, channels) by method and backbone ("bundled", "untrained"), of the method's composites,
@@ -60,6 +61,7 @@ class Pool:
     spectra: np.ndarray
     surroundings: np.ndarray
     noise: np.ndarray
+    autocorrelation: float
     means: dict[int, np.ndarray]
     profiles: np.ndarray
     features: dict[tuple[str, str], np.ndarray]
@@ -123,8 +125,9 @@ def make_pool(labelled: LabelledScene) -> Pool:
     division = labelled.in_training_raster(labels) if labelled.has_validation_raster else None
     return Pool(
         labelled.real.name, labelled.real.title, labels, labelled.classes, spectra, survey.pixels, survey.noise,
-        means, _profiles(image)[:, labels.rows, labels.columns].T, features,
-        sources[SHIPPED, "bundled"].settings.means, division,
+        survey.autocorrelation(fit_spectral(survey.pixels, survey.noise)), means,
+        _profiles(image)[:, labels.rows, labels.columns].T, features, sources[SHIPPED, "bundled"].settings.means,
+        division,
     )  # fmt: skip
 
 

@@ -7,7 +7,14 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, precision_recall_fscore_support
 
 from spectrafilm.engine.accuracy import adjust_for_area, assess, confusion_matrix
-from spectrafilm.engine.calibration import calibration_error, fit_shares, fit_temperature, mixture
+from spectrafilm.engine.calibration import (
+    calibration_error,
+    fit_shares,
+    fit_temperature,
+    mixture,
+    share_prior,
+    shares_beforehand,
+)
 
 NAMES = ["a", "b", "c"]
 
@@ -118,12 +125,12 @@ def test_shares_follow_the_evidence():
     experts = np.full((3, 2, 400, 3), np.log(1 / 3))
     experts[1] = np.log(0.05)
     experts[1][:, np.arange(400), targets] = np.log(0.9)
-    blind = [False] * 3
-    many = fit_shares(experts, targets, np.arange(400), blind)
-    few = fit_shares(experts, targets, np.arange(400) // 200, blind)
+    none = np.zeros(3)
+    many = fit_shares(experts, targets, np.arange(400), none)
+    few = fit_shares(experts, targets, np.arange(400) // 200, none)
     assert many.sum() == pytest.approx(1)
     assert many[1] > few[1] > 1 / 3
-    alike = fit_shares(experts[[0, 0, 0]], targets, np.arange(400), blind)
+    alike = fit_shares(experts[[0, 0, 0]], targets, np.arange(400), none)
     np.testing.assert_allclose(alike, 1 / 3, atol=1e-3)
 
 
@@ -134,8 +141,20 @@ def test_shares_favour_the_spectrum_alone_until_evidence_is_against_it():
     right, wrong = np.full((2, 1, 400, 3), np.log(0.05))
     right[:, np.arange(400), targets] = np.log(0.9)
     wrong[:, np.arange(400), rng.integers(0, 3, 400)] = np.log(0.9)
-    first_is_spectral = [True, False]
-    assert fit_shares(np.stack([right, right]), targets, np.arange(400), first_is_spectral)[0] > 0.6
-    assert fit_shares(np.stack([wrong, right]), targets, np.arange(400), first_is_spectral)[0] < 0.2
-    # No preference where no expert, or every one, sees the spectrum alone.
-    np.testing.assert_allclose(fit_shares(np.stack([right, right]), targets, np.arange(400), [True] * 2), 0.5)
+    mixed = share_prior([True, False], 0.6)
+    assert fit_shares(np.stack([right, right]), targets, np.arange(400), mixed)[0] > 0.6
+    assert fit_shares(np.stack([wrong, right]), targets, np.arange(400), mixed)[0] < 0.2
+    # Where pixels are like those around them there is hardly a preference,
+    smooth = fit_shares(np.stack([right, right]), targets, np.arange(400), share_prior([True, False], 0.95))
+    assert 0.5 < smooth[0] < 0.52
+    # and none where every expert sees the spectrum alone.
+    alike = share_prior([True, True], 0.6)
+    np.testing.assert_allclose(fit_shares(np.stack([right, right]), targets, np.arange(400), alike), 0.5)
+
+
+def test_without_evidence_shares_are_those_that_are_likely_beforehand():
+    np.testing.assert_allclose(shares_beforehand(np.zeros(4)), 0.25)
+    spectral = [shares_beforehand(share_prior([True, False, False, False], a))[0] for a in (1.0, 0.8, 0.6, 0.0)]
+    assert spectral == sorted(spectral)
+    assert spectral[0] == pytest.approx(0.25)
+    assert spectral[-1] > 0.99

@@ -37,7 +37,7 @@ def data_of(polygons, kinds=1, noise=0.3, pixels=4, seed=0):
                     np.repeat(np.arange(len(ids)), pixels))  # fmt: skip
     projection = fit_standard(spectra)
     samples = Samples(projection.apply(spectra), np.zeros((count, 0), np.float32), labels.class_ids - 1, CLASSES)
-    return TrainingData(make_classes(list("abc")), labels, spectra, samples, projection, None, 0)
+    return TrainingData(make_classes(list("abc")), labels, spectra, samples, projection, None, 0, 1.0)
 
 
 def measured(data, seed=0, method="spectral"):

@@ -8,6 +8,7 @@ import rasterio
 from synthetic import BANDS, HEIGHT, WIDTH, make_spectra, write_scene
 
 from spectrafilm.engine.errors import EngineError
+from spectrafilm.engine.projection import fit_standard
 from spectrafilm.engine.scene import Scene
 from spectrafilm.engine.survey import _sample, survey_scene
 
@@ -87,6 +88,24 @@ def test_pixels_without_data_take_no_memory(tmp_path):
     spectra = np.full((3, HEIGHT, WIDTH), -1.0, np.float32)
     spectra[:, :2] = np.random.default_rng(0).random((3, 2, WIDTH))
     with Scene.open(str(write_scene(tmp_path / "s.tif", spectra))) as scene:
-        sample, _, seen = _sample(scene, list(scene.bands), 0)
+        sample, *_, seen = _sample(scene, list(scene.bands), 0)
     assert sample.shape == (2 * WIDTH, 3)
     assert seen == HEIGHT * WIDTH
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.5])
+def test_autocorrelation_is_of_the_ground_and_not_of_the_noise(tmp_path, noise):
+    """Fields of 16 pixels are alike across two pixels, mixed pixels without objects are not; noise changes neither."""
+    rng = np.random.default_rng(0)
+    fields = np.repeat(np.repeat(rng.normal(0, 1, (6, 8, 8)), 16, 1), 16, 2)
+    # Neighbours share half of what they show; of that nothing is left two pixels away.
+    mixed = rng.normal(0, 1, (6, 129, 129))
+    mixed = (mixed[:, 1:, 1:] + mixed[:, :-1, 1:] + mixed[:, 1:, :-1] + mixed[:, :-1, :-1]) / 2
+
+    def autocorrelation(ground):
+        spectra = (20 + ground + noise * rng.normal(0, 1, ground.shape)).astype(np.float32)
+        survey = survey_of(write_scene(tmp_path / "s.tif", spectra, wavelengths=None))
+        return survey.autocorrelation(fit_standard(survey.pixels))
+
+    assert autocorrelation(fields) > 0.85
+    assert autocorrelation(mixed) < 0.15
