@@ -16,7 +16,8 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 from spectrafilm.engine.accuracy import average_accuracy, confusion_matrix, overall_accuracy
-from spectrafilm.engine.calibration import mixture
+from spectrafilm.engine.calibration import mixture, share_prior, shares_beforehand
+from spectrafilm.engine.ensemble import FilmEnsemble
 from spectrafilm.engine.methods import METHODS
 from spectrafilm.engine.progress import Progress
 from spectrafilm.engine.projection import fit_spatial
@@ -60,6 +61,10 @@ def simulate(pool: Pool, strategy: str, seed: int) -> Curve:
             polygons=polygons[labelled],
         )  # fmt: skip
         network = fit(METHOD, samples, [np.ones(len(labelled), bool)], seed, Progress())[0].network
+        assert isinstance(network, FilmEnsemble)  # noqa: S101
+        # As the plugin trains without validation.
+        prior = share_prior(network.spectrum_alone, pool.autocorrelation)
+        network.set_shares(shares_beforehand(prior).tolist())
         probabilities = mixture(predict_logits(network, everything), 1.0)
         matrix = confusion_matrix(targets[~offered] + 1, probabilities[~offered].argmax(1) + 1, len(present))
         curve.append({
