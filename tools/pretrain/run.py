@@ -235,7 +235,8 @@ class Run:
 
     def _begin(self) -> None:
         if self.settings.start:
-            self.model.load_state_dict(UNet2DModel.from_pretrained(self.settings.start).state_dict())
+            start = UNet2DModel.from_pretrained(self.settings.start, low_cpu_mem_usage=False)
+            self.model.load_state_dict(start.state_dict())
         self.average.load_state_dict(self.model.state_dict())
 
     def _resume(self) -> None:
