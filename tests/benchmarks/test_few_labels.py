@@ -60,7 +60,8 @@ def pool():
     ids = np.repeat([1, 2, 3], 40)
     labels = Labels(np.arange(120), np.arange(120), ids, np.arange(120) // 8)
     nothing = np.zeros((120, 1), np.float32)
-    return Pool("p", "P", labels, make_classes(["a", "b", "c"]), nothing, nothing, nothing, {}, nothing, {}, 0, None)
+    classes = make_classes(["a", "b", "c"])
+    return Pool("p", "P", labels, classes, nothing, nothing, nothing, 1.0, {}, nothing, {}, 0, None)
 
 
 @pytest.mark.parametrize("protocol", ["random pixels", "polygons apart"])
