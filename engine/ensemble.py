@@ -44,7 +44,8 @@ class FilmEnsemble(nn.Module):
 
     Spatial features also tell where a pixel is. Trained on a few large polygons the FiLM expert may
     learn just that, and fail elsewhere; the experts' shares are therefore decided by cross-validation
-    between polygons, in favour of the spectral expert where polygons are few (`calibration.fit_shares`).
+    between polygons (`calibration.fit_shares`), in favour of the spectral expert where polygons are few and
+    pixels unlike those two apart (`calibration.share_prior`).
 
     Args:
         replicas: number of members R.
