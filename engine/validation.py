@@ -84,16 +84,16 @@ def _validate(
     numbers make the accuracy hardly optimistic. Without folds the shares are those that are likely beforehand.
     """
     mixed = final if isinstance(final, FilmEnsemble) and len(final.experts_named) > 1 else None
-    prior = share_prior(mixed.spectrum_alone, data.autocorrelation) if mixed else np.zeros(0)
     if not len(folds):
         if mixed:
-            mixed.set_shares(shares_beforehand(prior).tolist())
+            mix_beforehand(mixed, data.autocorrelation)
         return None, 1.0, {}
     tested = folds.validated
     targets = data.samples.targets[tested]
     scores: dict[str, Any] = {}
     if mixed:
         experts = held_out(predict_experts, networks, data, folds)[..., tested, :]
+        prior = share_prior(mixed.spectrum_alone, data.autocorrelation)
         shares = fit_shares(experts, targets, data.labels.polygons[tested], prior).tolist()
         scores["experts"] = {
             name: {"share": share, "overall_accuracy": 100 * float((mixture(own, 1.0).argmax(1) == targets).mean())}
@@ -116,6 +116,11 @@ def _validate(
         "polygons": accuracy.groups,
     }
     return accuracy, temperature, scores
+
+
+def mix_beforehand(ensemble: FilmEnsemble, autocorrelation: float) -> None:
+    """Give the experts the shares that are likely where nothing was validated."""
+    ensemble.set_shares(shares_beforehand(share_prior(ensemble.spectrum_alone, autocorrelation)).tolist())
 
 
 def describe_experts(experts: dict[str, dict[str, float]]) -> str:

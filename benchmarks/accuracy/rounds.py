@@ -16,13 +16,14 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 from spectrafilm.engine.accuracy import average_accuracy, confusion_matrix, overall_accuracy
-from spectrafilm.engine.calibration import mixture, share_prior, shares_beforehand
+from spectrafilm.engine.calibration import mixture
 from spectrafilm.engine.ensemble import FilmEnsemble
 from spectrafilm.engine.methods import METHODS
 from spectrafilm.engine.progress import Progress
 from spectrafilm.engine.projection import fit_spatial
 from spectrafilm.engine.sample_choice import Candidates, choose_samples
 from spectrafilm.engine.training import Samples, fit, predict_logits
+from spectrafilm.engine.validation import mix_beforehand
 
 from .pool import SHIPPED, Pool, make_pool
 from .scenes import SAMPLE, few_label_parser, find_scenes, label_scene, results_folder
@@ -63,8 +64,7 @@ def simulate(pool: Pool, strategy: str, seed: int) -> Curve:
         network = fit(METHOD, samples, [np.ones(len(labelled), bool)], seed, Progress())[0].network
         assert isinstance(network, FilmEnsemble)  # noqa: S101
         # As the plugin trains without validation.
-        prior = share_prior(network.spectrum_alone, pool.autocorrelation)
-        network.set_shares(shares_beforehand(prior).tolist())
+        mix_beforehand(network, pool.autocorrelation)
         probabilities = mixture(predict_logits(network, everything), 1.0)
         matrix = confusion_matrix(targets[~offered] + 1, probabilities[~offered].argmax(1) + 1, len(present))
         curve.append({
