@@ -65,6 +65,27 @@ def test_a_run_begins_with_weights_that_are_needed_once_only(settings, tmp_path)
     torch.testing.assert_close(weights(resumed), weights(second))
 
 
+def test_workers_draw_the_same_crops(settings, tmp_path):
+    run = {}
+    for workers in (0, 2):
+        run[workers] = Run(tmp_path / str(workers), settings, DEVICE, False)
+        run[workers].train(8, 60, workers)
+    torch.testing.assert_close(weights(run[2]), weights(run[0]))
+
+
+def test_the_learning_rate_falls_to_zero(settings, tmp_path):
+    run = Run(tmp_path / "run", replace(settings, warmup=1, decay_crops=8), DEVICE, False)
+
+    def changed(crops):
+        before = torch.cat([p.detach().flatten() for p in run.model.parameters()])
+        run.train(crops, 60)
+        return (torch.cat([p.detach().flatten() for p in run.model.parameters()]) - before).abs().max()
+
+    first, last, after = (changed(crops) for crops in (2, 8, 10))
+    assert first > 0 and last > 0
+    assert after == 0
+
+
 def test_a_folder_of_other_settings_is_left_alone(settings, tmp_path):
     Run(tmp_path / "run", settings, DEVICE, False)
     with pytest.raises(ValueError, match="other settings"):

@@ -28,9 +28,13 @@ def main() -> None:
     parser.add_argument("--channel-mix", type=float, default=Settings.channel_mix)
     parser.add_argument("--batch", type=int, default=Settings.batch)
     parser.add_argument("--learning-rate", type=float, default=Settings.learning_rate)
+    parser.add_argument("--decay-crops", type=int, default=Settings.decay_crops,
+                        help="the learning rate falls to zero over so many crops, along half a cosine; 0: it stays")
     parser.add_argument("--seed", type=int, default=Settings.seed)
     parser.add_argument("--device", default="auto", choices=CHOICES)
     parser.add_argument("--threads", type=int, help="CPU threads")
+    parser.add_argument("--workers", type=int, default=0,
+                        help="processes that draw crops meanwhile; a GPU waits for crops without")
     parser.add_argument("--compile", action="store_true", help="torch.compile; needs a C++ compiler")
     parser.add_argument("--checkpoint-minutes", type=float, default=20.0)
     arguments = parser.parse_args()
@@ -45,10 +49,11 @@ def main() -> None:
         prediction=arguments.prediction,
         timestep_power=arguments.timestep_power,
         channel_mix=arguments.channel_mix,
+        decay_crops=arguments.decay_crops,
         seed=arguments.seed,
     )
     run = Run(arguments.run, settings, choose_device(arguments.device, Progress()), arguments.compile)
-    run.train(arguments.crops, arguments.checkpoint_minutes)
+    run.train(arguments.crops, arguments.checkpoint_minutes, arguments.workers)
 
 
 if __name__ == "__main__":

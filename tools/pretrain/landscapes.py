@@ -12,10 +12,11 @@ A batch depends on nothing but the generator it is drawn from.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw
-from scipy import ndimage
+from scipy import fft, ndimage
 
 from .photographs import stretch
 
@@ -188,12 +189,18 @@ DETAILS: tuple[tuple[Layer, float], ...] = ((_streets, 0.5), (_buildings, 0.5), 
 
 def _noise(rng: np.random.Generator, side: int, slope: float) -> np.ndarray:
     """Noise whose power falls with the `slope`-th power of frequency, mean 0 and deviation 1: (side, side)."""
+    spectrum = fft.rfft2(rng.standard_normal((side, side), np.float32))
+    spectrum *= np.exp(-slope / 2 * _logarithm_of_frequency(side))
+    spectrum[0, 0] = 0.0
+    field = fft.irfft2(spectrum, (side, side))
+    return field / field.std()
+
+
+@cache
+def _logarithm_of_frequency(side: int) -> np.ndarray:
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
     frequency[0, 0] = 1.0
-    spectrum = np.fft.rfft2(rng.normal(size=(side, side))) * frequency ** (-slope / 2)
-    spectrum[0, 0] = 0.0
-    field = np.fft.irfft2(spectrum, (side, side))
-    return field / field.std()
+    return np.log(frequency).astype(np.float32)
 
 
 def _light(rng: np.random.Generator, side: int) -> np.ndarray:
@@ -206,14 +213,14 @@ def _coloured(materials: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     side = len(materials)
     # The less the second and third axis carry, the more alike are the channels: from true colours to components.
     axes = np.linalg.qr(rng.normal(size=(3, 3)))[0] * (1.0, *rng.uniform(0.05, 1.0, 2))
-    colours = rng.normal(size=(MATERIALS, 3)) @ axes.T
+    colours = (rng.normal(size=(MATERIALS, 3)) @ axes.T).astype(np.float32)
     offset = 2.5  # keeps brightness positive, so that light multiplies
     pixels = colours[materials] + offset
     strength = rng.exponential(0.15)
     for _ in range(2):
         texture = _texture(rng, side)
         amount = rng.exponential(strength, (MATERIALS, 1)) * (rng.normal(size=(MATERIALS, 3)) @ axes.T)
-        pixels = pixels + texture[..., None] * amount[materials]
+        pixels = pixels + texture[..., None] * amount[materials].astype(np.float32)
     return pixels
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
 
 from spectrafilm.engine.device import Device
 
@@ -35,7 +37,7 @@ class Settings:
 
     `photographs` is a folder of images; without one landscapes are generated. `start` is a folder of weights to
     begin with, in diffusers format and of the same shape; without one the weights are random. The optimizer starts
-    anew.
+    anew. `decay_crops` is the number of crops after which the learning rate has come down to zero; 0: it stays.
     """
 
     photographs: str = ""
@@ -51,6 +53,7 @@ class Settings:
     timestep_power: float = 2.0
     channel_mix: float = 0.5
     seed: int = 0
+    decay_crops: int = 0
 
 
 def build_unet(settings: Settings) -> UNet2DModel:
@@ -72,6 +75,19 @@ def build_unet(settings: Settings) -> UNet2DModel:
         attention_head_dim=32,
         norm_num_groups=32,
     )
+
+
+class Batches(Dataset):
+    """The crops of every step as they are seen and as they are, from nothing but the seed and the step's number."""
+
+    def __init__(self, crops: CropSampler | LandscapeSampler, settings: Settings) -> None:
+        self.crops = crops
+        self.settings = settings
+
+    def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        rng = np.random.default_rng((self.settings.seed, step))
+        seen, clean = self.crops.batch(rng, self.settings.batch)
+        return torch.from_numpy(seen), torch.from_numpy(clean)
 
 
 class Run:
@@ -109,43 +125,59 @@ class Run:
         LOG.info("%.1f M parameters, on %s, from step %d", sum(p.numel() for p in self.model.parameters()) / 1e6,
                  device.name, self.step)
 
-    def train(self, until_crops: int, checkpoint_minutes: float) -> None:
-        """Train until `until_crops` crops were seen, with a checkpoint every few minutes."""
+    def train(self, until_crops: int, checkpoint_minutes: float, workers: int = 0) -> None:
+        """Train until `until_crops` crops were seen, with a checkpoint every few minutes.
+
+        Args:
+            workers: processes that draw crops meanwhile; 0: this one draws them.
+        """
         saved = time.monotonic()
         losses, started = [], time.monotonic()
-        while self.step * self.settings.batch < until_crops:
-            losses.append(self._train_step())
+        steps = range(self.step, -(-until_crops // self.settings.batch))
+        batches = DataLoader(
+            Batches(self.crops, self.settings), None, sampler=steps, num_workers=workers,
+            pin_memory=self.device.type == "cuda",
+        )
+        for batch in batches:
+            losses.append(self._train_step(batch))
             if self.step % 50 == 0:
+                mean = float(torch.stack(losses).mean())
                 rate = len(losses) * self.settings.batch / (time.monotonic() - started)
-                self._log(loss=float(np.mean(losses)), crops_per_second=round(rate, 2))
+                self._log(loss=mean, crops_per_second=round(rate, 2))
                 losses, started = [], time.monotonic()
             if time.monotonic() - saved > 60 * checkpoint_minutes:
                 self.checkpoint()
                 saved = time.monotonic()
         self.checkpoint()
 
-    def _train_step(self) -> float:
+    def _train_step(self, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         settings = self.settings
-        rng = np.random.default_rng((settings.seed, self.step))
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        seen, clean = (torch.from_numpy(x) for x in self.crops.batch(rng, settings.batch))
-        noise = torch.randn(clean.shape, generator=generator)
-        uniform = torch.rand(settings.batch, generator=generator)
+        generator = torch.Generator(self.device).manual_seed(self.step + 2**32 * settings.seed)
+        seen, clean = (x.to(self.device, non_blocking=True) for x in batch)
+        noise = torch.randn(clean.shape, generator=generator, device=self.device)
+        uniform = torch.rand(len(clean), generator=generator, device=self.device)
         timestep = (1000 * uniform**settings.timestep_power).long().clamp(max=999)
-        seen, clean, noise, timestep = (x.to(self.device) for x in (seen, clean, noise, timestep))
         loss = self._loss(self.forward, seen, clean, noise, timestep).mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for group in self.optimizer.param_groups:
-            group["lr"] = settings.learning_rate * min(1.0, (self.step + 1) / settings.warmup)
+            group["lr"] = self._learning_rate()
         self.optimizer.step()
         self.step += 1
         # A young average follows closely, so that the first checkpoints are not the random start.
         decay = min(settings.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
-        return float(loss.detach())
+        return loss.detach()
+
+    def _learning_rate(self) -> float:
+        """Of this step: a linear warm-up, then half a cosine to zero where a decay is set."""
+        settings = self.settings
+        rate = settings.learning_rate * min(1.0, (self.step + 1) / settings.warmup)
+        if settings.decay_crops:
+            rate *= 0.5 + 0.5 * math.cos(math.pi * min(1.0, self.step * settings.batch / settings.decay_crops))
+        return rate
 
     def _loss(
         self,
