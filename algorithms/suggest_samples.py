@@ -41,8 +41,8 @@ class SuggestSamplesAlgorithm(SpectraFilmAlgorithm):
     GROUP = "Land cover"
     ICON = "suggestsamples.svg"
     HELP = (
-        "Shows where the next polygons would help a model most: places where it hesitates between two classes, that "
-        "resemble much of what it is unsure of, and that differ from each other in spectrum and position.\n\n"
+        "Shows where the next polygons would help a model most: places that resemble, in spectrum and position, as "
+        "much as possible of what it hesitates about, and neither each other nor what is labelled already.\n\n"
         "Visit the places in the order of their rank, draw a polygon of what is really there, and train again. The "
         "layer tells the class that the model predicts and its rival: guesses, not labels to train on."
     )
@@ -58,7 +58,7 @@ class SuggestSamplesAlgorithm(SpectraFilmAlgorithm):
         self.add(
             QgsProcessingParameterFeatureSource("POLYGONS", self.tr("Polygons drawn so far"),
                                                 [QgsProcessing.SourceType.TypeVectorAnyGeometry], optional=True),
-            "The labels that exist already; nothing is suggested within them.",
+            "The labels that exist already; nothing is suggested within them, and what is like them comes last.",
         )  # fmt: skip
         self.add(
             QgsProcessingParameterEnum("SHAPE", self.tr("Shape"), [

@@ -1,8 +1,7 @@
-"""Choosing which pixels to label next: uncertain ones, far from each other in spectrum and space.
+"""Choosing which pixels to label next: such that many uncertain pixels are like one that is labelled.
 
-Source: Demir, Persello and Bruzzone (2011), Batch-mode active-learning methods for the interactive
-classification of remote sensing images: multiclass-level uncertainty, then clusters (MCLU-ECBD), here
-with k-means and with the calibrated probabilities of an ensemble instead of distances to hyperplanes.
+Source: Wei, Iyer and Bilmes (2015), Submodularity in data subset selection and active learning: the facility-location
+function, chosen for greedily; here every pixel counts by its uncertainty, and what is labelled already is covered.
 """
 
 from __future__ import annotations
@@ -10,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.cluster import KMeans
 
 SPACE_SHARE = 1 / 3
+# Squared distance over which two pixels are alike, in units of the median between candidates.
+REACH = 0.1
 
 
 @dataclass(frozen=True)
@@ -57,24 +57,41 @@ class Candidates:
                      for name in ("rows", "columns", "spectra", "probabilities")))  # fmt: skip
 
 
-def choose_samples(candidates: Candidates, count: int, seed: int) -> Candidates:
-    """At most `count` candidates, the most uncertain first.
+def choose_samples(candidates: Candidates, labelled: Candidates, count: int) -> Candidates:
+    """At most `count` candidates, the one that helps most first.
 
-    The more uncertain half is grouped into clusters by spectrum and position, which makes up a third of the
-    distance, and the most uncertain of each cluster is taken. Clusters of few, the most uncertain of all, would show
-    the same mixtures of two classes again and again where classes overlap. Those less than half as uncertain as the
-    first are only taken where there are not enough others.
+    A place helps as much as it makes uncertain pixels like, in spectrum and position, to a labelled or chosen one.
+    The most uncertain pixels alone would show the same mixtures of two classes again and again where classes overlap.
+
+    Args:
+        candidates: a few thousand at most, since each is compared with each.
+        labelled: pixels with a label; their probabilities do not count.
     """
+    points = _points(candidates, candidates)
+    distance = _squared_distances(points, points)
+    reach = max(REACH * float(np.median(distance)), 1e-9)
+    alike = np.exp(-distance / reach)
+    covered = np.exp(-_squared_distances(points, _points(labelled, candidates)) / reach).max(1, initial=0.0)
     uncertainty = candidates.uncertainty
-    order = np.argsort(-uncertainty, kind="stable")
-    hesitant = int((uncertainty >= 0.5 * uncertainty[order[0]]).sum())
-    pool = candidates.select(order[: max(min(hesitant, len(order) // 2), count)])
-    if len(pool) <= count:
-        return pool
-    position = np.stack([pool.rows, pool.columns], 1).astype(float)
-    position = (position - position.mean(0)) / np.maximum(position.std(0), 1e-9)
-    variance = max(float(pool.spectra.var(0).sum()), 1e-9)
+    chosen: list[int] = []
+    for _ in range(min(count, len(candidates))):
+        gain = uncertainty @ np.maximum(alike - covered[:, None], 0.0)
+        # Two pixels that are all alike are no gain to each other; nothing is chosen twice.
+        gain[chosen] = -1.0
+        chosen.append(int(gain.argmax()))
+        covered = np.maximum(covered, alike[:, chosen[-1]])
+    return candidates.select(np.array(chosen, int))
+
+
+def _points(pixels: Candidates, among: Candidates) -> np.ndarray:
+    """Spectra and positions (n, k + 2), of which positions make up SPACE_SHARE of the squared distances `among` all."""
+    positions = [np.stack([p.rows, p.columns], 1).astype(np.float32) for p in (pixels, among)]
+    spread = np.maximum(positions[1].std(0), 1e-9)
+    variance = max(float(among.spectra.var(0).sum()), 1e-9)
     weight = np.sqrt(variance * SPACE_SHARE / (1 - SPACE_SHARE) / 2)
-    clusters = KMeans(count, n_init=3, random_state=seed).fit_predict(np.hstack([pool.spectra, weight * position]))
-    _, first = np.unique(clusters, return_index=True)
-    return pool.select(np.sort(first))
+    return np.hstack([pixels.spectra, weight * (positions[0] - positions[1].mean(0)) / spread])
+
+
+def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(n, m) between points (n, k) and (m, k)."""
+    return np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T, 0.0)

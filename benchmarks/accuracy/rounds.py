@@ -75,10 +75,10 @@ def simulate(pool: Pool, strategy: str, seed: int) -> Curve:
         if strategy == "random":
             chosen = rng.permutation(free)[:PER_ROUND]
         else:
-            rows, columns = pool.labels.rows[free], pool.labels.columns[free]
-            places = choose_samples(Candidates(rows, columns, spectra[free], probabilities[free]), PER_ROUND, seed)
+            pixels = Candidates(pool.labels.rows, pool.labels.columns, spectra, probabilities)
+            places = choose_samples(pixels.select(free), pixels.select(labelled), PER_ROUND)
             chosen = np.array([
-                free[np.flatnonzero((rows == row) & (columns == column))[0]]
+                free[np.flatnonzero((pixels.rows[free] == row) & (pixels.columns[free] == column))[0]]
                 for row, column in zip(places.rows, places.columns, strict=True)
             ])  # fmt: skip
         labelled = np.concatenate([labelled, chosen])
@@ -149,7 +149,7 @@ def write_page(measured: dict[str, dict[str, list[Curve]]], docs: Path) -> None:
 def main() -> None:
     """Simulate on every scene and write the page."""
     parser = few_label_parser(__doc__, SIMULATED)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=10)
     arguments = parser.parse_args()
     measured: dict[str, dict[str, list[Curve]]] = {}
     for scene in find_scenes(arguments):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from ..scene import Scene
 from .model_on_scene import classified_pieces, compare_values, model_bands
 
 LEAST_BLOCK = 8
-MOST_BLOCKS = 20_000
+MOST_BLOCKS = 4_000
 
 
 def suggest_samples(job: SuggestSamples, progress: Progress, token: str) -> dict[str, Any]:
@@ -42,24 +43,24 @@ def suggest_samples(job: SuggestSamples, progress: Progress, token: str) -> dict
         device = choose_device(job.device, progress)
         with progress.stage(0.0, 0.04):
             compare_values(model, scene, bands, progress)
-        # So many candidates fit into memory, whatever the size of the scene.
+        # So many candidates can all be compared with each other, whatever the size of the scene.
         block = max(LEAST_BLOCK, math.ceil(math.sqrt(scene.width * scene.height / MOST_BLOCKS)))
         rng = np.random.default_rng(job.seed)
-        found = []
+        free_parts: list[Candidates] = []
+        labelled_parts: list[Candidates] = []
         with progress.stage(0.04, 0.95, f"Looking for places in {job.scene} where {model.method.title} hesitates."):
             for window, spectra, valid, result in classified_pieces(job, model, scene, bands, device, progress):
                 rows, columns = np.nonzero(valid)
+                here = Candidates(rows + window.row_off, columns + window.col_off, spectra, result.probabilities)
                 free = ~_covered(labelled, window)[rows, columns]
-                here = Candidates(rows[free] + window.row_off, columns[free] + window.col_off, spectra[free],
-                                  result.probabilities[free])  # fmt: skip
-                here = here.one_per_block(block, rng)
-                projected = model.spectral.apply(here.spectra)
-                found.append(Candidates(here.rows, here.columns, projected, here.probabilities))
-        candidates = Candidates.join(found)
+                for kept, parts in ((free, free_parts), (~free, labelled_parts)):
+                    few = here.select(kept).one_per_block(block, rng)
+                    parts.append(replace(few, spectra=model.spectral.apply(few.spectra)))
+        candidates = Candidates.join(free_parts)
         if not len(candidates):
             raise EngineError(f"Every valid pixel of {job.scene} is labelled already; there is nothing to suggest.")
         with progress.stage(0.95, 1.0, f"Choosing {job.count} of {len(candidates)} candidates."):
-            chosen = choose_samples(candidates, job.count, job.seed)
+            chosen = choose_samples(candidates, Candidates.join(labelled_parts), job.count)
         if len(chosen) < job.count:
             progress.warning(f"The scene has only {len(chosen)} place(s) to suggest.")
         places = [_place(chosen, i, model, scene.transform) for i in range(len(chosen))]

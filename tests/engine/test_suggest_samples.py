@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,30 +76,54 @@ def test_few_candidates_are_all_suggested_with_a_warning(model, mixed_scene):
     assert any("place(s)" in text for text in recorder.warnings)
 
 
-def test_one_of_each_cluster_is_chosen():
-    """Four groups of spectra, all as uncertain: each is represented."""
-    rng = np.random.default_rng(0)
-    group = np.repeat(np.arange(4), 20)
-    spectra = (np.eye(4)[group] * 5 + rng.normal(0, 0.1, (80, 4))).astype(np.float32)
-    tie = np.full((80, 2), 0.5, np.float32) + np.outer(rng.uniform(0, 0.1, 80), [1, -1]).astype(np.float32)
-    places = rng.permutation(80 * 80)[:80]
-    candidates = Candidates(places // 80, places % 80, spectra, tie)
-    chosen = choose_samples(candidates, 4, 0)
-    assert sorted(chosen.spectra.argmax(1).tolist()) == [0, 1, 2, 3]
-    assert (np.diff(chosen.uncertainty) <= 0).all()
-    certain = Candidates(candidates.rows, candidates.columns, spectra, np.tile([0.99, 0.01], (80, 1)))
-    both = Candidates.join([certain, candidates])
-    assert (choose_samples(both, 4, 0).uncertainty > 0.5).all()
-
-
-def test_the_most_uncertain_mixture_does_not_take_all_places():
-    """A hundred pixels of one kind are the most uncertain; three other kinds are represented, too."""
+@pytest.fixture
+def groups():
+    """Four kinds of spectra, a hundred pixels of each, where two classes tie."""
     rng = np.random.default_rng(0)
     group = np.repeat(np.arange(4), 100)
     spectra = (np.eye(4)[group] * 5 + rng.normal(0, 0.1, (400, 4))).astype(np.float32)
-    lead = np.where(group == 0, 0.02, 0.3) + rng.uniform(0, 0.02, 400)
-    probabilities = np.stack([0.5 + lead / 2, 0.5 - lead / 2], 1)
     places = rng.permutation(80 * 80)[:400]
-    chosen = choose_samples(Candidates(places // 80, places % 80, spectra, probabilities), 4, 0)
-    assert sorted(chosen.spectra.argmax(1).tolist()) == [0, 1, 2, 3]
-    assert (np.diff(chosen.uncertainty) <= 0).all()
+    return Candidates(places // 80, places % 80, spectra, np.full((400, 2), 0.5, np.float32))
+
+
+def kinds(pixels):
+    return pixels.spectra.argmax(1).tolist()
+
+
+def leading(candidates, lead):
+    """The same where the first class leads the second by so much."""
+    return replace(candidates, probabilities=np.stack([0.5 + lead / 2, 0.5 - lead / 2], 1))
+
+
+def nothing(candidates):
+    return candidates.select(np.zeros(0, int))
+
+
+def test_every_kind_that_is_uncertain_is_chosen(groups):
+    assert sorted(kinds(choose_samples(groups, nothing(groups), 4))) == [0, 1, 2, 3]
+    # One kind a little more uncertain takes the first place, but not all of them.
+    lead = np.where(np.array(kinds(groups)) == 2, 0.02, 0.3)
+    chosen = kinds(choose_samples(leading(groups, lead), nothing(groups), 6))
+    assert chosen[0] == 2
+    assert set(chosen) == {0, 1, 2, 3}
+
+
+def test_what_the_model_is_sure_of_is_left_alone(groups):
+    lead = np.where(np.array(kinds(groups)) == 1, 0.1, 0.99)
+    assert kinds(choose_samples(leading(groups, lead), nothing(groups), 4)) == [1, 1, 1, 1]
+
+
+def test_kinds_that_are_labelled_come_last(groups):
+    labelled = groups.select(np.array(kinds(groups)) == 3)
+    free = groups.select(np.array(kinds(groups)) != 3)
+    # A pixel of a labelled kind is offered, too.
+    free = Candidates.join([free, labelled.select(np.arange(50))])
+    chosen = kinds(choose_samples(free, labelled.select(np.arange(50, 100)), 3))
+    assert sorted(chosen) == [0, 1, 2]
+
+
+def test_nothing_is_chosen_twice(groups):
+    same = groups.select(np.zeros(5, int))
+    assert len(choose_samples(same, nothing(groups), 9)) == 5
+    chosen = choose_samples(groups, groups, 400)
+    assert len(set(zip(chosen.rows.tolist(), chosen.columns.tolist(), strict=True))) == 400
