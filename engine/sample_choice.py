@@ -1,14 +1,18 @@
 """Choosing which pixels to label next: such that many uncertain pixels are like one that is labelled.
 
 Source: Wei, Iyer and Bilmes (2015), Submodularity in data subset selection and active learning: the facility-location
-function, chosen for greedily; here every pixel counts by its uncertainty, and what is labelled already is covered.
+function, maximised greedily; here every pixel counts by its uncertainty, and what is labelled already is covered.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 
 import numpy as np
+from scipy.ndimage import uniform_filter
+
+from .progress import Progress
 
 SPACE_SHARE = 1 / 3
 # Squared distance over which two pixels are alike, in units of the median between candidates.
@@ -23,25 +27,21 @@ class Candidates:
         rows, columns: (n,) positions.
         spectra: (n, k) projected, with an overall standard deviation of about 1.
         probabilities: (n, C).
+        uncertainty: (n,) 0..1, by which they count.
     """
 
     rows: np.ndarray
     columns: np.ndarray
     spectra: np.ndarray
     probabilities: np.ndarray
+    uncertainty: np.ndarray
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    @property
-    def uncertainty(self) -> np.ndarray:
-        """(n,) 1 minus the difference of the two highest probabilities: 1 where two classes tie."""
-        top = np.partition(self.probabilities, -2, axis=1)[:, -2:]
-        return 1 - (top[:, 1] - top[:, 0])
-
     def select(self, keep: np.ndarray) -> Candidates:
         """Those that a mask or an index array picks."""
-        return Candidates(self.rows[keep], self.columns[keep], self.spectra[keep], self.probabilities[keep])
+        return Candidates(*(values[keep] for values in self._values()))
 
     def one_per_block(self, side: int, rng: np.random.Generator) -> Candidates:
         """A random one of every block of `side` x `side` pixels: neighbours tell much the same."""
@@ -53,19 +53,40 @@ class Candidates:
     @classmethod
     def join(cls, parts: list[Candidates]) -> Candidates:
         """All of several."""
-        return cls(*(np.concatenate([getattr(p, name) for p in parts])
-                     for name in ("rows", "columns", "spectra", "probabilities")))  # fmt: skip
+        return cls(*(np.concatenate(values) for values in zip(*(p._values() for p in parts), strict=True)))
+
+    def _values(self) -> list[np.ndarray]:
+        return [getattr(self, field.name) for field in fields(self)]
 
 
-def choose_samples(candidates: Candidates, labelled: Candidates, count: int) -> Candidates:
+def hesitation(probabilities: np.ndarray) -> np.ndarray:
+    """(n,) 1 minus the difference of the two highest of probabilities (n, C): 1 where two classes tie."""
+    top = np.partition(probabilities, -2, axis=1)[:, -2:]
+    return 1 - (top[:, 1] - top[:, 0])
+
+
+def mean_around(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """The mean of values (n,) of valid pixels (height, width) over the valid ones of 3 x 3 pixels: (n,).
+
+    Along the border of two classes pixels are mixed, and a line of them is all that a model hesitates about. Nobody
+    could draw a polygon there.
+    """
+    image = np.zeros(valid.shape, np.float32)
+    image[valid] = values
+    total, count = (uniform_filter(x, 3, mode="constant") for x in (image, valid.astype(np.float32)))
+    return total[valid] / count[valid]
+
+
+def choose_samples(candidates: Candidates, labelled: Candidates, count: int, progress: Progress) -> Candidates:
     """At most `count` candidates, the one that helps most first.
 
-    A place helps as much as it makes uncertain pixels like, in spectrum and position, to a labelled or chosen one.
-    The most uncertain pixels alone would show the same mixtures of two classes again and again where classes overlap.
+    A place helps all uncertain pixels that are like it in spectrum and position, but not like a labelled or chosen one;
+    its own uncertainty counts, too. The most uncertain pixels alone would show the same mixtures of two classes again
+    and again where classes overlap.
 
     Args:
         candidates: a few thousand at most, since each is compared with each.
-        labelled: pixels with a label; their probabilities do not count.
+        labelled: pixels with a label; their uncertainty does not count.
     """
     points = _points(candidates, candidates)
     distance = _squared_distances(points, points)
@@ -74,8 +95,8 @@ def choose_samples(candidates: Candidates, labelled: Candidates, count: int) -> 
     covered = np.exp(-_squared_distances(points, _points(labelled, candidates)) / reach).max(1, initial=0.0)
     uncertainty = candidates.uncertainty
     chosen: list[int] = []
-    for _ in range(min(count, len(candidates))):
-        gain = uncertainty @ np.maximum(alike - covered[:, None], 0.0)
+    for _ in progress.track(range(min(count, len(candidates)))):
+        gain = uncertainty * (uncertainty @ np.maximum(alike - covered[:, None], 0.0))
         # Two pixels that are all alike are no gain to each other; nothing is chosen twice.
         gain[chosen] = -1.0
         chosen.append(int(gain.argmax()))
@@ -88,7 +109,7 @@ def _points(pixels: Candidates, among: Candidates) -> np.ndarray:
     positions = [np.stack([p.rows, p.columns], 1).astype(np.float32) for p in (pixels, among)]
     spread = np.maximum(positions[1].std(0), 1e-9)
     variance = max(float(among.spectra.var(0).sum()), 1e-9)
-    weight = np.sqrt(variance * SPACE_SHARE / (1 - SPACE_SHARE) / 2)
+    weight = math.sqrt(variance * SPACE_SHARE / (1 - SPACE_SHARE) / 2)
     return np.hstack([pixels.spectra, weight * (positions[0] - positions[1].mean(0)) / spread])
 
 

@@ -11,7 +11,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import processing
-from qgis.core import QgsApplication, QgsProject, QgsRasterLayer, QgsVectorLayer
+from qgis.core import (
+    QgsApplication,
+    QgsPalLayerSettings,
+    QgsProject,
+    QgsRasterLayer,
+    QgsTextFormat,
+    QgsVectorLayer,
+    QgsVectorLayerSimpleLabeling,
+)
 from qgis.PyQt.QtCore import QTimer
 from qgis.PyQt.QtWidgets import QApplication, QDockWidget, QWidget
 from qgis.utils import iface
@@ -27,6 +35,18 @@ def grab(widget: QWidget, name: str) -> None:
     """Save what a window shows."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     widget.grab().save(str(IMAGES / name))
+
+
+def show_ranks(places: QgsVectorLayer) -> None:
+    """Label places by their rank."""
+    text = QgsTextFormat()
+    text.setSize(9)
+    text.buffer().setEnabled(True)
+    settings = QgsPalLayerSettings()
+    settings.fieldName = "rank"
+    settings.setFormat(text)
+    places.setLabeling(QgsVectorLayerSimpleLabeling(settings))
+    places.setLabelsEnabled(True)
 
 
 def steps() -> Iterator[None]:
@@ -62,6 +82,19 @@ def steps() -> Iterator[None]:
     project.layerTreeRoot().findLayer(land_cover).setExpanded(True)
     yield
     grab(window, "desktop_map.png")
+
+    parameters = {"INPUT": scene.id(), "MODEL": str(DEMO / "model.safetensors"), "POLYGONS": polygons.id(),
+                  "COUNT": 20, "OUTPUT": "TEMPORARY_OUTPUT"}  # fmt: skip
+    places = processing.run("spectrafilm:suggestsamples", parameters)["OUTPUT"]
+    places.setName("Suggested samples")
+    show_ranks(places)
+    confidence = QgsRasterLayer(str(DEMO / "confidence.tif"), "Confidence")
+    project.addMapLayer(confidence)
+    project.addMapLayer(places)
+    project.layerTreeRoot().findLayer(land_cover).setItemVisibilityChecked(False)
+    project.layerTreeRoot().findLayer(land_cover).setExpanded(False)
+    yield
+    grab(window, "desktop_suggestions.png")
 
     model = QgsApplication.processingRegistry().algorithmById("spectrafilm:all_single_steps")
     from processing.modeler.ModelerDialog import ModelerDialog

@@ -21,7 +21,7 @@ from spectrafilm.engine.ensemble import FilmEnsemble
 from spectrafilm.engine.methods import METHODS
 from spectrafilm.engine.progress import Progress
 from spectrafilm.engine.projection import fit_spatial
-from spectrafilm.engine.sample_choice import Candidates, choose_samples
+from spectrafilm.engine.sample_choice import Candidates, choose_samples, hesitation
 from spectrafilm.engine.training import Samples, fit, predict_logits
 from spectrafilm.engine.validation import mix_beforehand
 
@@ -75,8 +75,11 @@ def simulate(pool: Pool, strategy: str, seed: int) -> Curve:
         if strategy == "random":
             chosen = rng.permutation(free)[:PER_ROUND]
         else:
-            pixels = Candidates(pool.labels.rows, pool.labels.columns, spectra, probabilities)
-            places = choose_samples(pixels.select(free), pixels.select(labelled), PER_ROUND)
+            # Labelled pixels lie here and there, so that there are no surroundings to take a mean of.
+            pixels = Candidates(
+                pool.labels.rows, pool.labels.columns, spectra, probabilities, hesitation(probabilities)
+            )  # fmt: skip
+            places = choose_samples(pixels.select(free), pixels.select(labelled), PER_ROUND, Progress())
             chosen = np.array([
                 free[np.flatnonzero((pixels.rows[free] == row) & (pixels.columns[free] == column))[0]]
                 for row, column in zip(places.rows, places.columns, strict=True)

@@ -19,7 +19,7 @@ from ..jobs import SuggestSamples
 from ..model import Model
 from ..polygons import LandCoverClass, Part, read_geometries, to_parts
 from ..progress import Progress
-from ..sample_choice import Candidates, choose_samples
+from ..sample_choice import Candidates, choose_samples, hesitation, mean_around
 from ..scene import Scene
 from .model_on_scene import classified_pieces, compare_values, model_bands
 
@@ -51,7 +51,9 @@ def suggest_samples(job: SuggestSamples, progress: Progress, token: str) -> dict
         with progress.stage(0.04, 0.95, f"Looking for places in {job.scene} where {model.method.title} hesitates."):
             for window, spectra, valid, result in classified_pieces(job, model, scene, bands, device, progress):
                 rows, columns = np.nonzero(valid)
-                here = Candidates(rows + window.row_off, columns + window.col_off, spectra, result.probabilities)
+                hesitating = hesitation(result.probabilities)
+                here = Candidates(rows + window.row_off, columns + window.col_off, spectra, result.probabilities,
+                                  hesitating * mean_around(hesitating, valid))  # fmt: skip
                 free = ~_covered(labelled, window)[rows, columns]
                 for kept, parts in ((free, free_parts), (~free, labelled_parts)):
                     few = here.select(kept).one_per_block(block, rng)
@@ -60,7 +62,7 @@ def suggest_samples(job: SuggestSamples, progress: Progress, token: str) -> dict
         if not len(candidates):
             raise EngineError(f"Every valid pixel of {job.scene} is labelled already; there is nothing to suggest.")
         with progress.stage(0.95, 1.0, f"Choosing {job.count} of {len(candidates)} candidates."):
-            chosen = choose_samples(candidates, Candidates.join(labelled_parts), job.count)
+            chosen = choose_samples(candidates, Candidates.join(labelled_parts), job.count, progress)
         if len(chosen) < job.count:
             progress.warning(f"The scene has only {len(chosen)} place(s) to suggest.")
         places = [_place(chosen, i, model, scene.transform) for i in range(len(chosen))]

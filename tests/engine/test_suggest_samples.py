@@ -11,9 +11,9 @@ from synthetic import CRS, HEIGHT, TRANSFORM, WIDTH, make_spectra, square, write
 
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.jobs import SuggestSamples, TrainFilm
-from spectrafilm.engine.progress import Recorder
+from spectrafilm.engine.progress import Progress, Recorder
 from spectrafilm.engine.runner import run_job
-from spectrafilm.engine.sample_choice import Candidates, choose_samples
+from spectrafilm.engine.sample_choice import Candidates, choose_samples, hesitation, mean_around
 
 
 def pixel(place):
@@ -83,16 +83,15 @@ def groups():
     group = np.repeat(np.arange(4), 100)
     spectra = (np.eye(4)[group] * 5 + rng.normal(0, 0.1, (400, 4))).astype(np.float32)
     places = rng.permutation(80 * 80)[:400]
-    return Candidates(places // 80, places % 80, spectra, np.full((400, 2), 0.5, np.float32))
+    return Candidates(places // 80, places % 80, spectra, np.full((400, 2), 0.5), np.ones(400))
+
+
+def choose(candidates, labelled, count):
+    return choose_samples(candidates, labelled, count, Progress())
 
 
 def kinds(pixels):
     return pixels.spectra.argmax(1).tolist()
-
-
-def leading(candidates, lead):
-    """The same where the first class leads the second by so much."""
-    return replace(candidates, probabilities=np.stack([0.5 + lead / 2, 0.5 - lead / 2], 1))
 
 
 def nothing(candidates):
@@ -100,17 +99,17 @@ def nothing(candidates):
 
 
 def test_every_kind_that_is_uncertain_is_chosen(groups):
-    assert sorted(kinds(choose_samples(groups, nothing(groups), 4))) == [0, 1, 2, 3]
+    assert sorted(kinds(choose(groups, nothing(groups), 4))) == [0, 1, 2, 3]
     # One kind a little more uncertain takes the first place, but not all of them.
-    lead = np.where(np.array(kinds(groups)) == 2, 0.02, 0.3)
-    chosen = kinds(choose_samples(leading(groups, lead), nothing(groups), 6))
+    uncertain = replace(groups, uncertainty=np.where(np.array(kinds(groups)) == 2, 0.98, 0.7))
+    chosen = kinds(choose(uncertain, nothing(groups), 6))
     assert chosen[0] == 2
     assert set(chosen) == {0, 1, 2, 3}
 
 
 def test_what_the_model_is_sure_of_is_left_alone(groups):
-    lead = np.where(np.array(kinds(groups)) == 1, 0.1, 0.99)
-    assert kinds(choose_samples(leading(groups, lead), nothing(groups), 4)) == [1, 1, 1, 1]
+    sure = replace(groups, uncertainty=np.where(np.array(kinds(groups)) == 1, 0.9, 0.01))
+    assert kinds(choose(sure, nothing(groups), 4)) == [1, 1, 1, 1]
 
 
 def test_kinds_that_are_labelled_come_last(groups):
@@ -118,12 +117,27 @@ def test_kinds_that_are_labelled_come_last(groups):
     free = groups.select(np.array(kinds(groups)) != 3)
     # A pixel of a labelled kind is offered, too.
     free = Candidates.join([free, labelled.select(np.arange(50))])
-    chosen = kinds(choose_samples(free, labelled.select(np.arange(50, 100)), 3))
+    chosen = kinds(choose(free, labelled.select(np.arange(50, 100)), 3))
     assert sorted(chosen) == [0, 1, 2]
 
 
 def test_nothing_is_chosen_twice(groups):
     same = groups.select(np.zeros(5, int))
-    assert len(choose_samples(same, nothing(groups), 9)) == 5
-    chosen = choose_samples(groups, groups, 400)
+    assert len(choose(same, nothing(groups), 9)) == 5
+    chosen = choose(groups, groups, 400)
     assert len(set(zip(chosen.rows.tolist(), chosen.columns.tolist(), strict=True))) == 400
+
+
+def test_a_line_of_mixed_pixels_counts_less_than_an_area():
+    probabilities = np.tile([0.9, 0.06, 0.04], (81, 1))
+    image = probabilities.reshape(9, 9, 3)
+    image[:, 2] = image[:, 5:8] = (0.4, 0.4, 0.2)
+    valid = np.ones((9, 9), bool)
+    valid[4, 4] = False
+    uncertainty = np.zeros((9, 9))
+    uncertainty[valid] = mean_around(hesitation(probabilities)[valid.ravel()], valid)
+    assert uncertainty[4, 6] == pytest.approx(1.0)
+    assert uncertainty[4, 2] == pytest.approx((1 + 2 * 0.16) / 3)
+    # Pixels outside of the image and those without data do not count.
+    assert uncertainty[0, 0] == pytest.approx(0.16)
+    assert uncertainty[4, 5] == pytest.approx((6 + 2 * 0.16) / 8)
