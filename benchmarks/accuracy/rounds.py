@@ -27,6 +27,7 @@ from spectrafilm.engine.validation import mix_beforehand
 
 from .pool import SHIPPED, Pool, make_pool
 from .scenes import SAMPLE, few_label_parser, find_scenes, label_scene, results_folder
+from .table import paired
 
 SIMULATED = (SAMPLE, "hymap_berlin", "aerial_berlin", "enmap_potsdam")
 METHOD = METHODS[SHIPPED]
@@ -34,6 +35,7 @@ START = 3
 ROUNDS = 10
 PER_ROUND = 10
 STRATEGIES = ("random", "suggested")
+FIGURES = ("overall_accuracy", "average_accuracy")
 HEAD = Path(__file__).with_name("rounds_head.md")
 # Accuracy after every round, by labels.
 Curve = list[dict[str, float]]
@@ -103,6 +105,11 @@ def labels_needed(curve: Curve, figure: str, wanted: float) -> float | None:
     return None
 
 
+def mean_of_rounds(curves: list[Curve], figure: str) -> dict[int, float]:
+    """A figure's mean over the rounds in which labels were added, by seed."""
+    return {seed: float(np.mean([point[figure] for point in curve[1:]])) for seed, curve in enumerate(curves)}
+
+
 def mean_curve(curves: list[Curve]) -> Curve:
     """The mean over seeds, round by round."""
     return [{key: float(np.mean([c[i][key] for c in curves])) for key in curves[0][i]} for i in range(len(curves[0]))]
@@ -113,16 +120,17 @@ def write_page(measured: dict[str, dict[str, list[Curve]]], docs: Path) -> None:
     (docs / "images").mkdir(parents=True, exist_ok=True)
     lines = [
         HEAD.read_text(encoding="utf-8"),
-        "| scene | random, last round | suggested, last round | labels that reach random's last OA | fewer "
-        "| labels that reach random's last AA | fewer |",
-        "|" + "---|" * 7,
+        "| scene | random, last round | suggested, last round | suggested − random, all rounds "
+        "| labels that reach random's last OA | fewer | labels that reach random's last AA | fewer |",
+        "|" + "---|" * 8,
     ]
     figure, grid = plt.subplots(1, len(measured), figsize=(3.1 * len(measured), 2.9), squeeze=False)
     for axes, (title, by_strategy) in zip(grid[0], measured.items(), strict=True):
         curves = {strategy: mean_curve(by_strategy[strategy]) for strategy in STRATEGIES}
         last, ours = curves["random"][-1], curves["suggested"][-1]
-        cells = []
-        for key in ("overall_accuracy", "average_accuracy"):
+        gains = (paired(*(mean_of_rounds(by_strategy[s], key) for s in ("suggested", "random"))) for key in FIGURES)
+        cells = [" / ".join(f"{gain[0]:+.1f} ± {gain[1]:.1f}" if gain else "–" for gain in gains)]
+        for key in FIGURES:
             needed = labels_needed(curves["suggested"], key, last[key])
             if needed is None:
                 cells += ["not reached", "–"]

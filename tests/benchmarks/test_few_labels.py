@@ -14,7 +14,7 @@ from spectrafilm.benchmarks.accuracy import __main__ as benchmark
 from spectrafilm.benchmarks.accuracy.fusions import ConcatenationEnsemble, SumEnsemble
 from spectrafilm.benchmarks.accuracy.own_scenes import own_scenes
 from spectrafilm.benchmarks.accuracy.pool import Pool
-from spectrafilm.benchmarks.accuracy.rounds import labels_needed
+from spectrafilm.benchmarks.accuracy.rounds import labels_needed, mean_of_rounds, write_page
 from spectrafilm.benchmarks.accuracy.table import paired
 from spectrafilm.benchmarks.json_lines import read_lines
 from spectrafilm.engine.labels import Labels
@@ -105,3 +105,14 @@ def test_labels_needed_is_interpolated():
     assert labels_needed(curve, "overall_accuracy", 55.0) == 15
     assert labels_needed(curve, "overall_accuracy", 65.0) == 30, "from the best point before, not from the dip"
     assert labels_needed(curve, "overall_accuracy", 71.0) is None
+
+
+def test_the_page_of_suggestions_compares_whole_curves(tmp_path):
+    def curve(*accuracies):
+        return [{"labels": 10 * i, "overall_accuracy": a, "average_accuracy": a} for i, a in enumerate(accuracies, 1)]
+
+    random, suggested = [curve(50, 60, 70), curve(50, 62, 70)], [curve(50, 70, 72), curve(50, 66, 72)]
+    assert mean_of_rounds(random, "overall_accuracy") == {0: 65.0, 1: 66.0}
+    write_page({"Town": {"random": random, "suggested": suggested}}, tmp_path)
+    (row,) = (line for line in (tmp_path / "suggestions.md").read_text().splitlines() if line.startswith("| Town"))
+    assert row.split(" | ")[1:4] == ["70.0 / 70.0", "72.0 / 72.0", "+4.5 ± 1.5 / +4.5 ± 1.5"]
