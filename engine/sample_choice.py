@@ -94,13 +94,17 @@ def choose_samples(candidates: Candidates, labelled: Candidates, count: int, pro
     alike = np.exp(-distance / reach)
     covered = np.exp(-_squared_distances(points, _points(labelled, candidates)) / reach).max(1, initial=0.0)
     uncertainty = candidates.uncertainty
+    gain = np.full(len(candidates), np.inf)
     chosen: list[int] = []
     for _ in progress.track(range(min(count, len(candidates)))):
-        gain = uncertainty * (uncertainty @ np.maximum(alike - covered[:, None], 0.0))
-        # Two pixels that are all alike are no gain to each other; nothing is chosen twice.
-        gain[chosen] = -1.0
-        chosen.append(int(gain.argmax()))
-        covered = np.maximum(covered, alike[:, chosen[-1]])
+        # Gains only shrink while places are chosen, so one that is still the largest when brought up to date is.
+        best = -1
+        while gain.argmax() != best:
+            best = int(gain.argmax())
+            gain[best] = uncertainty[best] * (uncertainty @ np.maximum(alike[best] - covered, 0.0))
+        chosen.append(best)
+        gain[best] = -np.inf
+        covered = np.maximum(covered, alike[best])
     return candidates.select(np.array(chosen, int))
 
 

@@ -58,11 +58,12 @@ def suggest_samples(job: SuggestSamples, progress: Progress, token: str) -> dict
                 for kept, parts in ((free, free_parts), (~free, labelled_parts)):
                     few = here.select(kept).one_per_block(block, rng)
                     parts.append(replace(few, spectra=model.spectral.apply(few.spectra)))
-        candidates = Candidates.join(free_parts)
+        # A block can lie in several pieces.
+        candidates, covered = (Candidates.join(x).one_per_block(block, rng) for x in (free_parts, labelled_parts))
         if not len(candidates):
             raise EngineError(f"Every valid pixel of {job.scene} is labelled already; there is nothing to suggest.")
         with progress.stage(0.95, 1.0, f"Choosing {job.count} of {len(candidates)} candidates."):
-            chosen = choose_samples(candidates, Candidates.join(labelled_parts), job.count, progress)
+            chosen = choose_samples(candidates, covered, job.count, progress)
         if len(chosen) < job.count:
             progress.warning(f"The scene has only {len(chosen)} place(s) to suggest.")
         places = [_place(chosen, i, model, scene.transform) for i in range(len(chosen))]
