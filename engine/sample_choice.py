@@ -77,8 +77,8 @@ def mean_around(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
     return total[valid] / count[valid]
 
 
-def choose_samples(candidates: Candidates, labelled: Candidates, count: int, progress: Progress) -> Candidates:
-    """At most `count` candidates, the one that helps most first.
+def choose_samples(candidates: Candidates, labelled: Candidates, count: int, progress: Progress) -> np.ndarray:
+    """Indices of at most `count` candidates, the one that helps most first.
 
     A place helps all uncertain pixels that are like it in spectrum and position, but not like a labelled or chosen one;
     its own uncertainty counts, too. The most uncertain pixels alone would show the same mixtures of two classes again
@@ -105,7 +105,7 @@ def choose_samples(candidates: Candidates, labelled: Candidates, count: int, pro
         chosen.append(best)
         gain[best] = -np.inf
         covered = np.maximum(covered, alike[best])
-    return candidates.select(np.array(chosen, int))
+    return np.array(chosen, int)
 
 
 def _points(pixels: Candidates, among: Candidates) -> np.ndarray:

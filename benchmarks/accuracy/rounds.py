@@ -81,11 +81,7 @@ def simulate(pool: Pool, strategy: str, seed: int) -> Curve:
             pixels = Candidates(
                 pool.labels.rows, pool.labels.columns, spectra, probabilities, hesitation(probabilities)
             )  # fmt: skip
-            places = choose_samples(pixels.select(free), pixels.select(labelled), PER_ROUND, Progress())
-            chosen = np.array([
-                free[np.flatnonzero((pixels.rows[free] == row) & (pixels.columns[free] == column))[0]]
-                for row, column in zip(places.rows, places.columns, strict=True)
-            ])  # fmt: skip
+            chosen = free[choose_samples(pixels.select(free), pixels.select(labelled), PER_ROUND, Progress())]
         labelled = np.concatenate([labelled, chosen])
     return curve
 

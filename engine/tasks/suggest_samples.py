@@ -63,7 +63,7 @@ def suggest_samples(job: SuggestSamples, progress: Progress, token: str) -> dict
         if not len(candidates):
             raise EngineError(f"Every valid pixel of {job.scene} is labelled already; there is nothing to suggest.")
         with progress.stage(0.95, 1.0, f"Choosing {job.count} of {len(candidates)} candidates."):
-            chosen = choose_samples(candidates, covered, job.count, progress)
+            chosen = candidates.select(choose_samples(candidates, covered, job.count, progress))
         if len(chosen) < job.count:
             progress.warning(f"The scene has only {len(chosen)} place(s) to suggest.")
         places = [_place(chosen, i, model, scene.transform) for i in range(len(chosen))]

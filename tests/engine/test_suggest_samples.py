@@ -87,7 +87,7 @@ def groups():
 
 
 def choose(candidates, labelled, count):
-    return choose_samples(candidates, labelled, count, Progress())
+    return candidates.select(choose_samples(candidates, labelled, count, Progress()))
 
 
 def kinds(pixels):

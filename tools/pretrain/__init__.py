@@ -1,1 +1,1 @@
-"""Pretraining of the bundled spatial backbone on natural photographs."""
+"""Pretraining of the bundled spatial backbone on generated landscapes or photographs."""
