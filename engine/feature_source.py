@@ -22,7 +22,8 @@ from .scene import Band, Scene
 
 CHUNK_VALUES = 30_000_000
 
-# Window, spectra (bands, height, width), valid (height, width), features (channels, height, width).
+# Window, spectra (bands, height, span), valid (height, span), features (channels, height, span). The span is the
+# window's width and, where more was asked for, some columns of the scene on both sides.
 Piece = tuple[Window, np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -40,8 +41,12 @@ class FeatureSource(Protocol):
     def at(self, rows: np.ndarray, columns: np.ndarray, progress: Progress) -> np.ndarray:
         """Features (n, channels) float32 of valid pixels."""
 
-    def stream(self, projection: Projection | None, progress: Progress) -> Iterator[Piece]:
-        """Spectra and projected features of the whole scene, piece by piece."""
+    def stream(self, projection: Projection | None, progress: Progress, reach: int = 0) -> Iterator[Piece]:
+        """Spectra and projected features of the whole scene, strip by strip from top to bottom.
+
+        Args:
+            reach: number of columns to add on both sides of every piece.
+        """
 
 
 class ComputedFeatures:
@@ -67,10 +72,10 @@ class ComputedFeatures:
             progress,
         )  # fmt: skip
 
-    def stream(self, projection: Projection | None, progress: Progress) -> Iterator[Piece]:
+    def stream(self, projection: Projection | None, progress: Progress, reach: int = 0) -> Iterator[Piece]:
         return iterate_features(
             self._scene, self._bands, self.composites, self._make_extractor(projection), self.settings.stride,
-            progress,
+            progress, reach,
         )  # fmt: skip
 
     def _make_extractor(self, projection: Projection | None) -> FeatureExtractor:
@@ -114,13 +119,15 @@ class RasterFeatures:
             )
         return features
 
-    def stream(self, projection: Projection | None, progress: Progress) -> Iterator[Piece]:
+    def stream(self, projection: Projection | None, progress: Progress, reach: int = 0) -> Iterator[Piece]:
         for window in bounded_windows(self._scene, 2 * self.channels + len(self._bands), progress):
-            spectra, valid = self._scene.read(window, self._bands)
-            features, has_features = self._raster.read(window, self._raster.bands)
+            first, after = max(window.col_off - reach, 0), min(window.col_off + window.width + reach, self._scene.width)
+            wider = Window(first, window.row_off, after - first, window.height)
+            spectra, valid = self._scene.read(wider, self._bands)
+            features, has_features = self._raster.read(wider, self._raster.bands)
             if projection is not None:
                 flat = projection.apply(features.reshape(self.channels, -1).T)
-                features = flat.T.reshape(-1, int(window.height), int(window.width))
+                features = flat.T.reshape(-1, *valid.shape)
             yield window, spectra, valid & has_features, features
 
 
@@ -136,8 +143,8 @@ def bounded_windows(scene: Scene, values_per_pixel: int, progress: Progress) -> 
     pixels = CHUNK_VALUES // values_per_pixel
     columns = min(max(pixels // BLOCK_ROWS // BLOCK_COLUMNS, 1) * BLOCK_COLUMNS, scene.width)
     rows = max(pixels // columns // BLOCK_ROWS, 1) * BLOCK_ROWS
-    corners = product(range(0, scene.height, rows), range(0, scene.width, columns))
-    for row, column in progress.track(list(corners)):
+    corners = product(range(0, scene.width, columns), range(0, scene.height, rows))
+    for column, row in progress.track(list(corners)):
         yield Window(column, row, min(columns, scene.width - column), min(rows, scene.height - row))
 
 

@@ -209,15 +209,19 @@ def iterate_features(
     extractor: FeatureExtractor,
     stride: int,
     progress: Progress,
+    reach: int = 0,
 ) -> Iterator[tuple[Window, np.ndarray, np.ndarray, np.ndarray]]:
     """Stream spectra and blended features of the whole scene in windows.
 
     Memory grows with the width of the scene, not with its height, and wide scenes are cut into
     vertical strips that repeat a margin of patches.
 
+    Args:
+        reach: how many more columns of the scene the arrays have on both sides of the window, where there are any.
+
     Yields:
-        window, spectra (bands, height, width) float32, valid (height, width) bool and features
-        (channels, height, width) float32, which are 0 where no patch holds a valid pixel.
+        window, spectra (bands, height, span) float32, valid (height, span) bool and features
+        (channels, height, span) float32, which are 0 where no patch holds a valid pixel.
     """
     grid = PatchGrid(scene.height, scene.width, extractor.backbone.patch, stride)
     per_column = grid.patch * (3 * extractor.channels + 2 * len(bands) + composites.channels)
@@ -225,7 +229,10 @@ def iterate_features(
     for left in range(0, scene.width, strip):
         width = min(strip, scene.width - left)
         with progress.stage(left / scene.width, (left + width) / scene.width):
-            yield from _iterate_strip(scene, bands, composites, extractor, grid, left, width, progress)
+            first, after = max(left - reach, 0), min(left + width + reach, scene.width)
+            strip_pieces = _iterate_strip(scene, bands, composites, extractor, grid, first, after - first, progress)
+            for window, spectra, valid, features in strip_pieces:
+                yield Window(left, window.row_off, width, window.height), spectra, valid, features
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,12 @@ from .feature_settings import FeatureSettings
 from .methods import METHODS, Method, find_method
 from .polygons import LandCoverClass
 from .projection import Projection
+from .smoothing import Smoothing
 from .tensor_files import read_tensors, write_tensors
 from .training import build_network
 
 FORMAT = "spectrafilm-model"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Model:
         temperature: by which logits are divided to give calibrated probabilities.
         features: how its spatial features are made; None for spectral methods.
         channels: number of spatial features before projection.
+        smoothing: how much the pixels around one have to say.
         scores: cross-validated accuracy in per cent, and how it was measured.
     """
 
@@ -67,11 +69,12 @@ class Model:
     temperature: float = 1.0
     features: FeatureSettings | None = None
     channels: int = 0
+    smoothing: Smoothing = field(default_factory=Smoothing)
     scores: dict[str, Any] = field(default_factory=dict)
 
     @torch.inference_mode()
-    def classify(self, spectra: np.ndarray, features: np.ndarray, device: torch.device) -> Classification:
-        """Classify pixels.
+    def logits(self, spectra: np.ndarray, features: np.ndarray, device: torch.device) -> np.ndarray:
+        """Logits (members, n, C) of pixels, each by itself.
 
         Args:
             spectra: (n, bands) as read from the scene.
@@ -79,13 +82,17 @@ class Model:
             device: where the network is.
         """
         projected = torch.from_numpy(self.spectral.apply(spectra)).to(device)
-        logits = self.network(projected, torch.from_numpy(features).to(device)) / self.temperature
-        members = torch.softmax(logits, -1)
+        logits: torch.Tensor = self.network(projected, torch.from_numpy(features).to(device))
+        return logits.cpu().numpy()
+
+    def classification(self, logits: np.ndarray) -> Classification:
+        """What (smoothed) logits (members, n, C) say."""
+        members = torch.softmax(torch.from_numpy(logits) / self.temperature, -1)
         mixture = members.mean(0)
         # Jensen-Shannon divergence of the members, in units of log C: 0 where all agree.
         entropy = torch.special.entr(mixture).sum(-1) - torch.special.entr(members).sum(-1).mean(0)
         disagreement = (entropy / np.log(len(self.classes))).clamp(0, 1)
-        return Classification(mixture.cpu().numpy(), disagreement.cpu().numpy())
+        return Classification(mixture.numpy(), disagreement.numpy())
 
     def save(self, path: Path) -> None:
         """Write the model to a file."""
@@ -105,6 +112,7 @@ class Model:
             "temperature": self.temperature,
             "features": asdict(self.features) if self.features else None,
             "channels": self.channels,
+            "smoothing": asdict(self.smoothing),
             "scores": self.scores,
         }
         write_tensors(path, FORMAT, tensors, metadata)
@@ -147,6 +155,7 @@ class Model:
                 float(metadata["temperature"]),
                 FeatureSettings.from_json(json.dumps(features), path) if features else None,
                 int(metadata["channels"]),
+                Smoothing(**metadata["smoothing"]),
                 metadata["scores"],
             )
             channels = len(spatial.components) if spatial else model.channels

@@ -28,6 +28,10 @@ class Projection:
     mean: np.ndarray
     components: np.ndarray
 
+    def variance(self, covariance: np.ndarray) -> float:
+        """Variance, summed over the components, of what has a covariance (D, D) before projection."""
+        return float(np.einsum("kb,bc,kc->", self.components, covariance, self.components))
+
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Map (n, D) to (n, k) float32."""
         return ((values - self.mean) @ self.components.T).astype(np.float32)

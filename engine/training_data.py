@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,11 +16,43 @@ from .progress import Progress
 from .projection import Projection, fit_spatial, fit_spectral, fit_standard
 from .sampling import context_pixels, read_pixels, thin_labels
 from .scene import Scene
+from .smoothing import around
 from .survey import Survey
 from .training import Samples
 
 PIXELS_PER_CLASS = 2000
 FEW_PIXELS = 5
+# Only of so many pixels are the surroundings read: features of each are a few kilobytes.
+MOST_SURROUNDED = 4000
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Labelled pixels and those around them, which have a say in what a labelled one is taken for.
+
+    Attributes:
+        rows, columns: (m,) in raster order.
+        samples: what the network sees of them; their targets mean nothing.
+        at: (n,) index among them of each labelled pixel.
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    samples: Samples
+    at: np.ndarray
+
+    def of(self, pixels: np.ndarray) -> Surroundings:
+        """Those of some labelled pixels, which a mask or an index array picks, alone."""
+        at = self.at[pixels]
+        width = int(self.columns.max()) + 1
+        wanted = around(self.rows[at], self.columns[at], int(self.rows.max()) + 1, width)
+        keys = self.rows * width + self.columns
+        kept = np.flatnonzero(np.isin(keys, wanted[0] * width + wanted[1]))
+        samples = replace(
+            self.samples, spectra=self.samples.spectra[kept], features=self.samples.features[kept],
+            targets=self.samples.targets[kept],
+        )  # fmt: skip
+        return Surroundings(self.rows[kept], self.columns[kept], samples, np.searchsorted(kept, at))
 
 
 @dataclass(frozen=True)
@@ -35,6 +67,8 @@ class TrainingData:
         spectral, spatial: the projections.
         channels: number of features before projection.
         autocorrelation: of the scene, see `Survey.autocorrelation`.
+        noise: variance of the noise of projected spectra, summed over their components.
+        surroundings: None where nothing is smoothed.
     """
 
     classes: list[LandCoverClass]
@@ -45,6 +79,8 @@ class TrainingData:
     spatial: Projection | None
     channels: int
     autocorrelation: float
+    noise: float = 1.0
+    surroundings: Surroundings | None = None
 
 
 def prepare(
@@ -57,10 +93,12 @@ def prepare(
     seed: int,
     progress: Progress,
     per_class: int = PIXELS_PER_CLASS,
+    validate: bool = True,
 ) -> TrainingData:
     """Read spectra and features of labelled pixels and fit the projections.
 
-    Classes of more than `per_class` pixels are thinned out. Projections are fitted to unlabelled pixels too.
+    Classes of more than `per_class` pixels are thinned out. Projections are fitted to unlabelled pixels too. What
+    surrounds the pixels is read for validation of an ensemble, which decides how much it has to say.
 
     Raises:
         EngineError: fewer than two classes have a valid pixel.
@@ -79,25 +117,51 @@ def prepare(
     targets = labels.class_ids - 1
     pool = np.concatenate([survey.pixels, spectra])
     spectral = fit_spectral(pool, survey.noise) if method.ensemble else fit_standard(pool)
-    autocorrelation = survey.autocorrelation(spectral)
+    autocorrelation, noise = survey.autocorrelation(spectral), spectral.variance(survey.noise)
     if source is None:
         nothing = np.zeros((len(labels), 0), np.float32)
         samples = Samples(spectral.apply(spectra), nothing, targets, len(classes), polygons=labels.polygons)
-        return TrainingData(classes, labels, spectra, samples, spectral, None, 0, autocorrelation)
+        return TrainingData(classes, labels, spectra, samples, spectral, None, 0, autocorrelation, noise)
     grid = patch_grid(source.settings, scene)
     with progress.stage(0.1, 0.15):
         rows, columns = valid_context(scene, survey, labels, grid, seed, progress)
-    patches = len(grid.containing(labels.rows, labels.columns))
+    smoothed = method.ensemble and validate
+    surrounded = np.random.default_rng(seed).permutation(len(labels))[: MOST_SURROUNDED * smoothed]
+    near_rows, near_columns, near_spectra = _with_surroundings(scene, survey, labels, surrounded, progress)
+    at = np.searchsorted(near_rows * scene.width + near_columns, labels.rows * scene.width + labels.columns)
+    patches = len(grid.containing(near_rows, near_columns))
     text = f"Reading features of {len(labels)} labelled pixels from {patches} of {grid.rows * grid.columns} patches."
     with progress.stage(0.15, 1.0, text):
-        both = source.at(np.concatenate([labels.rows, rows]), np.concatenate([labels.columns, columns]), progress)
-    features = both[: len(labels)]
+        both = source.at(np.concatenate([near_rows, rows]), np.concatenate([near_columns, columns]), progress)
+    features, context = np.split(both, [len(near_rows)])
     means = source.settings.means
-    spatial = fit_spatial(both, means) if method.components else None
+    spatial = fit_spatial(np.concatenate([features[at], context]), means) if method.components else None
     seen = spatial.apply(features) if spatial else features
     sections = source.settings.sections
-    samples = Samples(spectral.apply(spectra), seen, targets, len(classes), means, labels.polygons, sections)
-    return TrainingData(classes, labels, spectra, samples, spectral, spatial, source.channels, autocorrelation)
+    samples = Samples(spectral.apply(spectra), seen[at], targets, len(classes), means, labels.polygons, sections)
+    surroundings = None
+    if smoothed:
+        unknown = np.zeros(len(seen), np.int64)
+        theirs = Samples(spectral.apply(near_spectra), seen, unknown, len(classes), means, None, sections)
+        surroundings = Surroundings(near_rows, near_columns, theirs, at)
+    return TrainingData(
+        classes, labels, spectra, samples, spectral, spatial, source.channels, autocorrelation, noise, surroundings
+    )
+
+
+def _with_surroundings(
+    scene: Scene, survey: Survey, labels: Labels, surrounded: np.ndarray, progress: Progress
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows, columns and spectra of labelled pixels and of the valid ones around some of them, in raster order.
+
+    Args:
+        surrounded: indices of the labelled pixels whose surroundings are wanted.
+    """
+    rows, columns = around(labels.rows[surrounded], labels.columns[surrounded], scene.height, scene.width)
+    keys = [x * scene.width + y for x, y in ((rows, columns), (labels.rows, labels.columns))]
+    rows, columns = np.divmod(np.unique(np.concatenate(keys)), scene.width)
+    spectra, valid = read_pixels(scene, survey.bands, rows, columns, progress)
+    return rows[valid], columns[valid], spectra[valid]
 
 
 def valid_context(

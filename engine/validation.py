@@ -22,8 +22,12 @@ from .ensemble import FilmEnsemble
 from .folds import Folds, split_by_polygon
 from .methods import Method
 from .progress import Progress
+from .smoothing import Smoothing, average_alike, mix
 from .training import Fit, Samples, fit, predict_experts, predict_logits
-from .training_data import TrainingData
+from .training_data import Surroundings, TrainingData
+
+# Less would change hardly a pixel and cost time in mapping.
+LEAST_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Trained:
     Attributes:
         fits: of all pixels first, then of every fold.
         folds: none where nothing was validated.
+        smoothing: how much the pixels around one have to say.
         temperature: by which logits are divided.
         accuracy: None where nothing was validated.
         scores: for the model file.
@@ -40,6 +45,7 @@ class Trained:
 
     fits: list[Fit]
     folds: Folds
+    smoothing: Smoothing
     temperature: float
     accuracy: Accuracy | None
     scores: dict[str, Any]
@@ -66,28 +72,31 @@ def train(
     everything = np.ones(len(data.labels), bool)
     fits = fit(method, data.samples, [everything, *folds.training], seed, progress, ensemble)
     networks = [f.network for f in fits]
-    accuracy, temperature, scores = _validate(data, folds, networks[0], networks[1:])
+    accuracy, smoothing, temperature, scores = _validate(data, folds, networks[0], networks[1:])
     if "experts" in scores:
         progress.info(
             f"Experts, weighed by cross-validation (pixels two apart correlate by {data.autocorrelation:.2f}): "
             f"{describe_experts(scores['experts'])}."
         )
-    return Trained(fits, folds, temperature, accuracy, scores)
+    if "neighbours" in scores:
+        progress.info(f"Neighbours that look alike: a share of {smoothing.share:.0%} in a pixel's class.")
+    return Trained(fits, folds, smoothing, temperature, accuracy, scores)
 
 
 def _validate(
     data: TrainingData, folds: Folds, final: nn.Module, networks: list[Any]
-) -> tuple[Accuracy | None, float, dict[str, Any]]:
-    """Accuracy, temperature and scores from predictions of pixels that a fold held out.
+) -> tuple[Accuracy | None, Smoothing, float, dict[str, Any]]:
+    """Accuracy, smoothing, temperature and scores from predictions of pixels that a fold held out.
 
-    The same predictions decide the shares of the experts, which are set in every network; two
-    numbers make the accuracy hardly optimistic. Without folds the shares are those that are likely beforehand.
+    The same predictions decide the shares of the experts, which are set in every network, and that of the
+    neighbours; a few numbers make the accuracy hardly optimistic. Without folds the shares are those that are likely
+    beforehand, and neighbours are not asked.
     """
     mixed = final if isinstance(final, FilmEnsemble) and len(final.experts_named) > 1 else None
     if not len(folds):
         if mixed:
             mix_beforehand(mixed, data.autocorrelation)
-        return None, 1.0, {}
+        return None, Smoothing(), 1.0, {}
     tested = folds.validated
     targets = data.samples.targets[tested]
     scores: dict[str, Any] = {}
@@ -102,6 +111,13 @@ def _validate(
         for network in (mixed, *networks):
             network.set_shares(shares)
     logits = held_out(predict_logits, networks, data, folds)[..., tested, :]
+    smoothing = Smoothing()
+    if data.surroundings:
+        averaged = _held_out_averaged(networks, data, data.surroundings, folds)[..., tested, :]
+        share = _share_of_neighbours(np.stack([logits, averaged]), targets, data.labels.polygons[tested], data)
+        smoothing = Smoothing(share, data.noise)
+        logits = mix(logits, averaged, smoothing.share)
+        scores["neighbours"] = smoothing.share
     temperature = fit_temperature(logits, targets, data.labels.polygons[tested])
     probabilities = mixture(logits, temperature)
     names = [c.name for c in data.classes]
@@ -115,7 +131,7 @@ def _validate(
         "samples": accuracy.samples,
         "polygons": accuracy.groups,
     }
-    return accuracy, temperature, scores
+    return accuracy, smoothing, temperature, scores
 
 
 def mix_beforehand(ensemble: FilmEnsemble, autocorrelation: float) -> None:
@@ -138,3 +154,26 @@ def held_out(
     for network, tested in zip(networks, folds.testing, strict=True):
         predictions[..., tested, :] = predict(network, data.samples)[..., tested, :]
     return predictions
+
+
+def _share_of_neighbours(logits: np.ndarray, targets: np.ndarray, polygons: np.ndarray, data: TrainingData) -> float:
+    """How much neighbours have to say (0..1), found as for experts that see the spectrum alone or more.
+
+    They are not asked unless held-out pixels speak for it: mixed pixels, trees and roofs are lost for nothing else.
+
+    Args:
+        logits: (2, members, n, C) of held-out pixels, alone and averaged with those around.
+    """
+    prior = share_prior((True, False), data.autocorrelation)
+    share = float(fit_shares(logits, targets, polygons, prior)[1])
+    return share if share > max(float(shares_beforehand(prior)[1]), LEAST_SHARE) else 0.0
+
+
+def _held_out_averaged(networks: list[Any], data: TrainingData, surroundings: Surroundings, folds: Folds) -> np.ndarray:
+    """Logits (members, n, C) of every pixel, averaged with those around, by the network that was not trained on it."""
+    averaged = np.zeros_like(predict_logits(networks[0], data.samples))
+    for network, tested in zip(networks, folds.testing, strict=True):
+        near = surroundings.of(tested)
+        own = predict_logits(network, near.samples)
+        averaged[:, tested] = average_alike(own, near.samples.spectra, near.rows, near.columns, data.noise)[:, near.at]
+    return averaged

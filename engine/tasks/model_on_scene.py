@@ -17,6 +17,7 @@ from ..jobs import PredictMap, SuggestSamples
 from ..model import Classification, Model
 from ..progress import Progress
 from ..scene import Band, Scene
+from ..smoothing import ScoredRows, in_context
 from ..survey import sample_bands
 from ..wavelengths import find_bands
 
@@ -35,10 +36,21 @@ def classified_pieces(
     """
     model.network.to(device.target)
     seen = False
-    for window, spectra, valid, features in _pieces(job, model, scene, bands, device, progress):
-        pixels = spectra[:, valid]
-        seen = seen or bool(pixels.size)
-        yield window, pixels.T, valid, _classify(model, pixels, features[:, valid], device)
+    pieces = (_score(model, piece, device) for piece in _pieces(job, model, scene, bands, device, progress))
+    reach = model.smoothing.reach
+    for window, around in in_context(pieces, reach, scene.height):
+        rows, columns = np.nonzero(around.valid)
+        logits = around.logits[:, :, rows, columns].swapaxes(1, 2)
+        if reach:
+            projected = model.spectral.apply(around.spectra[:, rows, columns].T)
+            logits = model.smoothing.apply(logits, projected, rows, columns)
+        top, left = int(window.row_off - around.window.row_off), int(min(reach, window.col_off))
+        place = np.s_[top : top + int(window.height), left : left + int(window.width)]
+        inside = np.zeros(around.valid.shape, bool)
+        inside[place] = True
+        spectra = around.spectra[:, inside & around.valid].T
+        seen = seen or bool(spectra.size)
+        yield window, spectra, around.valid[place], model.classification(logits[:, inside[rows, columns]])
     if not seen:
         raise EngineError(
             f"{scene.path} has no valid pixel in the {len(bands)} bands that the model needs; check its nodata value "
@@ -91,12 +103,13 @@ def _pieces(
 ) -> Iterator[Piece]:
     if model.features is None:
         return stream_spectra(scene, bands, progress)
+    reach = model.smoothing.reach
     raster = _fitting_raster(job.features, model.features, scene, bands) if job.features else None
     if raster:
-        return raster.stream(model.spatial, progress)
+        return raster.stream(model.spatial, progress, reach)
     composites = model.features.load_composites().on(bands)
     backbone = _load_backbone(job.backbone, model.features, device)
-    return ComputedFeatures(scene, bands, composites, backbone, model.features).stream(model.spatial, progress)
+    return ComputedFeatures(scene, bands, composites, backbone, model.features).stream(model.spatial, progress, reach)
 
 
 def _fitting_raster(path: str, settings: FeatureSettings, scene: Scene, bands: list[Band]) -> RasterFeatures:
@@ -128,13 +141,16 @@ def _load_backbone(given: str, settings: FeatureSettings, device: Device) -> Bac
     )
 
 
-def _classify(model: Model, spectra: np.ndarray, features: np.ndarray, device: Device) -> Classification:
+def _score(model: Model, piece: Piece, device: Device) -> ScoredRows:
+    """A piece with the logits of its valid pixels."""
+    window, spectra, valid, features = piece
+    pixels, theirs = spectra[:, valid].T, features[:, valid].T
     parts = [
-        model.classify(spectra[:, i : i + CHUNK].T, np.ascontiguousarray(features[:, i : i + CHUNK].T), device.target)
-        for i in range(0, spectra.shape[1], CHUNK)
+        model.logits(pixels[i : i + CHUNK], np.ascontiguousarray(theirs[i : i + CHUNK]), device.target)
+        for i in range(0, len(pixels), CHUNK)
     ]
-    if not parts:
-        return Classification(np.zeros((0, len(model.classes)), np.float32), np.zeros(0, np.float32))
-    return Classification(
-        np.concatenate([p.probabilities for p in parts]), np.concatenate([p.disagreement for p in parts])
-    )
+    members = getattr(model.network, "replicas", 1)
+    logits = np.zeros((members, len(model.classes), *valid.shape), np.float32)
+    if parts:
+        logits[:, :, valid] = np.concatenate(parts, 1).swapaxes(1, 2)
+    return ScoredRows(window, spectra, valid, logits)

@@ -45,13 +45,15 @@ def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]
             with progress.stage(0.06, 0.4 if job.analyse else 0.08):
                 source = _feature_source(job, method, scene, survey, labels, classes, progress)
         with progress.stage(0.4 if job.analyse else 0.08, 0.6):
-            data = prepare(method, scene, survey, labels, classes, source, job.seed, progress)
+            data = prepare(
+                method, scene, survey, labels, classes, source, job.seed, progress, validate=job.validate
+            )
         with progress.stage(0.6, 0.92, f"Training {method.title} on {len(data.labels)} pixels."):
             trained = train(method, data, job.validate, job.seed, progress)
         model = Model(
             method, data.classes, band_wavelengths(survey.bands), tuple(b.number for b in survey.bands),
             data.spectral, data.spatial, trained.network, trained.temperature, source.settings if source else None,
-            data.channels, trained.scores,
+            data.channels, trained.smoothing, trained.scores,
         )  # fmt: skip
         model.save(outputs.reserve(job.model))
         if job.report:

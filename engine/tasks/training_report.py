@@ -86,6 +86,8 @@ def _settings(result: TrainingResult) -> dict[str, Any]:
         settings["expected calibration error"] = f"{model.scores['calibration_error']:.1f} %"
     if "experts" in model.scores:
         settings["experts, weighed by cross-validation"] = describe_experts(model.scores["experts"])
+    if "neighbours" in model.scores:
+        settings["share of neighbours that look alike"] = f"{model.scores['neighbours']:.0%}"
     if model.features:
         settings |= {
             "backbone": f"{model.features.backbone} ({model.features.backbone_sha256[:12]})",

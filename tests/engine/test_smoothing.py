@@ -1,0 +1,141 @@
+"""Neighbours that look alike: what they are averaged to, when they are asked, and that maps do not depend on pieces."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.windows import Window
+from synthetic import BANDS, HEIGHT, WIDTH, make_spectra, square, write_polygons, write_scene
+from training_job import training
+
+from spectrafilm.engine import feature_source
+from spectrafilm.engine import features as features_module
+from spectrafilm.engine.jobs import ExtractFeatures, PredictMap
+from spectrafilm.engine.model import Model
+from spectrafilm.engine.progress import Recorder
+from spectrafilm.engine.runner import run_job
+from spectrafilm.engine.smoothing import RADIUS, ScoredRows, Smoothing, around, average_alike, in_context
+
+
+def test_an_average_counts_every_pixel_around_by_how_alike_it_is():
+    rng = np.random.default_rng(0)
+    valid = rng.random((9, 7)) > 0.3
+    rows, columns = np.nonzero(valid)
+    spectra = rng.normal(size=(len(rows), 3)).astype(np.float32)
+    logits = rng.normal(size=(2, len(rows), 4)).astype(np.float32)
+    averaged = average_alike(logits, spectra, rows + 100, columns + 50, 1.5)
+    for i in range(len(rows)):
+        near = (abs(rows - rows[i]) <= RADIUS) & (abs(columns - columns[i]) <= RADIUS)
+        weights = np.exp(-((spectra[near] - spectra[i]) ** 2).sum(1) / 1.5)
+        expected = (weights[:, None] * logits[:, near]).sum(1) / weights.sum()
+        np.testing.assert_allclose(averaged[:, i], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_border_stays_sharp():
+    """Two materials side by side, one of them with a wrong pixel."""
+    rows, columns = (i.ravel() for i in np.indices((6, 10)))
+    spectra = np.where(columns < 5, 0.0, 10.0)[:, None].astype(np.float32)
+    logits = np.where(columns < 5, 1.0, -1.0)[None, :, None] * np.array([1.0, -1.0])
+    wrong = (rows == 3) & (columns == 2)
+    logits[:, wrong] *= -1
+    smoothed = Smoothing(0.6, 1.0).apply(logits, spectra, rows, columns)
+    assert (smoothed[0].argmax(1) == (columns >= 5)).all()
+    np.testing.assert_array_equal(Smoothing(0.0, 1.0).apply(logits, spectra, rows, columns), logits)
+
+
+def test_what_surrounds_a_pixel_ends_at_the_edges_of_the_scene():
+    rows, columns = around(np.array([0, 5]), np.array([0, 9]), 6, 10)
+    found = np.zeros((6, 10), bool)
+    found[rows, columns] = True
+    expected = np.zeros((6, 10), bool)
+    expected[:3, :3] = expected[3:, 7:] = True
+    np.testing.assert_array_equal(found, expected)
+    keys = rows * 10 + columns
+    assert (np.diff(keys) > 0).all(), "in raster order, none twice"
+
+
+@pytest.mark.parametrize("heights", [(50,), (1, 2, 30, 17), (16, 32, 2)])
+def test_rows_are_given_out_once_with_those_around_them(heights):
+    total, pieces = sum(heights), []
+    for left in (0, 256):
+        top = 0
+        for height in heights:
+            image = np.broadcast_to(np.arange(top, top + height)[None, :, None], (1, height, 3))
+            window = Window(left, top, 3, height)
+            pieces.append(ScoredRows(window, image, image[0] >= 0, image[None]))
+            top += height
+    seen = []
+    for window, rows in in_context(iter(pieces), 2, total):
+        known = rows.spectra[0, :, 0]
+        wanted = np.arange(max(window.row_off - 2, 0), min(window.row_off + window.height + 2, total))
+        assert set(wanted) <= set(known), "two rows above and below"
+        assert known[0] == rows.window.row_off
+        assert window.row_off % 16 == 0, "whole blocks of the rasters"
+        seen += [(window.col_off, row) for row in range(window.row_off, window.row_off + window.height)]
+    assert seen == [(left, row) for left in (0, 256) for row in range(total)]
+
+
+@pytest.fixture
+def noisy_scene_path(tmp_path) -> Path:
+    spectra = make_spectra() + np.random.default_rng(1).normal(0, 0.3, (BANDS, HEIGHT, WIDTH))
+    return write_scene(tmp_path / "scene.tif", spectra.astype(np.float32))
+
+
+@pytest.fixture
+def smooth_model(noisy_scene_path, polygons_path, backbone_path, tmp_path) -> Path:
+    """A model in which neighbours have a large share, whatever validation thought of them."""
+    run_job(training(noisy_scene_path, polygons_path, backbone_path, tmp_path), Recorder())
+    model = Model.load(str(tmp_path / "m.safetensors"))
+    model.smoothing = replace(model.smoothing, share=0.8)
+    model.save(tmp_path / "smooth.safetensors")
+    return tmp_path / "smooth.safetensors"
+
+
+def mapped(scene: Path, model: Path, backbone: Path, path: Path, features: str = "") -> np.ndarray:
+    job = PredictMap(str(scene), str(model), str(path.with_suffix(".map.tif")), backbone=str(backbone),
+                     probabilities=str(path), features=features)  # fmt: skip
+    run_job(job, Recorder())
+    with rasterio.open(path) as dataset:
+        return dataset.read()
+
+
+def test_a_smoothed_map_does_not_depend_on_pieces(noisy_scene_path, backbone_path, smooth_model, tmp_path, monkeypatch):
+    whole = mapped(noisy_scene_path, smooth_model, backbone_path, tmp_path / "whole.tif")
+    features = tmp_path / "f.tif"
+    run_job(ExtractFeatures(str(noisy_scene_path), str(features), str(backbone_path), stride=16), Recorder())
+    monkeypatch.setattr(features_module, "STRIP_VALUES", 1)
+    strips = mapped(noisy_scene_path, smooth_model, backbone_path, tmp_path / "strips.tif")
+    np.testing.assert_allclose(strips, whole, atol=1e-4)
+    monkeypatch.setattr(feature_source, "CHUNK_VALUES", 1)
+    blocks = mapped(noisy_scene_path, smooth_model, backbone_path, tmp_path / "blocks.tif", str(features))
+    # Features rasters have half precision.
+    np.testing.assert_allclose(blocks, whole, atol=0.02)
+    alone = Model.load(str(smooth_model))
+    alone.smoothing = Smoothing()
+    alone.save(tmp_path / "alone.safetensors")
+    unsmoothed = mapped(noisy_scene_path, tmp_path / "alone.safetensors", backbone_path, tmp_path / "alone.tif")
+    assert abs(unsmoothed - whole).max() > 0.1, "the share must matter"
+
+
+@pytest.mark.parametrize("fields", [True, False])
+def test_neighbours_are_asked_where_validation_says_that_they_know(backbone_path, tmp_path, fields):
+    """Two fields, or two materials scattered pixel by pixel; noise hides which is which."""
+    rng = np.random.default_rng(0)
+    material = np.broadcast_to(np.arange(WIDTH) >= WIDTH // 2, (HEIGHT, WIDTH))
+    if not fields:
+        material = rng.random((HEIGHT, WIDTH)) < 0.5
+    spectra = 0.5 + 0.2 * material + rng.normal(0, 0.4, (BANDS, HEIGHT, WIDTH))
+    scene = write_scene(tmp_path / "s.tif", spectra.astype(np.float32))
+    places = [(row, column) for row in range(4, 72, 7) for column in range(4, 92, 6)]
+    features = [("ab"[int(material[place])], square(*place, 1)) for place in places]
+    job = training(scene, write_polygons(tmp_path / "p.geojson", features), backbone_path, tmp_path,
+                   class_names=("a", "b"), class_colours=("#aa0000", "#00aa00"))  # fmt: skip
+    recorder = Recorder()
+    run_job(job, recorder)
+    smoothing = Model.load(job.model).smoothing
+    assert (smoothing.share > 0.4) == fields, smoothing
+    assert any("Neighbours that look alike" in message for message in recorder.messages)
