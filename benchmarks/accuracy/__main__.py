@@ -33,7 +33,7 @@ def main() -> None:
     for scene in find_scenes(arguments):
         results = results_folder(scene, arguments) / "results.jsonl"
         if not arguments.page_only:
-            pool = make_pool(label_scene(scene, arguments))
+            pool = make_pool(label_scene(scene, arguments), smoothed=True)
             # All rows of a seed before the next, so that what is measured can be compared at any time.
             for seed in range(arguments.seeds):
                 for per_class in arguments.labels:

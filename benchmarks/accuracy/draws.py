@@ -9,8 +9,9 @@ import numpy as np
 from spectrafilm.engine.calibration import calibration_error
 from spectrafilm.engine.methods import Method
 from spectrafilm.engine.projection import fit_spatial, fit_standard
-from spectrafilm.engine.training import Samples
-from spectrafilm.engine.training_data import TrainingData
+from spectrafilm.engine.training import Samples, predict_logits
+from spectrafilm.engine.training_data import Surroundings, TrainingData
+from spectrafilm.engine.validation import Trained
 
 from .pool import Pool
 
@@ -23,6 +24,7 @@ class Draw:
         present: ids in the pool of the classes that were drawn, in the order of the network's outputs.
         data: what it is trained on.
         unknown: the test pixels.
+        around_unknown: with those around them; None where nothing is smoothed.
         truth: (m,) their class ids in the pool, some perhaps of classes that were not drawn.
     """
 
@@ -30,6 +32,15 @@ class Draw:
     data: TrainingData
     unknown: Samples
     truth: np.ndarray
+    around_unknown: Surroundings | None = None
+
+    def logits(self, trained: Trained) -> np.ndarray:
+        """Logits (members, m, classes) of the test pixels, smoothed as in a map."""
+        near = self.around_unknown
+        if near is None:
+            return predict_logits(trained.network, self.unknown)
+        logits = predict_logits(trained.network, near.samples)
+        return trained.smoothing.apply(logits, near.samples.spectra, near.rows, near.columns)[:, near.at]
 
     def class_ids(self, probabilities: np.ndarray) -> np.ndarray:
         """Class ids in the pool of the test pixels' probabilities (m, classes)."""
@@ -43,7 +54,7 @@ class Draw:
 
 def make_draw(
     pool: Pool, method: Method, features: np.ndarray | None, means: int, training: np.ndarray, testing: np.ndarray,
-    sections: tuple[int, int] = (1, 1),
+    sections: tuple[int, int] = (1, 1), near: np.ndarray | None = None,
 ) -> Draw:  # fmt: skip
     """Prepare training and test pixels as the plugin does.
 
@@ -52,6 +63,7 @@ def make_draw(
         means: how many of them, the last ones, are means of neighbourhoods.
         training, testing: indices into the pool.
         sections: numbers of timesteps and of decoder layers of the others.
+        near: features of the pixels of `Pool.near`; without them nothing is smoothed.
     """
     spectral = pool.fit_spectral() if method.ensemble else fit_standard(pool.surroundings)
     everywhere = np.zeros((len(pool.labels), 0), np.float32) if features is None else features
@@ -64,6 +76,12 @@ def make_draw(
         polygons = pool.labels.polygons[pixels]
         return Samples(spectral.apply(pool.spectra[pixels]), seen, known, len(present), means, polygons, sections)
 
+    surroundings = None
+    if near is not None and pool.near:
+        seen = spatial.apply(near) if spatial else near
+        nothing = np.zeros(len(near), np.int64)
+        theirs = Samples(spectral.apply(pool.near.spectra), seen, nothing, len(present), means, None, sections)
+        surroundings = Surroundings(pool.near.rows, pool.near.columns, theirs, pool.near.at)
     labels = pool.labels.select(training)
     labels = type(labels)(labels.rows, labels.columns, targets + 1, labels.polygons)
     classes = [
@@ -72,7 +90,8 @@ def make_draw(
     ]  # fmt: skip
     data = TrainingData(
         classes, labels, pool.spectra[training], samples(training, targets), spectral, spatial, everywhere.shape[1],
-        pool.autocorrelation,
+        pool.autocorrelation, spectral.variance(pool.noise), surroundings.of(training) if surroundings else None,
     )
     unknown = samples(testing, np.zeros(len(testing), np.int64))
-    return Draw(present, data, unknown, pool.labels.class_ids[testing])
+    around_unknown = surroundings.of(testing) if surroundings else None
+    return Draw(present, data, unknown, pool.labels.class_ids[testing], around_unknown)

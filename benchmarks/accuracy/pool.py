@@ -24,6 +24,7 @@ from spectrafilm.engine.progress import Progress
 from spectrafilm.engine.projection import Projection, fit_spectral, fit_standard
 from spectrafilm.engine.sampling import thin_labels
 from spectrafilm.engine.scene import Scene
+from spectrafilm.engine.smoothing import around
 from spectrafilm.engine.survey import Survey, survey_scene
 from spectrafilm.engine.tasks.training_inputs import composites_for, settings_for
 
@@ -32,6 +33,24 @@ LEAST_PER_CLASS = 20
 RADII = (1, 2, 3, 4)
 SHIPPED, PUBLISHED = "spectrafilm", "geodiffnet-f"
 PROTOCOLS = ("random pixels", "polygons apart")
+
+
+@dataclass(frozen=True)
+class Near:
+    """The pixels of a pool and those around them.
+
+    Attributes:
+        rows, columns: (m,) in raster order.
+        spectra: (m, bands).
+        features: (m, channels) of `SHIPPED` by backbone.
+        at: (n,) index among them of each pixel of the pool.
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    spectra: np.ndarray
+    features: dict[str, np.ndarray]
+    at: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -52,6 +71,7 @@ class Pool:
             layers, timesteps and neighbourhoods.
         neighbourhood_means: how many of the features of `SHIPPED`, the last ones, are means of neighbourhoods.
         for_training: (n,) bool for scenes that come with a division, else None.
+        near: None where nothing is smoothed.
     """
 
     name: str
@@ -67,6 +87,7 @@ class Pool:
     features: dict[tuple[str, str], np.ndarray]
     neighbourhood_means: int
     for_training: np.ndarray | None
+    near: Near | None = None
 
     def fit_spectral(self) -> Projection:
         """The projection of spectra with which the plugin's networks are trained."""
@@ -100,8 +121,12 @@ class Pool:
         return np.isin(self.labels.polygons[pixels], polygons[: -(-len(polygons) // 2)])
 
 
-def make_pool(labelled: LabelledScene) -> Pool:
-    """Everything about a scene's labelled pixels; features are kept in its folder."""
+def make_pool(labelled: LabelledScene, smoothed: bool = False) -> Pool:
+    """Everything about a scene's labelled pixels; features are kept in its folder.
+
+    Args:
+        smoothed: whether neighbours may have a say, as in the plugin, for which features around the pixels are needed.
+    """
     folder = labelled.folder
     labels = labelled.labels
     counts = np.bincount(labels.class_ids, minlength=len(labelled.classes) + 1)
@@ -122,13 +147,32 @@ def make_pool(labelled: LabelledScene) -> Pool:
             for name, path in (("bundled", BUNDLED), ("untrained", untrained_backbone(folder)))
         }
         features = {key: kept_features(source, labels, folder) for key, source in sources.items()}
+        near = _near(labels, labelled.pixels, valid, sources, folder) if smoothed else None
     division = labelled.in_training_raster(labels) if labelled.has_validation_raster else None
     return Pool(
         labelled.real.name, labelled.real.title, labels, labelled.classes, spectra, survey.pixels, survey.noise,
         survey.autocorrelation(fit_spectral(survey.pixels, survey.noise)), means,
         _profiles(image)[:, labels.rows, labels.columns].T, features, sources[SHIPPED, "bundled"].settings.means,
-        division,
+        division, near,
     )  # fmt: skip
+
+
+def _near(
+    labels: Labels, pixels: np.ndarray, valid: np.ndarray, sources: dict[tuple[str, str], ComputedFeatures],
+    folder: Path,
+) -> Near:  # fmt: skip
+    rows, columns = around(labels.rows, labels.columns, *valid.shape)
+    rows, columns = rows[valid[rows, columns]], columns[valid[rows, columns]]
+    width = valid.shape[1]
+    at = np.searchsorted(rows * width + columns, labels.rows * width + labels.columns)
+    nothing = np.zeros(len(rows), np.int64)
+    everything = Labels(rows, columns, nothing, nothing)
+    features = {
+        backbone: kept_features(source, everything, folder)
+        for (key, backbone), source in sources.items()
+        if key == SHIPPED
+    }
+    return Near(rows, columns, pixels[:, rows, columns].T, features, at)
 
 
 def feature_source(scene: Scene, survey: Survey, method: Method, path: Path) -> ComputedFeatures:

@@ -65,7 +65,7 @@ def simulate(pool: Pool, strategy: str, seed: int) -> Curve:
         )  # fmt: skip
         network = fit(METHOD, samples, [np.ones(len(labelled), bool)], seed, Progress())[0].network
         assert isinstance(network, FilmEnsemble)  # noqa: S101
-        # As the plugin trains without validation.
+        # As the plugin trains without validation; neighbours are not asked then.
         mix_beforehand(network, pool.autocorrelation)
         probabilities = mixture(predict_logits(network, everything), 1.0)
         matrix = confusion_matrix(targets[~offered] + 1, probabilities[~offered].argmax(1) + 1, len(present))

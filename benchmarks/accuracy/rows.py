@@ -16,7 +16,6 @@ from spectrafilm.engine.ensemble import FilmEnsemble
 from spectrafilm.engine.methods import METHODS, Method
 from spectrafilm.engine.progress import Progress
 from spectrafilm.engine.projection import fit_spatial, fit_standard
-from spectrafilm.engine.training import predict_logits
 from spectrafilm.engine.validation import train
 
 from .draws import make_draw
@@ -93,9 +92,10 @@ def network_row(
         key = PUBLISHED if method.key == "geodiffnet" else method.key
         features = pool.features[key, backbone] if backbone else None
         means = pool.neighbourhood_means if backbone and method.ensemble else 0
-        draw = make_draw(pool, method, features, means, training, testing, sections)
+        near = pool.near.features[backbone] if pool.near and key == SHIPPED else None
+        draw = make_draw(pool, method, features, means, training, testing, sections, near)
         trained = train(method, draw.data, method.ensemble, seed, Progress(), ensemble)
-        probabilities = mixture(predict_logits(trained.network, draw.unknown), trained.temperature)
+        probabilities = mixture(draw.logits(trained), trained.temperature)
         return Prediction(draw.class_ids(probabilities), draw.calibration_error(probabilities))
 
     return classify
