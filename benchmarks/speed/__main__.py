@@ -12,6 +12,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from spectrafilm.engine.model import Model
+from spectrafilm.engine.smoothing import Smoothing
+
 from .large_scenes import repeat_scene, sample_labels, write_field_labels, write_fields
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,8 +74,11 @@ def prediction(folder: Path) -> list[str]:
         if not path.exists():
             write_fields(path, size)
     write_field_labels(labels, 1024)
-    # Without validation all experts have an equal say, so that the U-Net is needed.
+    # Without validation all experts have an equal say, so that the U-Net is needed. Neighbours are asked, too.
     train(scenes[1024], labels, model, "--no-validate")
+    asking = Model.load(str(model))
+    asking.smoothing = Smoothing(0.5)
+    asking.save(model)
     small, big = (
         run_module("benchmarks.speed.timed_prediction", path, model, folder / "map.tif") for path in scenes.values()
     )
