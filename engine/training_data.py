@@ -126,7 +126,7 @@ def prepare(
     with progress.stage(0.1, 0.15):
         rows, columns = valid_context(scene, survey, labels, grid, seed, progress)
     smoothed = method.ensemble and validate
-    surrounded = np.random.default_rng(seed).permutation(len(labels))[: MOST_SURROUNDED * smoothed]
+    surrounded = np.random.default_rng(seed).permutation(len(labels))[: MOST_SURROUNDED if smoothed else 0]
     near_rows, near_columns, near_spectra = _with_surroundings(scene, survey, labels, surrounded, progress)
     at = np.searchsorted(near_rows * scene.width + near_columns, labels.rows * scene.width + labels.columns)
     patches = len(grid.containing(near_rows, near_columns))
