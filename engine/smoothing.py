@@ -51,8 +51,8 @@ def average_alike(
 ) -> np.ndarray:
     """Averages over 5 x 5 pixels in which one counts the less, the more its spectrum differs.
 
-    The weight of a pixel at the squared distance d^2 is exp(-d^2 / noise); two pixels of the same spectrum differ by
-    2 * noise on average.
+    The weight of a pixel at the squared distance d^2 is exp(-d^2 / noise), where noise alone makes d^2 = 2 * noise on
+    average.
 
     Source: Tomasi & Manduchi (1998), Bilateral filtering for gray and color images; here without a weight by distance
     in space, and of logits (a logarithmic opinion pool).
