@@ -14,7 +14,7 @@ from .backbone import Backbone
 from .composites import Composites
 from .errors import EngineError
 from .feature_settings import TAG, FeatureSettings
-from .features import FeatureExtractor, PatchGrid, gather_features, iterate_features
+from .features import FeatureExtractor, PatchGrid, gather_features, iterate_features, widened
 from .outputs import BLOCK_COLUMNS, BLOCK_ROWS
 from .progress import Progress
 from .projection import Projection
@@ -121,8 +121,8 @@ class RasterFeatures:
 
     def stream(self, projection: Projection | None, progress: Progress, reach: int = 0) -> Iterator[Piece]:
         for window in bounded_windows(self._scene, 2 * self.channels + len(self._bands), progress):
-            first, after = max(window.col_off - reach, 0), min(window.col_off + window.width + reach, self._scene.width)
-            wider = Window(first, window.row_off, after - first, window.height)
+            first, width = widened(window.col_off, window.width, reach, self._scene.width)
+            wider = Window(first, window.row_off, width, window.height)
             spectra, valid = self._scene.read(wider, self._bands)
             features, has_features = self._raster.read(wider, self._raster.bands)
             if projection is not None:

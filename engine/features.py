@@ -229,10 +229,17 @@ def iterate_features(
     for left in range(0, scene.width, strip):
         width = min(strip, scene.width - left)
         with progress.stage(left / scene.width, (left + width) / scene.width):
-            first, after = max(left - reach, 0), min(left + width + reach, scene.width)
-            strip_pieces = _iterate_strip(scene, bands, composites, extractor, grid, first, after - first, progress)
+            strip_pieces = _iterate_strip(
+                scene, bands, composites, extractor, grid, *widened(left, width, reach, scene.width), progress
+            )
             for window, spectra, valid, features in strip_pieces:
                 yield Window(left, window.row_off, width, window.height), spectra, valid, features
+
+
+def widened(left: int, width: int, reach: int, available: int) -> tuple[int, int]:
+    """First column and number of columns of a span with up to `reach` more on both sides, where there are any."""
+    first = max(left - reach, 0)
+    return first, min(left + width + reach, available) - first
 
 
 @dataclass(frozen=True)

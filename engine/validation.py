@@ -26,7 +26,7 @@ from .smoothing import Smoothing, average_alike, mix
 from .training import Fit, Samples, fit, predict_experts, predict_logits
 from .training_data import Surroundings, TrainingData
 
-# Where surroundings are expected to mislead, a small share is chance: it cost a point on HyMap with all labels.
+# Where surroundings are expected to mislead, a small share is chance: 0.12 and 0.22 cost a point on HyMap (all labels).
 LEAST_SHARE = 0.23
 
 
