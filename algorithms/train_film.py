@@ -44,8 +44,9 @@ class TrainFilmAlgorithm(LabelledSceneAlgorithm):
         "categorized style where it has one.\n\n"
         "SpectraFiLM combines spectra with spatial features of a frozen diffusion U-Net by feature-wise linear "
         "modulation (FiLM), looks at the spectrum alone and at the pixel's neighbourhood, too, and compares the pixel "
-        "with the labelled ones; cross-validation decides how much each of these counts. GeoDiffNet-F and GeoDiffNet "
-        "are the methods as published. DiffSpectralNet and DiffCRN need a backbone from 'Pretrain on scene'."
+        "with the labelled ones; cross-validation decides how much each of these counts, and whether neighbouring "
+        "pixels that look alike vote together. GeoDiffNet-F and GeoDiffNet are the methods as published. "
+        "DiffSpectralNet and DiffCRN need a backbone from 'Pretrain on scene'."
     )
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802
