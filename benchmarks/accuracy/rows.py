@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.svm import SVC
@@ -37,7 +38,7 @@ class Prediction:
 Row = Callable[[Pool, np.ndarray, np.ndarray, int], Prediction]
 
 
-def _svm(inputs: np.ndarray, pool: Pool, training: np.ndarray, testing: np.ndarray, seed: int) -> Prediction:
+def _fit_svm(inputs: np.ndarray, pool: Pool, training: np.ndarray, seed: int) -> GridSearchCV:
     """SVM with a radial kernel; C and gamma by stratified cross-validation of the training pixels."""
     scale = 1 / (inputs.shape[1] * inputs.var())
     grid = {"C": [1.0, 10.0, 100.0, 1000.0], "gamma": [g * scale for g in (0.03, 0.1, 0.3, 1.0, 3.0)]}
@@ -46,8 +47,7 @@ def _svm(inputs: np.ndarray, pool: Pool, training: np.ndarray, testing: np.ndarr
     inner = StratifiedKFold(max(folds, 2), shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class")
-        search = GridSearchCV(SVC(), grid, cv=inner).fit(inputs[training], ids[training])
-    return Prediction(search.predict(inputs[testing]))
+        return GridSearchCV(SVC(), grid, cv=inner).fit(inputs[training], ids[training])
 
 
 def _standardized(values: np.ndarray) -> np.ndarray:
@@ -56,7 +56,34 @@ def _standardized(values: np.ndarray) -> np.ndarray:
 
 def svm_row(choose: Callable[[Pool], np.ndarray]) -> Row:
     """A grid-searched SVM on inputs (n, k) of the pool's pixels."""
-    return lambda pool, training, testing, seed: _svm(choose(pool), pool, training, testing, seed)
+
+    def classify(pool: Pool, training: np.ndarray, testing: np.ndarray, seed: int) -> Prediction:
+        inputs = choose(pool)
+        return Prediction(_fit_svm(inputs, pool, training, seed).predict(inputs[testing]))
+
+    return classify
+
+
+def _majority_row(size: int) -> Row:
+    """An SVM's map of spectra after a majority filter, as many make it tidy; on a tie a pixel keeps its class."""
+
+    def classify(pool: Pool, training: np.ndarray, testing: np.ndarray, seed: int) -> Prediction:
+        near = pool.near
+        if near is None:
+            raise ValueError("a majority filter needs a pool with the pixels around")
+        standard, reach = fit_standard(pool.spectra), size // 2
+        svm = _fit_svm(standard.apply(pool.spectra), pool, training, seed)
+        rows, columns = near.rows + reach, near.columns + reach
+        # 0 where nothing is known.
+        mapped = np.zeros((rows.max() + size, columns.max() + size), np.int64)
+        mapped[rows, columns] = svm.predict(standard.apply(near.spectra))
+        at = near.at[testing]
+        windows = sliding_window_view(mapped, (size, size))[near.rows[at], near.columns[at]].reshape(len(at), -1)
+        own = mapped[rows[at], columns[at]]
+        votes = np.stack([(windows == c).sum(1) + 0.5 * (own == c) for c in svm.classes_], 1)
+        return Prediction(svm.classes_[votes.argmax(1)])
+
+    return classify
 
 
 def _forest(pool: Pool, training: np.ndarray, testing: np.ndarray, seed: int) -> Prediction:
@@ -107,6 +134,8 @@ CLASSICAL: dict[str, Row] = {
     "Random forest": _forest,
     "SVM, 3 x 3 means": svm_row(lambda pool: _standardized(np.concatenate([pool.spectra, pool.means[3]], 1))),
     "SVM, 5 x 5 means": svm_row(lambda pool: _standardized(np.concatenate([pool.spectra, pool.means[5]], 1))),
+    "SVM, 3 x 3 majority": _majority_row(3),
+    "SVM, 5 x 5 majority": _majority_row(5),
     "SVM, morphological profiles": svm_row(lambda pool: _standardized(pool.profiles)),
 }
 SPECTRAFILM = "SpectraFiLM"

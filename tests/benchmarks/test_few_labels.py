@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from synthetic import make_spectra, write_scene
 from spectrafilm.benchmarks.accuracy import __main__ as benchmark
 from spectrafilm.benchmarks.accuracy.fusions import ConcatenationEnsemble, SumEnsemble
 from spectrafilm.benchmarks.accuracy.own_scenes import own_scenes
-from spectrafilm.benchmarks.accuracy.pool import Pool
+from spectrafilm.benchmarks.accuracy.pool import Near, Pool
 from spectrafilm.benchmarks.accuracy.rounds import labels_needed, mean_of_rounds, write_page
+from spectrafilm.benchmarks.accuracy.rows import ROWS
 from spectrafilm.benchmarks.accuracy.table import paired
 from spectrafilm.benchmarks.json_lines import read_lines
 from spectrafilm.engine.labels import Labels
@@ -93,6 +95,25 @@ def test_rivals_of_film_see_both_inputs_and_do_not_scale(ensemble):
         network.shift.weight.normal_()
         by_spectrum = network.experts(spectra, features)[1]
         assert not torch.equal(network.experts(2 * spectra, features)[1], by_spectrum)
+
+
+def test_a_majority_filter_mends_single_pixels_and_keeps_borders(pool):
+    side = 12
+    rows, columns = (a.ravel() for a in np.indices((side, side)))
+    ids = np.where(columns < side // 2, 1, 2)
+    speckled = (rows % 4 == 0) & (columns % 4 == 0)
+    spectra = np.where(speckled, 3 - ids, ids)[:, None].astype(np.float32)
+    everywhere = np.arange(side**2)
+    scene = replace(
+        pool, labels=Labels(rows, columns, ids, everywhere), spectra=spectra,
+        near=Near(rows, columns, spectra, {}, everywhere),
+    )  # fmt: skip
+    training = np.flatnonzero(~speckled)[::5]
+    plain, mended = (
+        ROWS[row](scene, training, everywhere, 0).class_ids == ids for row in ("SVM", "SVM, 3 x 3 majority")
+    )
+    assert np.array_equal(plain, ~speckled)
+    assert mended.all()
 
 
 def test_paired_differences_use_common_seeds_only():
