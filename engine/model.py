@@ -26,7 +26,7 @@ from .tensor_files import read_tensors, write_tensors
 from .training import build_network
 
 FORMAT = "spectrafilm-model"
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class Model:
                 float(metadata["temperature"]),
                 FeatureSettings.from_json(json.dumps(features), path) if features else None,
                 int(metadata["channels"]),
-                Smoothing(**metadata["smoothing"]),
+                Smoothing(tuple(metadata["smoothing"]["shares"]), float(metadata["smoothing"]["noise"])),
                 metadata["scores"],
             )
             channels = len(spatial.components) if spatial else model.channels

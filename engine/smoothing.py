@@ -11,6 +11,9 @@ from rasterio.windows import Window
 from .outputs import BLOCK_ROWS
 
 RADIUS = 2
+# Pixels between those that vote, in rounds; each round hears what the one before came to.
+STEPS = (1, 2)
+REACH = RADIUS * sum(STEPS)
 # Of each pair of pixels only one sees the other.
 OFFSETS = [
     (down, right) for down in range(RADIUS + 1) for right in range(-RADIUS, RADIUS + 1) if (down, right) > (0, 0)
@@ -22,23 +25,29 @@ class Smoothing:
     """How much the pixels around one have to say about it.
 
     Attributes:
-        share: 0 (each pixel for itself) to 1 (it counts as much as one that looks the same).
+        shares: of each round of `STEPS` that is held: 0 (each pixel for itself) to 1 (it counts as much as one that
+            looks the same).
         noise: variance of the noise of projected spectra, summed over their components.
     """
 
-    share: float = 0.0
+    shares: tuple[float, ...] = ()
     noise: float = 1.0
 
     @property
     def reach(self) -> int:
         """How many pixels away a pixel can matter."""
-        return RADIUS if self.share else 0
+        return reach_of(len(self.shares))
 
     def apply(self, logits: np.ndarray, spectra: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Smoothed logits (members, n, C); arguments as in `average_alike`."""
-        if not self.share:
-            return logits
-        return mix(logits, average_alike(logits, spectra, rows, columns, self.noise), self.share)
+        for step, share in zip(STEPS, self.shares):
+            logits = mix(logits, average_alike(logits, spectra, rows, columns, self.noise, step), share)
+        return logits
+
+
+def reach_of(rounds: int) -> int:
+    """How many pixels away a pixel can matter in so many rounds."""
+    return RADIUS * sum(STEPS[:rounds])
 
 
 def mix(own: np.ndarray, averaged: np.ndarray, share: float) -> np.ndarray:
@@ -47,7 +56,7 @@ def mix(own: np.ndarray, averaged: np.ndarray, share: float) -> np.ndarray:
 
 
 def average_alike(
-    logits: np.ndarray, spectra: np.ndarray, rows: np.ndarray, columns: np.ndarray, noise: float
+    logits: np.ndarray, spectra: np.ndarray, rows: np.ndarray, columns: np.ndarray, noise: float, step: int = 1
 ) -> np.ndarray:
     """Averages over 5 x 5 pixels in which one counts the less, the more its spectrum differs.
 
@@ -55,22 +64,24 @@ def average_alike(
     average.
 
     Source: Tomasi & Manduchi (1998), Bilateral filtering for gray and color images; here without a weight by distance
-    in space, and of logits (a logarithmic opinion pool).
+    in space, and of logits (a logarithmic opinion pool). Rounds with growing steps: Dammertz et al. (2010),
+    Edge-avoiding a-trous wavelet transform for fast global illumination filtering.
 
     Args:
         logits: (members, n, C) of valid pixels.
         spectra: (n, k) projected.
         rows, columns: (n,) positions in raster order, none twice. Pixels that are not among them do not count.
         noise: see `Smoothing`.
+        step: from one of the 5 x 5 pixels to the next.
     """
     if not len(rows):
         return logits
     # Wide enough that no step to the side ends in another row.
-    width = int(columns.max() - columns.min()) + 1 + RADIUS
+    width = int(columns.max() - columns.min()) + 1 + step * RADIUS
     keys = (rows - rows[0]) * width + columns - columns.min()
     total, weights = logits.copy(), np.ones(len(keys), np.float32)
     for down, right in OFFSETS:
-        sought = keys + down * width + right
+        sought = keys + step * (down * width + right)
         found = np.searchsorted(keys, sought).clip(max=len(keys) - 1)
         ours = np.flatnonzero(keys[found] == sought)
         theirs = found[ours]
@@ -82,8 +93,8 @@ def average_alike(
 
 
 def around(rows: np.ndarray, columns: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns, in raster order, of some pixels of a scene and of all that matter for them."""
-    steps = np.arange(-RADIUS, RADIUS + 1)
+    """Rows and columns, in raster order, of some pixels of a scene and of all that can matter for them."""
+    steps = np.arange(-REACH, REACH + 1)
     all_rows, all_columns = np.broadcast_arrays(rows[:, None, None] + steps[:, None], columns[:, None, None] + steps)
     inside = (all_rows >= 0) & (all_rows < height) & (all_columns >= 0) & (all_columns < width)
     found_rows, found_columns = np.divmod(np.unique(all_rows[inside] * width + all_columns[inside]), width)

@@ -22,8 +22,8 @@ from .training import Samples
 
 PIXELS_PER_CLASS = 2000
 FEW_PIXELS = 5
-# Only of so many pixels are the surroundings read: features of each are a few kilobytes.
-MOST_SURROUNDED = 4000
+# Of so many pixels at most, features are read to ask what surrounds labelled ones: each has a few kilobytes.
+MOST_AROUND = 100_000
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def prepare(
     with progress.stage(0.1, 0.15):
         rows, columns = valid_context(scene, survey, labels, grid, seed, progress)
     smoothed = method.ensemble and validate
-    surrounded = np.random.default_rng(seed).permutation(len(labels))[: MOST_SURROUNDED if smoothed else 0]
+    surrounded = np.random.default_rng(seed).permutation(len(labels) if smoothed else 0)
     near_rows, near_columns, near_spectra = _with_surroundings(scene, survey, labels, surrounded, progress)
     at = np.searchsorted(near_rows * scene.width + near_columns, labels.rows * scene.width + labels.columns)
     patches = len(grid.containing(near_rows, near_columns))
@@ -152,12 +152,15 @@ def prepare(
 def _with_surroundings(
     scene: Scene, survey: Survey, labels: Labels, surrounded: np.ndarray, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows, columns and spectra of labelled pixels and of the valid ones around some of them, in raster order.
+    """Rows, columns and spectra of labelled pixels and of the valid ones around them, in raster order.
 
     Args:
-        surrounded: indices of the labelled pixels whose surroundings are wanted.
+        surrounded: indices of the labelled pixels whose surroundings are wanted, at least of the first ones.
     """
     rows, columns = around(labels.rows[surrounded], labels.columns[surrounded], scene.height, scene.width)
+    while len(rows) > MOST_AROUND:
+        surrounded = surrounded[: len(surrounded) // 2]
+        rows, columns = around(labels.rows[surrounded], labels.columns[surrounded], scene.height, scene.width)
     keys = [x * scene.width + y for x, y in ((rows, columns), (labels.rows, labels.columns))]
     rows, columns = np.divmod(np.unique(np.concatenate(keys)), scene.width)
     spectra, valid = read_pixels(scene, survey.bands, rows, columns, progress)

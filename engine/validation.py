@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from .ensemble import FilmEnsemble
 from .folds import Folds, split_by_polygon
 from .methods import Method
 from .progress import Progress
-from .smoothing import Smoothing, average_alike, mix
+from .smoothing import STEPS, Smoothing, average_alike, mix, reach_of
 from .training import Fit, Samples, fit, predict_experts, predict_logits
 from .training_data import Surroundings, TrainingData
 
@@ -79,7 +79,7 @@ def train(
             f"{describe_experts(scores['experts'])}."
         )
     if "neighbours" in scores:
-        progress.info(f"Neighbours that look alike: a share of {smoothing.share:.0%} in a pixel's class.")
+        progress.info(f"Neighbours that look alike: {describe_neighbours(smoothing.shares)}.")
     return Trained(fits, folds, smoothing, temperature, accuracy, scores)
 
 
@@ -110,14 +110,12 @@ def _validate(
         }
         for network in (mixed, *networks):
             network.set_shares(shares)
-    logits = held_out(predict_logits, networks, data, folds)[..., tested, :]
     smoothing = Smoothing()
     if data.surroundings:
-        averaged = _held_out_averaged(networks, data, data.surroundings, folds)[..., tested, :]
-        share = _share_of_neighbours(np.stack([logits, averaged]), targets, data.labels.polygons[tested], data)
-        smoothing = Smoothing(share, data.noise)
-        logits = mix(logits, averaged, smoothing.share)
-        scores["neighbours"] = smoothing.share
+        logits, smoothing = _ask_neighbours(networks, data, data.surroundings, folds)
+        scores["neighbours"] = list(smoothing.shares)
+    else:
+        logits = held_out(predict_logits, networks, data, folds)[..., tested, :]
     temperature = fit_temperature(logits, targets, data.labels.polygons[tested])
     probabilities = mixture(logits, temperature)
     names = [c.name for c in data.classes]
@@ -156,24 +154,56 @@ def held_out(
     return predictions
 
 
-def _share_of_neighbours(logits: np.ndarray, targets: np.ndarray, polygons: np.ndarray, data: TrainingData) -> float:
+def describe_neighbours(shares: Sequence[float]) -> str:
+    """What neighbours have to say in each round, for people."""
+    rounds = (f"{share:.0%} within {reach_of(number)} pixels" for number, share in enumerate(shares, 1))
+    return "a share of " + ", then ".join(rounds) if shares else "not asked"
+
+
+def _ask_neighbours(
+    networks: list[Any], data: TrainingData, surroundings: Surroundings, folds: Folds
+) -> tuple[np.ndarray, Smoothing]:
+    """Smoothed logits (members, n, C) of held-out pixels, and how much neighbours have to say in each round.
+
+    There is no further round where held-out pixels do not speak for one.
+    """
+    tested = folds.validated
+    targets, polygons = data.samples.targets[tested], data.labels.polygons[tested]
+    near = [surroundings.of(testing) for testing in folds.testing]
+    logits = [predict_logits(network, n.samples) for network, n in zip(networks, near, strict=True)]
+
+    def of_tested(by_fold: list[np.ndarray]) -> np.ndarray:
+        gathered = np.zeros((by_fold[0].shape[0], len(tested), by_fold[0].shape[2]), np.float32)
+        for fold, n, testing in zip(by_fold, near, folds.testing, strict=True):
+            gathered[:, testing] = fold[:, n.at]
+        return gathered[:, tested]
+
+    smoothing = Smoothing(noise=data.noise)
+    for step in STEPS:
+        averaged = [
+            average_alike(own, n.samples.spectra, n.rows, n.columns, data.noise, step)
+            for own, n in zip(logits, near, strict=True)
+        ]
+        both = np.stack([of_tested(logits), of_tested(averaged)])
+        share = _share_of_neighbours(both, targets, polygons, data.autocorrelation)
+        if not share:
+            break
+        smoothing = replace(smoothing, shares=(*smoothing.shares, share))
+        logits = [mix(own, mean, share) for own, mean in zip(logits, averaged, strict=True)]
+    return of_tested(logits), smoothing
+
+
+def _share_of_neighbours(
+    logits: np.ndarray, targets: np.ndarray, polygons: np.ndarray, autocorrelation: float
+) -> float:
     """How much neighbours have to say (0..1), found as for experts that see the spectrum alone or more.
 
     They are not asked unless held-out pixels speak for it: mixed pixels, trees and roofs are lost for nothing else.
 
     Args:
         logits: (2, members, n, C) of held-out pixels, alone and averaged with those around.
+        autocorrelation: of the scene.
     """
-    prior = share_prior((True, False), data.autocorrelation)
+    prior = share_prior((True, False), autocorrelation)
     share = float(fit_shares(logits, targets, polygons, prior)[1])
     return share if share > max(float(shares_beforehand(prior)[1]), LEAST_SHARE) else 0.0
-
-
-def _held_out_averaged(networks: list[Any], data: TrainingData, surroundings: Surroundings, folds: Folds) -> np.ndarray:
-    """Logits (members, n, C) of every pixel, averaged with those around, by the network that was not trained on it."""
-    averaged = np.zeros_like(predict_logits(networks[0], data.samples))
-    for network, tested in zip(networks, folds.testing, strict=True):
-        near = surroundings.of(tested)
-        own = predict_logits(network, near.samples)
-        averaged[:, tested] = average_alike(own, near.samples.spectra, near.rows, near.columns, data.noise)[:, near.at]
-    return averaged

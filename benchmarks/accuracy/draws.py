@@ -37,7 +37,7 @@ class Draw:
     def logits(self, trained: Trained) -> np.ndarray:
         """Logits (members, m, classes) of the test pixels, smoothed as in a map."""
         near = self.around_unknown
-        if near is None:
+        if near is None or not trained.smoothing.shares:
             return predict_logits(trained.network, self.unknown)
         logits = predict_logits(trained.network, near.samples)
         return trained.smoothing.apply(logits, near.samples.spectra, near.rows, near.columns)[:, near.at]

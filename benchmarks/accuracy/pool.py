@@ -32,7 +32,8 @@ PER_CLASS = 600
 LEAST_PER_CLASS = 20
 RADII = (1, 2, 3, 4)
 SHIPPED, PUBLISHED = "spectrafilm", "geodiffnet-f"
-PROTOCOLS = ("random pixels", "polygons apart")
+RANDOM = "random pixels"
+PROTOCOLS = (RANDOM, "polygons apart")
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,10 @@ class Pool:
         """The projection of spectra with which the plugin's networks are trained."""
         return fit_spectral(self.surroundings, self.noise)
 
+    def as_points(self) -> Pool:
+        """The same with each pixel as a polygon of its own, as those have them who digitize points."""
+        return replace(self, labels=replace(self.labels, polygons=np.arange(len(self.labels))))
+
     def draw(self, protocol: str, per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Indices of training pixels, `per_class` of each class, and of the pixels to test on.
 
@@ -103,7 +108,7 @@ class Pool:
         ids, training, testing = self.labels.class_ids, [], []
         for class_id in np.unique(ids):
             ours = rng.permutation(np.flatnonzero(ids == class_id))
-            if protocol == "random pixels":
+            if protocol == RANDOM:
                 # Half of a small class is kept for testing.
                 count = min(per_class, len(ours) // 2)
                 training.append(ours[:count])

@@ -77,7 +77,7 @@ def prediction(folder: Path) -> list[str]:
     # Without validation all experts have an equal say, so that the U-Net is needed. Neighbours are asked, too.
     train(scenes[1024], labels, model, "--no-validate")
     asking = Model.load(str(model))
-    asking.smoothing = Smoothing(0.5)
+    asking.smoothing = Smoothing((0.5, 0.5))
     asking.save(model)
     small, big = (
         run_module("benchmarks.speed.timed_prediction", path, model, folder / "map.tif") for path in scenes.values()

@@ -20,7 +20,7 @@ from ..report import write_report
 from ..scene import Scene
 from ..survey import Survey
 from ..training_data import TrainingData
-from ..validation import Trained, describe_experts
+from ..validation import Trained, describe_experts, describe_neighbours
 
 LARGEST_PICTURE = 512
 
@@ -87,7 +87,7 @@ def _settings(result: TrainingResult) -> dict[str, Any]:
     if "experts" in model.scores:
         settings["experts, weighed by cross-validation"] = describe_experts(model.scores["experts"])
     if "neighbours" in model.scores:
-        settings["share of neighbours that look alike"] = f"{model.scores['neighbours']:.0%}"
+        settings["neighbours that look alike"] = describe_neighbours(model.scores["neighbours"])
     if model.features:
         settings |= {
             "backbone": f"{model.features.backbone} ({model.features.backbone_sha256[:12]})",

@@ -16,7 +16,7 @@ from spectrafilm.benchmarks.accuracy.fusions import ConcatenationEnsemble, SumEn
 from spectrafilm.benchmarks.accuracy.own_scenes import own_scenes
 from spectrafilm.benchmarks.accuracy.pool import Near, Pool
 from spectrafilm.benchmarks.accuracy.rounds import labels_needed, mean_of_rounds, write_page
-from spectrafilm.benchmarks.accuracy.rows import ROWS
+from spectrafilm.benchmarks.accuracy.rows import ROWS, Prediction
 from spectrafilm.benchmarks.accuracy.table import paired
 from spectrafilm.benchmarks.json_lines import read_lines
 from spectrafilm.engine.labels import Labels
@@ -74,6 +74,19 @@ def test_draws_are_balanced_disjoint_and_repeatable(pool, protocol):
     again = pool.draw(protocol, 5, 7)
     assert all(np.array_equal(a, b) for a, b in zip((training, testing), again, strict=True))
     assert not np.array_equal(training, pool.draw(protocol, 5, 8)[0])
+
+
+def test_random_pixels_are_held_out_one_by_one(pool, tmp_path):
+    """Whoever places points has no polygons that could be held out."""
+    seen = {}
+
+    def classify(given, training, testing, seed):
+        seen[len(seen)] = len(np.unique(given.labels.polygons[training]))
+        return Prediction(given.labels.class_ids[testing])
+
+    for protocol in ("random pixels", "polygons apart"):
+        benchmark.measure(pool, protocol, 20, 0, {"any": classify}, tmp_path / "results.jsonl")
+    assert seen == {0: 3 * 20, 1: 3 * 3}, "polygons of the training pixels"
 
 
 def test_polygons_apart_shares_no_polygon(pool):

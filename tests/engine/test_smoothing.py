@@ -18,18 +18,20 @@ from spectrafilm.engine.jobs import ExtractFeatures, PredictMap
 from spectrafilm.engine.model import Model
 from spectrafilm.engine.progress import Recorder
 from spectrafilm.engine.runner import run_job
-from spectrafilm.engine.smoothing import RADIUS, ScoredRows, Smoothing, around, average_alike, in_context
+from spectrafilm.engine.smoothing import RADIUS, REACH, ScoredRows, Smoothing, around, average_alike, in_context
 
 
-def test_an_average_counts_every_pixel_around_by_how_alike_it_is():
+@pytest.mark.parametrize("step", [1, 2])
+def test_an_average_counts_every_pixel_around_by_how_alike_it_is(step):
     rng = np.random.default_rng(0)
     valid = rng.random((9, 7)) > 0.3
     rows, columns = np.nonzero(valid)
     spectra = rng.normal(size=(len(rows), 3)).astype(np.float32)
     logits = rng.normal(size=(2, len(rows), 4)).astype(np.float32)
-    averaged = average_alike(logits, spectra, rows + 100, columns + 50, 1.5)
+    averaged = average_alike(logits, spectra, rows + 100, columns + 50, 1.5, step)
     for i in range(len(rows)):
-        near = (abs(rows - rows[i]) <= RADIUS) & (abs(columns - columns[i]) <= RADIUS)
+        down, right = rows - rows[i], columns - columns[i]
+        near = (abs(down) <= step * RADIUS) & (abs(right) <= step * RADIUS) & (down % step == 0) & (right % step == 0)
         weights = np.exp(-((spectra[near] - spectra[i]) ** 2).sum(1) / 1.5)
         expected = (weights[:, None] * logits[:, near]).sum(1) / weights.sum()
         np.testing.assert_allclose(averaged[:, i], expected, rtol=1e-4, atol=1e-6)
@@ -42,19 +44,20 @@ def test_a_border_stays_sharp():
     logits = np.where(columns < 5, 1.0, -1.0)[None, :, None] * np.array([1.0, -1.0])
     wrong = (rows == 3) & (columns == 2)
     logits[:, wrong] *= -1
-    smoothed = Smoothing(0.6, 1.0).apply(logits, spectra, rows, columns)
+    smoothed = Smoothing((0.6, 0.4), 1.0).apply(logits, spectra, rows, columns)
     assert (smoothed[0].argmax(1) == (columns >= 5)).all()
-    np.testing.assert_array_equal(Smoothing(0.0, 1.0).apply(logits, spectra, rows, columns), logits)
+    np.testing.assert_array_equal(Smoothing((), 1.0).apply(logits, spectra, rows, columns), logits)
 
 
 def test_what_surrounds_a_pixel_ends_at_the_edges_of_the_scene():
-    rows, columns = around(np.array([0, 5]), np.array([0, 9]), 6, 10)
-    found = np.zeros((6, 10), bool)
+    height, width = 3 * REACH, 4 * REACH
+    rows, columns = around(np.array([0, height - 1]), np.array([0, width - 1]), height, width)
+    found = np.zeros((height, width), bool)
     found[rows, columns] = True
-    expected = np.zeros((6, 10), bool)
-    expected[:3, :3] = expected[3:, 7:] = True
+    expected = np.zeros((height, width), bool)
+    expected[: REACH + 1, : REACH + 1] = expected[-REACH - 1 :, -REACH - 1 :] = True
     np.testing.assert_array_equal(found, expected)
-    keys = rows * 10 + columns
+    keys = rows * width + columns
     assert (np.diff(keys) > 0).all(), "in raster order, none twice"
 
 
@@ -90,7 +93,7 @@ def smooth_model(noisy_scene_path, polygons_path, backbone_path, tmp_path) -> Pa
     """A model in which neighbours have a large share, whatever validation thought of them."""
     run_job(training(noisy_scene_path, polygons_path, backbone_path, tmp_path), Recorder())
     model = Model.load(str(tmp_path / "m.safetensors"))
-    model.smoothing = replace(model.smoothing, share=0.8)
+    model.smoothing = replace(model.smoothing, shares=(0.8, 0.8))
     model.save(tmp_path / "smooth.safetensors")
     return tmp_path / "smooth.safetensors"
 
@@ -137,5 +140,5 @@ def test_neighbours_are_asked_where_validation_says_that_they_know(backbone_path
     recorder = Recorder()
     run_job(job, recorder)
     smoothing = Model.load(job.model).smoothing
-    assert (smoothing.share > 0.4) == fields, smoothing
+    assert (sum(smoothing.shares) > 0.4) == fields, smoothing
     assert any("Neighbours that look alike" in message for message in recorder.messages)
