@@ -49,8 +49,8 @@ def measure(pool: Pool, protocol: str, per_class: int, seed: int, rows: dict[str
     """Add the figures of rows that are not there yet to a file of JSON lines."""
     known = {(r["protocol"], r["labels"], r["seed"], r["row"]) for r in read_lines(results)}
     training, testing = pool.draw(protocol, per_class, seed)
-    # Random pixels are points that someone placed: methods that validate themselves hold out points, not polygons.
-    seen = pool.as_points() if protocol == RANDOM else pool
+    # Random pixels are like polygons of one pixel: methods that validate themselves hold out pixels.
+    seen = pool.as_single_pixels() if protocol == RANDOM else pool
     truth = pool.labels.class_ids[testing]
     for row, classify in rows.items():
         if (protocol, per_class, seed, row) in known:

@@ -94,8 +94,8 @@ class Pool:
         """The projection of spectra with which the plugin's networks are trained."""
         return fit_spectral(self.surroundings, self.noise)
 
-    def as_points(self) -> Pool:
-        """The same with each pixel as a polygon of its own, as those have them who digitize points."""
+    def as_single_pixels(self) -> Pool:
+        """The same with each pixel as a polygon of its own, as someone draws who labels single pixels."""
         return replace(self, labels=replace(self.labels, polygons=np.arange(len(self.labels))))
 
     def draw(self, protocol: str, per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -77,7 +77,7 @@ def test_draws_are_balanced_disjoint_and_repeatable(pool, protocol):
 
 
 def test_random_pixels_are_held_out_one_by_one(pool, tmp_path):
-    """Whoever places points has no polygons that could be held out."""
+    """Whoever labels single pixels has no polygons that could be held out."""
     seen = {}
 
     def classify(given, training, testing, seed):
