@@ -11,7 +11,7 @@ from rasterio.windows import Window
 from .outputs import BLOCK_ROWS
 
 RADIUS = 2
-# Pixels between those that vote, in rounds; each round hears what the one before came to.
+# From one voter to the next, in pixels, round by round; each round hears what the one before came to.
 STEPS = (1, 2)
 REACH = RADIUS * sum(STEPS)
 # Of each pair of pixels only one sees the other.

@@ -110,12 +110,11 @@ def _validate(
         }
         for network in (mixed, *networks):
             network.set_shares(shares)
-    smoothing = Smoothing()
     if data.surroundings:
         logits, smoothing = _ask_neighbours(networks, data, data.surroundings, folds)
         scores["neighbours"] = list(smoothing.shares)
     else:
-        logits = held_out(predict_logits, networks, data, folds)[..., tested, :]
+        logits, smoothing = held_out(predict_logits, networks, data, folds)[..., tested, :], Smoothing()
     temperature = fit_temperature(logits, targets, data.labels.polygons[tested])
     probabilities = mixture(logits, temperature)
     names = [c.name for c in data.classes]
