@@ -12,13 +12,16 @@ from rasterio.windows import Window
 from synthetic import BANDS, HEIGHT, WIDTH, make_spectra, square, write_polygons, write_scene
 from training_job import training
 
-from spectrafilm.engine import feature_source
+from spectrafilm.engine import feature_source, training_data
 from spectrafilm.engine import features as features_module
 from spectrafilm.engine.jobs import ExtractFeatures, PredictMap
+from spectrafilm.engine.labels import Labels
 from spectrafilm.engine.model import Model
-from spectrafilm.engine.progress import Recorder
+from spectrafilm.engine.progress import Progress, Recorder
 from spectrafilm.engine.runner import run_job
+from spectrafilm.engine.scene import Scene
 from spectrafilm.engine.smoothing import RADIUS, REACH, STEPS, ScoredRows, Smoothing, around, average_alike, in_context
+from spectrafilm.engine.survey import survey_scene
 
 
 @pytest.mark.parametrize("step", [1, 2])
@@ -59,6 +62,21 @@ def test_what_surrounds_a_pixel_ends_at_the_edges_of_the_scene():
     np.testing.assert_array_equal(found, expected)
     keys = rows * width + columns
     assert (np.diff(keys) > 0).all(), "in raster order, none twice"
+
+
+def test_surroundings_are_read_of_as_many_labelled_pixels_as_fit(noisy_scene_path, monkeypatch):
+    side = 2 * REACH + 1
+    monkeypatch.setattr(training_data, "MOST_AROUND", 2 * side**2)
+    rows, columns = np.array([10, 10, 10, 40, 40]), np.array([10, 30, 50, 10, 30])
+    labels = Labels(rows, columns, np.ones(5, np.int64), np.arange(5))
+    with Scene.open(str(noisy_scene_path)) as scene:
+        found = training_data._with_surroundings(
+            scene, survey_scene(scene), labels, np.array([3, 1, 0, 2, 4]), Progress()
+        )
+    places = set(zip(found[0].tolist(), found[1].tolist(), strict=True))
+    assert set(zip(rows.tolist(), columns.tolist(), strict=True)) < places, "all labelled pixels"
+    assert len(places) == 2 * side**2 + 3, "surroundings of the first two"
+    assert {(40 - REACH, 10 - REACH), (10 + REACH, 30 + REACH)} < places
 
 
 @pytest.mark.parametrize("heights", [(50,), (1, 2, 30, 17), (16, 32, 2)])
