@@ -14,6 +14,8 @@ RADIUS = 2
 # From one voter to the next, in pixels, round by round; each round hears what the one before came to.
 STEPS = (1, 2)
 REACH = RADIUS * sum(STEPS)
+# A grid with up to so many places for each pixel is faster than looking for pairs of pixels.
+PLACES_PER_PIXEL = 2
 # Of each pair of pixels only one sees the other.
 OFFSETS = [
     (down, right) for down in range(RADIUS + 1) for right in range(-RADIUS, RADIUS + 1) if (down, right) > (0, 0)
@@ -79,17 +81,47 @@ def average_alike(
     # Wide enough that no step to the side ends in another row.
     width = int(columns.max() - columns.min()) + 1 + step * RADIUS
     keys = (rows - rows[0]) * width + columns - columns.min()
-    total, weights = logits.copy(), np.ones(len(keys), np.float32)
+    size = int(keys[-1]) + 1
+    if size > PLACES_PER_PIXEL * len(keys):
+        return _average(logits, spectra, np.ones(len(keys), np.float32), noise, step, width, keys)
+    filled = np.zeros(size, np.float32)
+    logits_there = np.zeros((logits.shape[0], size, logits.shape[2]), logits.dtype)
+    spectra_there = np.zeros((size, spectra.shape[1]), spectra.dtype)
+    filled[keys], logits_there[:, keys], spectra_there[keys] = 1, logits, spectra
+    return _average(logits_there, spectra_there, filled, noise, step, width, None)[:, keys]
+
+
+def _average(
+    logits: np.ndarray, spectra: np.ndarray, filled: np.ndarray, noise: float, step: int, width: int,
+    keys: np.ndarray | None,
+) -> np.ndarray:  # fmt: skip
+    """The averages of `average_alike` over places in rows of a width.
+
+    Args:
+        filled: (n,) 1 where there is a pixel, 0 where there is none.
+        keys: (n,) places, ascending; None for all from the first to the last, which spares looking for them.
+    """
+    total, weights = logits.copy(), np.ones(len(filled), np.float32)
     for down, right in OFFSETS:
-        sought = keys + step * (down * width + right)
-        found = np.searchsorted(keys, sought).clip(max=len(keys) - 1)
-        ours = np.flatnonzero(keys[found] == sought)
-        theirs = found[ours]
-        weight = np.exp(-((spectra[ours] - spectra[theirs]) ** 2).sum(1) / max(noise, 1e-12)).astype(np.float32)
+        ours, theirs = _pairs(step * (down * width + right), len(filled), keys)
+        difference = spectra[ours] - spectra[theirs]
+        weight = np.exp(np.einsum("nk,nk->n", difference, difference) / -max(noise, 1e-12)).astype(np.float32)
+        weight *= filled[ours] * filled[theirs]
         for here, there in ((ours, theirs), (theirs, ours)):
             total[:, here] += weight[:, None] * logits[:, there]
             weights[here] += weight
     return total / weights[:, None]
+
+
+def _pairs(
+    offset: int, count: int, keys: np.ndarray | None
+) -> tuple[slice, slice] | tuple[np.ndarray, np.ndarray]:
+    """Indices of places and of those so much further on."""
+    if keys is None:
+        return slice(0, max(count - offset, 0)), slice(offset, None)
+    found = np.searchsorted(keys, keys + offset).clip(max=count - 1)
+    ours = np.flatnonzero(keys[found] == keys + offset)
+    return ours, found[ours]
 
 
 def around(rows: np.ndarray, columns: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

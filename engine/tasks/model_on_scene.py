@@ -42,7 +42,9 @@ def classified_pieces(
         rows, columns = np.nonzero(around.valid)
         logits = around.logits[:, :, rows, columns].swapaxes(1, 2)
         if reach:
-            projected = model.spectral.apply(around.spectra[:, rows, columns].T)
+            # Row by row, since copies of all bands would fill the memory.
+            of_rows = zip(around.spectra.swapaxes(0, 1), around.valid, strict=True)
+            projected = np.concatenate([model.spectral.apply(row[:, seen].T) for row, seen in of_rows])
             logits = model.smoothing.apply(logits, projected, rows, columns)
         top, left = int(window.row_off - around.window.row_off), int(min(reach, window.col_off))
         place = np.s_[top : top + int(window.height), left : left + int(window.width)]

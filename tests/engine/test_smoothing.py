@@ -25,9 +25,10 @@ from spectrafilm.engine.survey import survey_scene
 
 
 @pytest.mark.parametrize("step", [1, 2])
-def test_an_average_counts_every_pixel_around_by_how_alike_it_is(step):
+@pytest.mark.parametrize("gaps", [0.0, 0.3, 0.9])
+def test_an_average_counts_every_pixel_around_by_how_alike_it_is(step, gaps):
     rng = np.random.default_rng(0)
-    valid = rng.random((9, 7)) > 0.3
+    valid = rng.random((19, 17)) >= gaps
     rows, columns = np.nonzero(valid)
     spectra = rng.normal(size=(len(rows), 3)).astype(np.float32)
     logits = rng.normal(size=(2, len(rows), 4)).astype(np.float32)
