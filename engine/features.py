@@ -224,7 +224,9 @@ def iterate_features(
         (channels, height, span) float32, which are 0 where no patch holds a valid pixel.
     """
     grid = PatchGrid(scene.height, scene.width, extractor.backbone.patch, stride)
-    per_column = grid.patch * (3 * extractor.channels + 2 * len(bands) + composites.channels)
+    # Rows within reach above and below are held twice while they are joined.
+    held = grid.patch + 4 * reach
+    per_column = held * (3 * extractor.channels + 2 * len(bands) + composites.channels)
     strip = max(STRIP_VALUES // per_column // stride, 1) * stride
     for left in range(0, scene.width, strip):
         width = min(strip, scene.width - left)
