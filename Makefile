@@ -25,6 +25,7 @@ help:
 	@echo "make benchmark-accuracy benchmark-few-labels benchmark-ablations benchmark-suggestions benchmark-backbones"
 	@echo "     benchmark-spectral-diffusion benchmark-speed   measure, and write real_scenes.md, accuracy.md, ablations.md,"
 	@echo "                     suggestions.md, backbones.md, spectral_diffusion.md and speed.md in docs/"
+	@echo "make farmland WORDS=FOLDER   generate a scene of fields to measure on"
 	@echo "make screenshots     make the pictures of the user guide"
 	@echo "make models sample   make the ready-made models and the sample scene anew"
 
@@ -76,7 +77,7 @@ test-qgis344: environment
 
 .PHONY: package models sample screenshots
 .PHONY: benchmark-accuracy benchmark-few-labels benchmark-ablations benchmark-suggestions benchmark-backbones \
-    benchmark-spectral-diffusion benchmark-speed
+    benchmark-spectral-diffusion benchmark-speed farmland
 package:
 	python3 tools/package.py $(BUILD)
 
@@ -92,6 +93,10 @@ benchmark-accuracy: environment
 
 benchmark-few-labels: environment $(ENVIRONMENT)/dev
 	$(BENCHMARK).accuracy --python $(CURDIR)/$(ENGINE) $(WORDS)
+
+# A scene for --own.
+farmland: environment $(ENVIRONMENT)/dev
+	$(BENCHMARK).accuracy.farmland $(WORDS)
 
 benchmark-ablations: environment $(ENVIRONMENT)/dev
 	$(BENCHMARK).ablations --python $(CURDIR)/$(ENGINE) $(WORDS)

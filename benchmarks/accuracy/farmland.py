@@ -1,4 +1,4 @@
-"""Write generated farmland: python -m spectrafilm.benchmarks.accuracy.farmland FOLDER [--seed 0] [--noise 1].
+"""Write generated farmland: make farmland WORDS='FOLDER [--seed 0] [--noise 1]'.
 
 Large fields, pixels of 20 m, and crops in spring that differ by little but what the plough left: what the sample scene,
 a town with its surroundings, has little of. `farmlandN.tif` and `farmlandN_gt.tif` can be measured by `--own FOLDER`.
