@@ -63,6 +63,7 @@ class Bench:
     def measure(self, names: list[str], protocol: str, labels: int, seed: int) -> Iterator[Entry]:
         """Figures of variants by name; those whose composites the scene cannot have are left out."""
         training, testing = self._pool.draw(protocol, labels, seed)
+        labelled = self._pool.as_labelled(protocol)
         mixtures = {}
 
         def entry(name: str, draw: Draw, probabilities: np.ndarray) -> Entry:
@@ -75,7 +76,7 @@ class Bench:
             if isinstance(variant, Mixture):
                 mixtures[name] = variant
                 continue
-            pool, method = self._pool, METHOD
+            pool, method = labelled, METHOD
             if isinstance(variant, Method):
                 method = variant
             else:
@@ -86,7 +87,7 @@ class Bench:
                 logits = predict_logits(trained.network, draw.unknown)
                 yield entry(name, draw, mixture(logits, trained.temperature))
         if mixtures and (features := self._features_for(METHOD)):
-            draw = make_draw(self._pool, METHOD, *features, training, testing)
+            draw = make_draw(labelled, METHOD, *features, training, testing)
             for name, probabilities in _mixed(draw, mixtures, seed):
                 yield entry(name, draw, probabilities)
 

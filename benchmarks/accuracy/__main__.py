@@ -13,7 +13,7 @@ import numpy as np
 from spectrafilm.benchmarks.json_lines import append_lines, read_lines
 from spectrafilm.engine.accuracy import average_accuracy, cohen_kappa, confusion_matrix, overall_accuracy
 
-from .pool import PROTOCOLS, RANDOM, Pool, make_pool
+from .pool import PROTOCOLS, Pool, make_pool
 from .rows import ROWS, Row
 from .scenes import few_label_parser, find_scenes, label_scene, results_folder
 from .table import write_page
@@ -49,8 +49,7 @@ def measure(pool: Pool, protocol: str, per_class: int, seed: int, rows: dict[str
     """Add the figures of rows that are not there yet to a file of JSON lines."""
     known = {(r["protocol"], r["labels"], r["seed"], r["row"]) for r in read_lines(results)}
     training, testing = pool.draw(protocol, per_class, seed)
-    # Random pixels are like polygons of one pixel: methods that validate themselves hold out pixels.
-    seen = pool.as_single_pixels() if protocol == RANDOM else pool
+    seen = pool.as_labelled(protocol)
     truth = pool.labels.class_ids[testing]
     for row, classify in rows.items():
         if (protocol, per_class, seed, row) in known:

@@ -94,8 +94,13 @@ class Pool:
         """The projection of spectra with which the plugin's networks are trained."""
         return fit_spectral(self.surroundings, self.noise)
 
-    def as_single_pixels(self) -> Pool:
-        """The same with each pixel as a polygon of its own, as someone draws who labels single pixels."""
+    def as_labelled(self, protocol: str) -> Pool:
+        """The pool as its user has labelled it, for methods that validate themselves.
+
+        Random pixels are like polygons of one pixel, so that validation holds out single pixels.
+        """
+        if protocol != RANDOM:
+            return self
         return replace(self, labels=replace(self.labels, polygons=np.arange(len(self.labels))))
 
     def draw(self, protocol: str, per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
