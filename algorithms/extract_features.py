@@ -38,15 +38,15 @@ class ExtractFeaturesAlgorithm(SpectraFilmAlgorithm):
             "as it is.",
         )
         self.add_feature_choices(
-            "Decoder layers whose activations are taken, as in 9,10,11; 0 is the deepest. Left empty: 8, or "
-            "its counterpart in another backbone.",
+            "Decoder layers whose activations are taken, as in 9,10,11; 0 is the deepest. Left empty: 7 "
+            "and 8, or their counterparts in another backbone.",
             "How much noise is added, as in 0,50; 0 is the cleanest. Left empty: 0.",
         )
         self.add(
             QgsProcessingParameterNumber("STRIDE", self.tr("Stride (pixels)"),
-                                         QgsProcessingParameterNumber.Type.Integer, 32, minValue=2),
-            "Distance of the patches, an even number. Half of a patch (32) is a good choice; less is smoother and "
-            "slower.",
+                                         QgsProcessingParameterNumber.Type.Integer, optional=True, minValue=2),
+            "Distance of the patches, an even number of at most the patch; less is smoother and slower. Left empty: "
+            "half of a patch (32 with the bundled backbone), as in training and mapping.",
             advanced=True,
         )  # fmt: skip
         self.add_device()

@@ -18,6 +18,7 @@ from .features import FeatureExtractor, PatchGrid, gather_features, iterate_feat
 from .outputs import BLOCK_COLUMNS, BLOCK_ROWS
 from .progress import Progress
 from .projection import Projection
+from .sampling import read_pixels
 from .scene import Band, Scene
 
 CHUNK_VALUES = 30_000_000
@@ -96,7 +97,7 @@ class RasterFeatures:
         self._raster = Scene.open(path)
         text = self._raster.tag(TAG)
         if text is None:
-            raise EngineError(f"{path} is not a features raster; choose one written by 'Extract features'.")
+            raise EngineError(f"{path} is not a features raster; choose one written by 'Extract spatial features'.")
         self.settings = FeatureSettings.from_json(text, path)
         self.channels = len(self._raster.bands)
         ours = (scene.width, scene.height, scene.transform)
@@ -109,8 +110,6 @@ class RasterFeatures:
         self._scene, self._bands = scene, bands
 
     def at(self, rows: np.ndarray, columns: np.ndarray, progress: Progress) -> np.ndarray:
-        from .sampling import read_pixels
-
         features, valid = read_pixels(self._raster, self._raster.bands, rows, columns, progress)
         if not valid.all():
             raise EngineError(

@@ -32,7 +32,7 @@ class SelectBands:
 
 @dataclass(frozen=True)
 class ExtractFeatures:
-    """Write spatial features of a scene, or of a three-band raster, as a raster."""
+    """Write spatial features of a scene, or of a three-band raster, as a raster; a stride of 0 is half of a patch."""
 
     name: ClassVar[str] = "extractfeatures"
     scene: str
@@ -41,7 +41,7 @@ class ExtractFeatures:
     composites: str = ""
     layers: tuple[int, ...] = ()
     timesteps: tuple[int, ...] = ()
-    stride: int = 32
+    stride: int = 0
     device: str = "auto"
     seed: int = 0
     scene_crs: str = ""

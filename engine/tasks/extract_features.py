@@ -11,16 +11,15 @@ import numpy as np
 from ..backbone import Backbone
 from ..composites import Composites, make_composites
 from ..device import choose_device
-from ..errors import EngineError
 from ..feature_settings import COMPOSITES_TAG, TAG, FeatureSettings
-from ..features import FeatureExtractor, PatchGrid, iterate_features
+from ..feature_source import ComputedFeatures, patch_grid
 from ..jobs import ExtractFeatures
-from ..methods import METHODS, scale_layers
+from ..methods import METHODS
 from ..outputs import HALF_NODATA, Outputs, write_masked
 from ..progress import Progress
 from ..scene import Band, Scene
 from ..survey import survey_scene
-from .training_inputs import composites_for
+from .training_inputs import composites_for, settings_for
 
 DEFAULT = METHODS["spectrafilm"]
 
@@ -33,33 +32,26 @@ def extract_features(job: ExtractFeatures, progress: Progress, token: str) -> di
         backbone = Backbone.load(job.backbone, device)
         with progress.stage(0.02, 0.05, f"Surveying {job.scene}."):
             bands, composites, recipe = _composites_of(scene, job, backbone, progress)
-        layers = job.layers or scale_layers(DEFAULT.layers, len(backbone.layers))
-        settings = FeatureSettings(
-            backbone.name, str(backbone.path), backbone.sha256, layers, job.timesteps or DEFAULT.timesteps,
-            backbone.patch, job.stride, job.seed, recipe, DEFAULT.neighbourhoods,
-        )  # fmt: skip
-        extractor = FeatureExtractor(
-            backbone, layers, settings.timesteps, composites.count, job.seed, None, settings.neighbourhoods
-        )
-        grid = PatchGrid(scene.height, scene.width, backbone.patch, job.stride)
+        settings = settings_for(DEFAULT, backbone, composites, job.layers, job.timesteps, job.seed)
+        settings = replace(settings, composites=recipe, stride=job.stride or settings.stride)
+        source = ComputedFeatures(scene, bands, composites, backbone, settings)
+        grid = patch_grid(settings, scene)
         progress.info(
-            f"{extractor.channels} channels of {composites.count} composite(s) ({composites.kind}), layers "
-            f"{list(layers)}, timesteps {list(settings.timesteps)}, {grid.rows * grid.columns} patches of "
+            f"{source.channels} channels of {composites.count} composite(s) ({composites.kind}), layers "
+            f"{list(settings.layers)}, timesteps {list(settings.timesteps)}, {grid.rows * grid.columns} patches of "
             f"{grid.patch} pixels, stride {grid.stride}, backbone {backbone.name}."
         )
         with (
             progress.stage(0.05, 1.0),
             outputs.raster(
-                job.output, scene, extractor.channels, "float32", HALF_NODATA, nbits=16, interleave="pixel"
+                job.output, scene, source.channels, "float32", HALF_NODATA, nbits=16, interleave="pixel"
             ) as dataset,
         ):
             dataset.update_tags(**{TAG: settings.to_json()})
             _describe(dataset, backbone, settings, composites.count)
-            for window, _, valid, features in iterate_features(
-                scene, bands, composites, extractor, job.stride, progress
-            ):
+            for window, _, valid, features in source.stream(None, progress):
                 write_masked(dataset, features, valid, window)
-    return {"channels": extractor.channels}
+    return {"channels": source.channels}
 
 
 def _composites_of(
@@ -80,8 +72,6 @@ def _composites_of(
                 "will need a features raster for every scene it maps."
             )
         return survey.bands, image, recipe
-    if len(scene.bands) < 3:
-        raise EngineError(f"{scene.path} has {len(scene.bands)} band(s); at least three are needed.")
     survey = survey_scene(scene, job.seed)
     survey.log(progress)
     composites = composites_for(job.composites, DEFAULT, survey, backbone, progress)

@@ -128,7 +128,7 @@ def mapped(scene: Path, model: Path, backbone: Path, path: Path, features: str =
 def test_a_smoothed_map_does_not_depend_on_pieces(noisy_scene_path, backbone_path, smooth_model, tmp_path, monkeypatch):
     whole = mapped(noisy_scene_path, smooth_model, backbone_path, tmp_path / "whole.tif")
     features = tmp_path / "f.tif"
-    run_job(ExtractFeatures(str(noisy_scene_path), str(features), str(backbone_path), stride=16), Recorder())
+    run_job(ExtractFeatures(str(noisy_scene_path), str(features), str(backbone_path)), Recorder())
     monkeypatch.setattr(features_module, "STRIP_VALUES", 1)
     strips = mapped(noisy_scene_path, smooth_model, backbone_path, tmp_path / "strips.tif")
     np.testing.assert_allclose(strips, whole, atol=1e-4)
