@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -65,7 +66,11 @@ def split_by_polygon(
     candidates = np.flatnonzero(validated)
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
     training, testing = [], []
-    for _, test in splitter.split(candidates, labels.class_ids[candidates], labels.polygons[candidates]):
+    with warnings.catch_warnings():
+        # Classes with fewer pixels than there are folds, which the loop below takes care of.
+        warnings.filterwarnings("ignore", "The least populated class")
+        sides = list(splitter.split(candidates, labels.class_ids[candidates], labels.polygons[candidates]))
+    for _, test in sides:
         held_out = np.zeros(len(labels), bool)
         held_out[candidates[test]] = True
         # A fold that takes away every pixel of a class could only get that class wrong: its pixels

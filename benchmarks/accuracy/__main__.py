@@ -5,7 +5,6 @@ Every figure is kept as soon as it is measured; interrupted, the run goes on whe
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +27,6 @@ def main() -> None:
     parser.add_argument("--no-page", action="store_true", help="measure only")
     parser.add_argument("--page-only", action="store_true", help="write the page of what was measured")
     arguments = parser.parse_args()
-    warnings.filterwarnings("ignore", "The least populated class")
     kept = []
     for scene in find_scenes(arguments):
         results = results_folder(scene, arguments) / "results.jsonl"

@@ -5,7 +5,6 @@ Run by `make benchmark-spectral-diffusion`; interrupted, it goes on where it was
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -100,7 +99,6 @@ def main() -> None:
     parser = few_label_parser(__doc__, MEASURED)
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
-    warnings.filterwarnings("ignore", "The least populated class")
     others = {row: ROWS[row] for row in OTHERS}
     kept: list[tuple[str, list[Record]]] = []
     for scene in find_scenes(arguments):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from spectrafilm.engine.folds import split_by_polygon
@@ -67,3 +69,10 @@ def test_the_same_seed_gives_the_same_folds(progress):
     first, second = (split_by_polygon(labels, classes(2), 3, progress) for _ in range(2))
     for a, b in zip(first.testing, second.testing, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_class_of_fewer_pixels_than_folds_brings_no_warning_of_a_library(progress):
+    labels = labels_of([(1, p, 4) for p in range(9)] + [(2, 10, 1), (2, 11, 1), (2, 12, 1)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert split_by_polygon(labels, classes(2), 0, progress).validated.all()
