@@ -22,7 +22,7 @@ help:
 	@echo "make test            set up everything, check style and types, run all tests"
 	@echo "make test-qgis344    run the tests in QGIS 3.44 (Debian 13 in a chroot; root, 3 GB)"
 	@echo "make package         a zip for the plugin manager, in $(BUILD)/"
-	@echo "make benchmark-accuracy benchmark-few-labels benchmark-ablations benchmark-suggestions benchmark-backbones"
+	@echo "make benchmark-real-scenes benchmark-few-labels benchmark-ablations benchmark-suggestions benchmark-backbones"
 	@echo "     benchmark-spectral-diffusion benchmark-speed   measure, and write real_scenes.md, accuracy.md, ablations.md,"
 	@echo "                     suggestions.md, backbones.md, spectral_diffusion.md and speed.md in docs/"
 	@echo "make farmland WORDS=FOLDER   generate a scene of fields to measure on"
@@ -76,8 +76,8 @@ test-qgis344: environment
 	sh tools/test_qgis344.sh $(BUILD)/trixie $(ENGINE)
 
 .PHONY: package models sample screenshots
-.PHONY: benchmark-accuracy benchmark-few-labels benchmark-ablations benchmark-suggestions benchmark-backbones \
-    benchmark-spectral-diffusion benchmark-speed farmland
+.PHONY: benchmark-real-scenes benchmark-few-labels benchmark-ablations benchmark-suggestions benchmark-backbones \
+    benchmark-spectral-diffusion benchmark-speed farmland votes
 package:
 	python3 tools/package.py $(BUILD)
 
@@ -88,7 +88,7 @@ screenshots: demo
 
 # WORDS are further words for the command line, such as WORDS='--own FOLDER'.
 BENCHMARK = PYTHONPATH=$(PLUGINS) $(ENGINE) -m spectrafilm.benchmarks
-benchmark-accuracy: environment
+benchmark-real-scenes: environment
 	$(BENCHMARK).real_scenes --python $(CURDIR)/$(ENGINE) $(WORDS)
 
 benchmark-few-labels: environment $(ENVIRONMENT)/dev
@@ -97,6 +97,10 @@ benchmark-few-labels: environment $(ENVIRONMENT)/dev
 # A scene for --own.
 farmland: environment $(ENVIRONMENT)/dev
 	$(BENCHMARK).accuracy.farmland $(WORDS)
+
+# The picture of neighbours' votes in the user guide.
+votes: environment $(ENVIRONMENT)/dev
+	$(BENCHMARK).accuracy.votes
 
 benchmark-ablations: environment $(ENVIRONMENT)/dev
 	$(BENCHMARK).ablations --python $(CURDIR)/$(ENGINE) $(WORDS)

@@ -26,12 +26,19 @@ from ..plugin import engine_process, settings
 from ..plugin.environment import find_python
 from ..plugin.paths import ICONS, USER_GUIDE
 
-DEVICES = ("auto", "cuda", "mps", "cpu")
+# Choices: the engine's words and what people read. Models and scripts hold their numbers, so new ones come last.
+DEVICES = {"auto": "Best available", "cuda": "CUDA", "mps": "MPS", "cpu": "CPU"}
 # Keys of engine/composites.KINDS; the first entry leaves the choice to the method.
-COMPOSITES = (
-    "", "principal components", "one principal-component triplet", "true colour", "colour infrared",
-    "true colour and principal components", "most informative bands", "noise-adjusted components",
-)  # fmt: skip
+COMPOSITES = {
+    "": "Default of the method",
+    "principal components": "Principal components, three triplets",
+    "one principal-component triplet": "Principal components, one triplet",
+    "true colour": "True colour",
+    "colour infrared": "Colour infrared",
+    "true colour and principal components": "True colour and principal components",
+    "most informative bands": "Most informative bands",
+    "noise-adjusted components": "Noise-adjusted components",
+}
 
 # Output keys, each of which the engine names in lower case.
 ACCURACIES = {
@@ -89,6 +96,13 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
             parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
         self.addParameter(parameter)
 
+    def add_choice(
+        self, key: str, title: str, choices: dict[str, str], default: int, text: str, advanced: bool = False
+    ) -> None:
+        """Declare a choice of one of several words of the engine, by what people read."""
+        titles = [self.tr(choice) for choice in choices.values()]
+        self.add(QgsProcessingParameterEnum(key, self.tr(title), titles, defaultValue=default), text, advanced)
+
     def add_model(self) -> None:
         """Declare MODEL."""
         self.add(
@@ -126,13 +140,8 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
             "improved-diffusion, such as 64x64_diffusion.pt, or an output of 'Pretrain on scene', which sees all bands "
             "instead of composites. Left empty: the bundled one."
         )
-        self.add(
-            QgsProcessingParameterEnum("COMPOSITES", self.tr("Composites"), [
-                self.tr("Default of the method"), self.tr("Principal components, three triplets"),
-                self.tr("Principal components, one triplet"), self.tr("True colour"),
-                self.tr("Colour infrared"), self.tr("True colour and principal components"),
-                self.tr("Most informative bands"), self.tr("Noise-adjusted components"),
-            ], defaultValue=0),
+        self.add_choice(
+            "COMPOSITES", "Composites", COMPOSITES, 0,
             "How the bands become the three-channel images that the backbone sees. SpectraFiLM's default, up to three "
             "triplets of noise-adjusted components, shows it nearly everything in the scene that is not noise; true "
             "colour is what the paper used.",
@@ -147,9 +156,8 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
 
     def add_device(self) -> None:
         """Declare DEVICE."""
-        self.add(
-            QgsProcessingParameterEnum("DEVICE", self.tr("Compute on"), [
-                self.tr("Best available"), "CUDA", "MPS", "CPU"], defaultValue=0),
+        self.add_choice(
+            "DEVICE", "Compute on", DEVICES, 0,
             "The best device is an NVIDIA GPU (CUDA), then Apple's GPU (MPS), then the CPU. A device that does not "
             "work is replaced by the CPU, with a warning.",
             advanced=True,
@@ -176,13 +184,19 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
         """The address of PROXY; empty for none."""
         return self.parameterAsString(parameters, "PROXY", context) or settings.qgis_proxy()
 
+    def choice_of(
+        self, parameters: dict[str, Any], key: str, choices: dict[str, str], context: QgsProcessingContext
+    ) -> str:
+        """The engine's word for a parameter that `add_choice` declared."""
+        return list(choices)[self.parameterAsEnum(parameters, key, context)]
+
     def device_of(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
         """The engine's word for DEVICE."""
-        return DEVICES[self.parameterAsEnum(parameters, "DEVICE", context)]
+        return self.choice_of(parameters, "DEVICE", DEVICES, context)
 
     def composites_of(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
         """The engine's word for COMPOSITES."""
-        return COMPOSITES[self.parameterAsEnum(parameters, "COMPOSITES", context)]
+        return self.choice_of(parameters, "COMPOSITES", COMPOSITES, context)
 
     def numbers_of(self, parameters: dict[str, Any], key: str, context: QgsProcessingContext) -> tuple[int, ...]:
         """Whole numbers from a text such as "9, 10, 11".

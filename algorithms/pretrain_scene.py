@@ -8,7 +8,6 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingFeedback,
     QgsProcessingOutputNumber,
-    QgsProcessingParameterEnum,
     QgsProcessingParameterFileDestination,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterLayer,
@@ -19,7 +18,7 @@ from .base import SpectraFilmAlgorithm, crs_text
 
 INTEGER = QgsProcessingParameterNumber.Type.Integer
 STEP = 8
-METHODS = ("diffspectralnet", "diffcrn")
+METHODS = {"diffspectralnet": "DiffSpectralNet", "diffcrn": "DiffCRN"}
 # DiffCRN divides its channels among so many.
 HEADS = 4
 
@@ -46,9 +45,8 @@ class PretrainSceneAlgorithm(SpectraFilmAlgorithm):
             QgsProcessingParameterRasterLayer("INPUT", self.tr("Scene")),
             "The hyperspectral or multispectral raster to learn from.",
         )
-        self.add(
-            QgsProcessingParameterEnum("METHOD", self.tr("Method"), [self.tr("DiffSpectralNet"), self.tr("DiffCRN")],
-                                       defaultValue=1),
+        self.add_choice(
+            "METHOD", "Method", METHODS, 1,
             "Whose denoiser is trained. Every method of 'Train model' that uses a backbone can use either. DiffCRN's "
             "was the better one in our benchmarks.",
         )  # fmt: skip
@@ -56,8 +54,8 @@ class PretrainSceneAlgorithm(SpectraFilmAlgorithm):
             QgsProcessingParameterNumber("CUBES", self.tr("Training cubes, at most"), INTEGER, optional=True,
                                          minValue=STEP),
             "How many cubes of 32 x 32 pixels are seen; left empty, 1600 by DiffSpectralNet and 12000 by DiffCRN, "
-            "which is as much faster. Training ends earlier where parts of the scene that are held out are no longer "
-            "denoised better. More take longer, in proportion.",
+            "which is several times faster, so that either takes about as long. Training ends earlier where parts of "
+            "the scene that are held out are no longer denoised better. More take longer, in proportion.",
         )  # fmt: skip
         self.add(
             QgsProcessingParameterNumber("POSITIONS", self.tr("Spectral positions"), INTEGER, optional=True,
@@ -90,7 +88,7 @@ class PretrainSceneAlgorithm(SpectraFilmAlgorithm):
         positions = self.parameterAsInt(parameters, "POSITIONS", context)
         if positions % STEP:
             return False, self.tr("POSITIONS must be a multiple of {0}, not {1}.").format(STEP, positions)
-        method = METHODS[self.parameterAsEnum(parameters, "METHOD", context)]
+        method = self.choice_of(parameters, "METHOD", METHODS, context)
         width = self.parameterAsInt(parameters, "WIDTH", context)
         if method == "diffcrn" and width % HEADS:
             return False, self.tr("WIDTH must be a multiple of {0} with DiffCRN, not {1}.").format(HEADS, width)
@@ -106,7 +104,7 @@ class PretrainSceneAlgorithm(SpectraFilmAlgorithm):
             scene=scene,
             output=output,
             report=report,
-            method=METHODS[self.parameterAsEnum(parameters, "METHOD", context)],
+            method=self.choice_of(parameters, "METHOD", METHODS, context),
             cubes=self.parameterAsInt(parameters, "CUBES", context),
             positions=self.parameterAsInt(parameters, "POSITIONS", context),
             width=self.parameterAsInt(parameters, "WIDTH", context),

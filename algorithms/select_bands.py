@@ -7,7 +7,6 @@ from typing import Any
 from qgis.core import (
     QgsProcessingContext,
     QgsProcessingFeedback,
-    QgsProcessingParameterEnum,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
@@ -17,10 +16,11 @@ from qgis.core import (
 from ..engine.jobs import SelectBands
 from .base import SpectraFilmAlgorithm, crs_text
 
-METHODS = (
-    "true colour", "colour infrared", "band numbers", "most informative bands", "one principal-component triplet",
-)  # fmt: skip
-BAND_NUMBERS = 2
+BAND_NUMBERS = "band numbers"
+METHODS = {
+    "true colour": "True colour", "colour infrared": "Colour infrared", BAND_NUMBERS: "Band numbers",
+    "most informative bands": "Most informative", "one principal-component triplet": "Principal components",
+}  # fmt: skip
 
 
 class SelectBandsAlgorithm(SpectraFilmAlgorithm):
@@ -44,10 +44,8 @@ class SelectBandsAlgorithm(SpectraFilmAlgorithm):
             "A multispectral or hyperspectral raster with at least three bands. Choosing by wavelength needs "
             "wavelengths in its metadata (per-band tags or an ENVI header).",
         )
-        self.add(
-            QgsProcessingParameterEnum("METHOD", self.tr("Choose bands by"), [
-                self.tr("True colour"), self.tr("Colour infrared"), self.tr("Band numbers"),
-                self.tr("Most informative"), self.tr("Principal components")], defaultValue=0),
+        self.add_choice(
+            "METHOD", "Choose bands by", METHODS, 0,
             "True colour takes the bands nearest to 655, 555 and 475 nm, colour infrared those nearest to 840, 655 "
             "and 555 nm.",
         )  # fmt: skip
@@ -70,7 +68,7 @@ class SelectBandsAlgorithm(SpectraFilmAlgorithm):
 
     def checkParameterValues(self, parameters: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:  # noqa: N802
         problem = self.check_numbers(parameters, ("BANDS",), context)
-        by_number = self.parameterAsEnum(parameters, "METHOD", context) == BAND_NUMBERS
+        by_number = self.choice_of(parameters, "METHOD", METHODS, context) == BAND_NUMBERS
         if not problem and by_number and len(self.numbers_of(parameters, "BANDS", context)) != 3:
             problem = self.tr("Three band numbers are needed (red, green, blue), as in 40,30,15.")
         low, high = (self.parameterAsDouble(parameters, k, context) for k in ("STRETCH_LOW", "STRETCH_HIGH"))
@@ -86,7 +84,7 @@ class SelectBandsAlgorithm(SpectraFilmAlgorithm):
         job = SelectBands(
             scene=scene,
             output=output,
-            composite=METHODS[self.parameterAsEnum(parameters, "METHOD", context)],
+            composite=self.choice_of(parameters, "METHOD", METHODS, context),
             bands=self.numbers_of(parameters, "BANDS", context),
             stretch_low=self.parameterAsDouble(parameters, "STRETCH_LOW", context),
             stretch_high=self.parameterAsDouble(parameters, "STRETCH_HIGH", context),

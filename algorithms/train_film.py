@@ -9,7 +9,6 @@ from qgis.core import (
     QgsProcessingFeedback,
     QgsProcessingOutputNumber,
     QgsProcessingParameterBoolean,
-    QgsProcessingParameterEnum,
     QgsProcessingParameterFile,
     QgsProcessingParameterFileDestination,
     QgsProcessingParameterRasterLayer,
@@ -24,7 +23,11 @@ RESULTS = {
     "OVERALL_ACCURACY_LOW": "Overall accuracy, lower end of its 95 % interval",
     "OVERALL_ACCURACY_HIGH": "Overall accuracy, upper end of its 95 % interval",
 }
-METHODS = ("spectrafilm", "geodiffnet-f", "geodiffnet", "spectral", "diffspectralnet", "diffcrn")
+METHODS = {
+    "spectrafilm": "SpectraFiLM", "geodiffnet-f": "GeoDiffNet-F (as published)",
+    "geodiffnet": "GeoDiffNet (spatial only)", "spectral": "Spectral only", "diffspectralnet": "DiffSpectralNet",
+    "diffcrn": "DiffCRN",
+}  # fmt: skip
 
 
 class TrainFilmAlgorithm(LabelledSceneAlgorithm):
@@ -51,12 +54,8 @@ class TrainFilmAlgorithm(LabelledSceneAlgorithm):
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802
         self.add_labelled_scene()
-        self.add(
-            QgsProcessingParameterEnum("METHOD", self.tr("Method"), [
-                self.tr("SpectraFiLM"), self.tr("GeoDiffNet-F (as published)"),
-                self.tr("GeoDiffNet (spatial only)"), self.tr("Spectral only"), self.tr("DiffSpectralNet"),
-                self.tr("DiffCRN")],
-                                       defaultValue=0),
+        self.add_choice(
+            "METHOD", "Method", METHODS, 0,
             "SpectraFiLM is the default because it was the most accurate on average in our benchmarks on scenes of 10 "
             "m and finer; compare it with 'Spectral only' on your scene, always at 30 m.",
         )  # fmt: skip
@@ -113,7 +112,7 @@ class TrainFilmAlgorithm(LabelledSceneAlgorithm):
                 model=model,
                 report=report,
                 labels_title=self._labels_title,
-                method=METHODS[self.parameterAsEnum(parameters, "METHOD", context)],
+                method=self.choice_of(parameters, "METHOD", METHODS, context),
                 features=self.features_of(parameters, context),
                 backbone=self.parameterAsString(parameters, "BACKBONE", context),
                 composites=self.composites_of(parameters, context),

@@ -1,4 +1,4 @@
-"""What the benchmarks of accuracy have in common on the command line."""
+"""What the benchmarks have in common on the command line."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def folder_parser(description: str | None, folder: str) -> argparse.ArgumentParser:
+    """A parser of where the real scenes lie and where results and pages go, `build/benchmarks/FOLDER` and `docs`."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("SPECTRAFILM_DATA", "../shared/data")))
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "benchmarks" / folder)
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs")
+    return parser
 
 
 def make_parser(
@@ -20,11 +29,8 @@ def make_parser(
         scenes: measured by default.
         known: all that can be chosen.
     """
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("SPECTRAFILM_DATA", "../shared/data")))
+    parser = folder_parser(description, folder)
     parser.add_argument("--plugins", type=Path, default=ROOT / "build" / "plugins")
     parser.add_argument("--python", required=True, help="interpreter of the compute environment")
-    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "benchmarks" / folder)
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs")
     parser.add_argument("--scenes", nargs="*", default=list(scenes), choices=known)
     return parser

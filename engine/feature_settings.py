@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from .composites import Composites
 from .errors import EngineError
@@ -64,12 +65,14 @@ class FeatureSettings:
             EngineError: the text does not describe features.
         """
         try:
-            data = json.loads(text)
-            for key in ("layers", "timesteps", "neighbourhoods"):
-                data[key] = tuple(data[key])
-            return cls(**data)
+            return cls.from_dict(json.loads(text))
         except (ValueError, KeyError, TypeError) as error:
             raise EngineError(f"The description of the features in {source} is damaged ({error}).") from error
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> FeatureSettings:
+        """The inverse of `dataclasses.asdict`, from JSON or not; raises what unpacking other data raises."""
+        return cls(**data | {key: tuple(data[key]) for key in ("layers", "timesteps", "neighbourhoods")})
 
     def differences(self, other: FeatureSettings) -> list[str]:
         """What distinguishes two settings, in words; empty where features of both are comparable."""

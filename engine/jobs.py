@@ -9,7 +9,10 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import Any, ClassVar, Union
+from typing import Any, ClassVar, Union, get_args
+
+# What both halves advise when memory runs out; the size of a scene matters little.
+SAVE_MEMORY = "close other programs, or use fewer decoder layers, timesteps or composites, or 'Spectral only'"
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,8 @@ class TrainFilm:
 
     `polygons` is a GeoJSON file in `polygons_crs`. `class_names` and `class_colours` give the classes
     in their order; left empty, they are the values of `class_field`, sorted. Without `validate`
-    nothing is cross-validated: no accuracy, confidences as they come, an equal say for every expert.
-    `labels_title` is what the report calls the labels; left empty, the file and its field.
+    nothing is cross-validated: no accuracy, confidences as they come, and experts have the shares that are
+    likely beforehand. `labels_title` is what the report calls the labels; left empty, the file and its field.
     Layers and timesteps left empty come from `analysis`, a report of `AnalyseFeatures`, or from an
     analysis on the way (`analyse`), or are the method's default.
     """
@@ -250,13 +253,7 @@ Job = Union[  # noqa: UP007
     SelectBands, ExtractFeatures, PretrainScene, AnalyseFeatures, TrainFilm, PredictMap, AssessAccuracy, SuggestSamples,
     CheckEnvironment, DownloadBackbone,
 ]
-JOBS: dict[str, Any] = {
-    job.name: job
-    for job in (
-        SelectBands, ExtractFeatures, PretrainScene, AnalyseFeatures, TrainFilm, PredictMap, AssessAccuracy,
-        SuggestSamples, CheckEnvironment, DownloadBackbone,
-    )
-}
+JOBS: dict[str, Any] = {job.name: job for job in get_args(Job)}
 
 
 def to_json(job: Job, token: str = "") -> str:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .accuracy import Z95
-from .feature_analysis import Figures, Judge
 from .folds import Folds
 from .labels import Labels, count_by_class
 from .methods import Method
 from .progress import Progress
 from .projection import fit_spatial
+from .quick_judge import Figures, Judge
 from .training_data import TrainingData
 
 SHARES = (0.25, 0.5, 0.75, 1.0)

@@ -5,7 +5,6 @@ The file is one `.safetensors` with the numbers as tensors and everything else a
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from torch import nn
 from .ensemble import FilmEnsemble
 from .errors import EngineError
 from .feature_settings import FeatureSettings
-from .methods import METHODS, Method, find_method
+from .methods import METHODS, Method
 from .polygons import LandCoverClass
 from .projection import Projection
 from .smoothing import Smoothing
@@ -137,26 +136,24 @@ class Model:
                 f"{FORMAT_VERSION}); train it again."
             )
         try:
-            features = metadata["features"]
-            projections = {name: _projection(tensors, name) for name in ("spectral", "spatial")}
-            spectral = projections["spectral"]
-            if spectral is None or metadata["method"] not in METHODS:
-                raise KeyError(metadata["method"])
-            method = find_method(metadata["method"])
-            spatial = projections["spatial"]
+            method = METHODS[metadata["method"]]
+            spectral, spatial = (_projection(tensors, name) for name in ("spectral", "spatial"))
+            if spectral is None:
+                raise KeyError("spectral.mean")
+            features, smoothing = metadata["features"], metadata["smoothing"]
             model = cls(
-                method,
-                [LandCoverClass(**c) for c in metadata["classes"]],
-                tuple(metadata["wavelengths"]),
-                tuple(metadata["band_numbers"]),
-                spectral,
-                spatial,
-                nn.Identity(),
-                float(metadata["temperature"]),
-                FeatureSettings.from_json(json.dumps(features), path) if features else None,
-                int(metadata["channels"]),
-                Smoothing(tuple(metadata["smoothing"]["shares"]), float(metadata["smoothing"]["noise"])),
-                metadata["scores"],
+                method=method,
+                classes=[LandCoverClass(**c) for c in metadata["classes"]],
+                wavelengths=tuple(metadata["wavelengths"]),
+                band_numbers=tuple(metadata["band_numbers"]),
+                spectral=spectral,
+                spatial=spatial,
+                network=nn.Identity(),
+                temperature=float(metadata["temperature"]),
+                features=FeatureSettings.from_dict(features) if features else None,
+                channels=int(metadata["channels"]),
+                smoothing=Smoothing(tuple(smoothing["shares"]), float(smoothing["noise"])),
+                scores=metadata["scores"],
             )
             channels = len(spatial.components) if spatial else model.channels
             means, sections = (f.means, f.sections) if (f := model.features) else (0, (1, 1))

@@ -20,7 +20,7 @@ import traceback
 from typing import Any, TextIO
 
 from .errors import EngineError
-from .jobs import Job, from_json
+from .jobs import SAVE_MEMORY, Job, from_json
 from .partial_outputs import remove_partial_outputs
 from .progress import Progress
 
@@ -63,7 +63,7 @@ def serve() -> int:
     """Read a job from standard input, run it, and report; the process's exit status."""
     stream = _claim_stdout()
     messages = MessageStream(stream)
-    messages.send("hello", pid=os.getpid())
+    messages.send("hello")
     try:
         job, token = from_json(sys.stdin.readline())
     except ValueError as error:
@@ -85,7 +85,7 @@ def serve() -> int:
         return EXIT_CANCELLED
     except Exception as error:
         if _is_lack_of_memory(error):
-            text = "The engine ran out of memory; close other programs or use a smaller scene."
+            text = f"The engine ran out of memory; {SAVE_MEMORY}."
         else:  # a fault of ours: the user still gets one sentence, the log the trace
             text = f"The engine failed unexpectedly ({type(error).__name__}: {error})."
         traceback.print_exc()

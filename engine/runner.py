@@ -76,8 +76,8 @@ def _find_task(job: Job) -> Callable[[Any, Progress, str], dict[str, Any]]:
         case CheckEnvironment():
             from .tasks.check_environment import check_environment
 
-            return lambda job, progress, _token: check_environment(job, progress)
+            return check_environment
         case DownloadBackbone():
             from .tasks.download_backbone import download_backbone
 
-            return lambda job, progress, _token: download_backbone(job, progress)
+            return download_backbone

@@ -29,11 +29,10 @@ SUBDATASETS = ("/vsi", "NETCDF:", "HDF5:", "HDF4_SDS:", "GPKG:", "GTIFF_DIR:")
 
 @dataclass(frozen=True)
 class Band:
-    """One band of a scene. `number` counts from 1, `wavelength` and `fwhm` are in nm."""
+    """One band of a scene. `number` counts from 1, `wavelength` is in nm."""
 
     number: int
     wavelength: float | None
-    fwhm: float | None
     good: bool
     scale: float
     offset: float
@@ -64,7 +63,7 @@ class Scene:
         spectra = read_band_spectra(dataset)
         factor = _reflectance_factor(dataset)
         self.bands = tuple(
-            Band(number, s.wavelength, s.fwhm, s.good, scale / factor, offset, nodata)
+            Band(number, s.wavelength, s.good, scale / factor, offset, nodata)
             for number, s, scale, offset, nodata in zip(
                 dataset.indexes, spectra, dataset.scales, dataset.offsets, dataset.nodatavals, strict=True
             )
@@ -127,11 +126,6 @@ class Scene:
     def close(self) -> None:
         """Close the file and delete temporary copies of it."""
         self._resources.close()
-
-    @property
-    def wavelengths(self) -> dict[int, float]:
-        """Wavelength in nm by band number, for the bands that have one."""
-        return {b.number: b.wavelength for b in self.bands if b.wavelength is not None}
 
     def tag(self, name: str) -> str | None:
         """A metadata tag of the file, or None."""

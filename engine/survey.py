@@ -43,7 +43,7 @@ class Survey:
     valid_share: float
 
     def autocorrelation(self, projection: Projection) -> float:
-        """How alike pixels two apart are in projected spectra, but for their noise: 0 (unrelated) to 1 (the same)."""
+        """How alike pixels two rows or columns apart are in projected spectra, noise left aside: 0 (unrelated) to 1."""
         noise, change = (projection.variance(covariance) for covariance in (self.noise, self.change))
         variance = float(projection.apply(self.pixels).var(0).sum())
         return float(np.clip(1 - (change - noise) / max(variance - noise, 1e-12), 0, 1))

@@ -196,7 +196,7 @@ def _keep_classes(
         )
     if len(kept) == len(classes):
         return classes, labels
-    renumbered = [LandCoverClass(i, c.name, c.colour) for i, c in enumerate(kept, 1)]
+    renumbered = [replace(c, id=i) for i, c in enumerate(kept, 1)]
     new_id = np.zeros(max(c.id for c in classes) + 1, np.int64)
     new_id[[c.id for c in kept]] = [c.id for c in renumbered]
-    return renumbered, Labels(labels.rows, labels.columns, new_id[labels.class_ids], labels.polygons)
+    return renumbered, replace(labels, class_ids=new_id[labels.class_ids])

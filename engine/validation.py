@@ -75,8 +75,8 @@ def train(
     accuracy, smoothing, temperature, scores = _validate(data, folds, networks[0], networks[1:])
     if "experts" in scores:
         progress.info(
-            f"Experts, weighed by cross-validation (pixels two apart correlate by {data.autocorrelation:.2f}): "
-            f"{describe_experts(scores['experts'])}."
+            "Experts, weighed by cross-validation (pixels two rows or columns apart correlate by "
+            f"{data.autocorrelation:.2f}): {describe_experts(scores['experts'])}."
         )
     if "neighbours" in scores:
         progress.info(f"Neighbours that look alike: {describe_neighbours(smoothing.shares)}.")

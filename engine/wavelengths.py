@@ -1,6 +1,6 @@
 """Wavelengths and bad-band flags, from wherever a product keeps them.
 
-Looked at in this order: per-band tags (`wavelength`, `wavelength_units`, `fwhm`, `bbl`), GDAL's
+Looked at in this order: per-band tags (`wavelength`, `wavelength_units`, `bbl`), GDAL's
 IMAGERY domain, the lists of an ENVI header (also one beside a GeoTIFF, as in DESIS products), an EnMAP
 metadata file beside the scene, and band names such as "band 12 (0.617600 Micrometers)".
 """
@@ -30,17 +30,16 @@ _NAMED = re.compile(r"(\d+(?:\.\d+)?)\s*(nanomet(?:er|re)s?|nm|micromet(?:er|re)
 
 @dataclass(frozen=True)
 class BandSpectrum:
-    """Where one band lies in the spectrum: centre and full width at half maximum in nm."""
+    """Where one band lies in the spectrum: its centre in nm."""
 
     wavelength: float | None = None
-    fwhm: float | None = None
     good: bool = True
 
 
 def read_band_spectra(dataset: rasterio.DatasetReader) -> list[BandSpectrum]:
-    """Centre, width and bad-band flag of every band of an open dataset."""
+    """Centre and bad-band flag of every band of an open dataset."""
     envi = dataset.tags(ns="ENVI") or header_beside(Path(dataset.name))
-    header = {key: _split_list(envi.get(key, "")) for key in ("wavelength", "fwhm", "bbl")}
+    header = {key: _split_list(envi.get(key, "")) for key in ("wavelength", "bbl")}
     unit = envi.get("wavelength_units") or dataset.tags().get("wavelength_units") or ""
     product = _enmap_metadata(Path(dataset.name))
     spectra = []
@@ -51,26 +50,18 @@ def read_band_spectra(dataset: rasterio.DatasetReader) -> list[BandSpectrum]:
                 tags.setdefault(key, values[index - 1])
         good = _number(tags.get("bbl", "1")) != 0
         band_unit = tags.get("wavelength_units", unit)
-        wavelength, fwhm = (_number(tags.get(key)) for key in ("wavelength", "fwhm"))
+        wavelength = _number(tags.get("wavelength"))
         imagery = dataset.tags(index, ns="IMAGERY")
         if wavelength is None and "CENTRAL_WAVELENGTH_UM" in imagery:
-            wavelength, fwhm = (_number(imagery.get(k)) for k in ("CENTRAL_WAVELENGTH_UM", "FWHM_UM"))
-            band_unit = "um"
+            wavelength, band_unit = _number(imagery["CENTRAL_WAVELENGTH_UM"]), "um"
         if wavelength is None and len(product) == dataset.count:
-            wavelength, fwhm = product[index - 1]
-            band_unit = "nm"
+            wavelength, band_unit = product[index - 1], "nm"
         if wavelength is None:
             named = _NAMED.search(dataset.descriptions[index - 1] or "")
             if named:
                 wavelength, band_unit = float(named[1]), named[2]
         factor = _to_nanometres(wavelength, band_unit)
-        spectra.append(
-            BandSpectrum(
-                None if wavelength is None else wavelength * factor,
-                None if fwhm is None else fwhm * factor,
-                good,
-            )
-        )
+        spectra.append(BandSpectrum(None if wavelength is None else wavelength * factor, good))
     return spectra
 
 
@@ -154,8 +145,8 @@ def _number(text: str | None) -> float | None:
     return value if value is None or np.isfinite(value) else None
 
 
-def _enmap_metadata(scene: Path) -> list[tuple[float | None, float | None]]:
-    """Centre and width in nm of every band, from the METADATA.XML of an EnMAP product."""
+def _enmap_metadata(scene: Path) -> list[float | None]:
+    """Centre in nm of every band, from the METADATA.XML of an EnMAP product."""
     if "SPECTRAL_IMAGE" not in scene.name:
         return []
     path = scene.with_name(scene.name.split("SPECTRAL_IMAGE")[0] + "METADATA.XML")
@@ -165,4 +156,4 @@ def _enmap_metadata(scene: Path) -> list[tuple[float | None, float | None]]:
         bands = ElementTree.parse(path).findall(".//bandCharacterisation/bandID")  # noqa: S314  (a file of the product itself)
     except ElementTree.ParseError as error:
         raise EngineError(f"The metadata file {path} cannot be read ({error}); download it again.") from error
-    return [(_number(b.findtext("wavelengthCenterOfBand")), _number(b.findtext("FWHMOfBand"))) for b in bands]
+    return [_number(b.findtext("wavelengthCenterOfBand")) for b in bands]

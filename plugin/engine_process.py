@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from qgis.core import QgsProcessingException, QgsProcessingFeedback
 
-from ..engine.jobs import Job, to_json
+from ..engine.jobs import SAVE_MEMORY, Job, to_json
 from ..engine.partial_outputs import remove_partial_outputs
 from .paths import LAUNCHER
 
@@ -205,8 +205,7 @@ class _Conversation:
         last = self.noise[-1] if self.noise else "it said nothing"
         if status in OUT_OF_MEMORY:
             return (
-                "The engine was ended by the system, most likely because the memory ran out; close other programs, "
-                "or use a smaller scene or fewer decoder layers."
+                f"The engine was ended by the system, most likely because the memory ran out; {SAVE_MEMORY}."
             )
         if not self.greeted:
             return f"The compute environment {self.engine.python} is broken ({last}). {_remedy(last)}"

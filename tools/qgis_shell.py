@@ -77,10 +77,6 @@ class QgisShell:
                 print(part, end="", flush=True)
         return Answer(process.wait(), "".join(parts))
 
-    def list_algorithms(self) -> str:
-        """What `qgis_process list` prints."""
-        return self._call(["list"])
-
     def _call(self, arguments: list[str]) -> str:
         done = subprocess.run([self.command, *arguments], env=self.environment, text=True, capture_output=True,
                               errors="replace", check=False)  # fmt: skip

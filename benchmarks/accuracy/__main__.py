@@ -5,15 +5,13 @@ Every figure is kept as soon as it is measured; interrupted, the run goes on whe
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
-from spectrafilm.benchmarks.json_lines import append_lines, read_lines
-from spectrafilm.engine.accuracy import average_accuracy, cohen_kappa, confusion_matrix, overall_accuracy
+from spectrafilm.benchmarks.json_lines import read_lines
 
-from .pool import PROTOCOLS, Pool, make_pool
-from .rows import ROWS, Row
+from .measure import measure
+from .pool import PROTOCOLS, make_pool
+from .rows import ROWS
 from .scenes import few_label_parser, find_scenes, label_scene, results_folder
 from .table import write_page
 
@@ -41,29 +39,6 @@ def main() -> None:
             kept.append((scene.title, read_lines(results)))
     if not arguments.no_page:
         write_page(kept, arguments.docs)
-
-
-def measure(pool: Pool, protocol: str, per_class: int, seed: int, rows: dict[str, Row], results: Path) -> None:
-    """Add the figures of rows that are not there yet to a file of JSON lines."""
-    known = {(r["protocol"], r["labels"], r["seed"], r["row"]) for r in read_lines(results)}
-    training, testing = pool.draw(protocol, per_class, seed)
-    seen = pool.as_labelled(protocol)
-    truth = pool.labels.class_ids[testing]
-    for row, classify in rows.items():
-        if (protocol, per_class, seed, row) in known:
-            continue
-        prediction = classify(seen, training, testing, seed)
-        matrix = confusion_matrix(truth, prediction.class_ids, len(pool.classes))
-        figures = {
-            "protocol": protocol, "labels": per_class, "seed": seed, "row": row,
-            "overall_accuracy": 100 * float(overall_accuracy(matrix)),
-            "average_accuracy": 100 * float(average_accuracy(matrix)),
-            "kappa": 100 * float(cohen_kappa(matrix)),
-            "calibration_error": None if prediction.calibration_error is None else 100 * prediction.calibration_error,
-            "training_pixels": len(training), "test_pixels": len(testing),
-        }  # fmt: skip
-        append_lines(results, [figures])
-    print(f"{pool.name}: {protocol}, {per_class} labels a class, seed {seed}", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -82,12 +82,8 @@ def make_draw(
         nothing = np.zeros(len(near), np.int64)
         theirs = Samples(spectral.apply(pool.near.spectra), seen, nothing, len(present), means, None, sections)
         surroundings = Surroundings(pool.near.rows, pool.near.columns, theirs, pool.near.at)
-    labels = pool.labels.select(training)
-    labels = type(labels)(labels.rows, labels.columns, targets + 1, labels.polygons)
-    classes = [
-        type(c)(number, c.name, c.colour)
-        for number, c in enumerate((pool.classes[i - 1] for i in present.tolist()), 1)
-    ]  # fmt: skip
+    labels = replace(pool.labels.select(training), class_ids=targets + 1)
+    classes = [replace(pool.classes[i - 1], id=number) for number, i in enumerate(present.tolist(), 1)]
     data = TrainingData(
         classes, labels, pool.spectra[training], samples(training, targets), spectral, spatial, everywhere.shape[1],
         pool.autocorrelation, spectral.variance(pool.noise), surroundings.of(training) if surroundings else None,

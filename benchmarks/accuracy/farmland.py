@@ -23,6 +23,7 @@ SIDE = 145
 CELLS_PER_PIXEL = 4
 LONGEST_FIELD = 26.0
 METRES = 20.0
+EPSG = "EPSG:32616"
 WAVELENGTHS = np.linspace(400.0, 2450.0, 200)
 SCALE = 10_000
 # Noise of a band at its best, in reflectance; more in the infrared and the violet, much more beside water vapour.
@@ -123,9 +124,19 @@ def _relative_noise() -> np.ndarray:
     return level * (1 + sum(excess * np.exp(-0.5 * ((w - at) / width) ** 2) for at, width, excess in VAPOUR))
 
 
+def write_farmland(folder: Path, seed: int, noise: float = 1.0) -> tuple[Path, Path]:
+    """Write the scene and its labels into a folder, and return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cube, classes = make_farmland(seed, noise)
+    scene, labels = folder / f"farmland{seed}.tif", folder / f"farmland{seed}_gt.tif"
+    _write(scene, (SCALE * cube).round().clip(-300, 15_000).astype(np.int16))
+    _write(labels, classes[None])
+    return scene, labels
+
+
 def _write(path: Path, values: np.ndarray) -> None:
     count, height, width = values.shape
-    place = {"crs": "EPSG:32616", "transform": from_origin(500_000, 4_400_000, METRES, METRES)}
+    place = {"crs": EPSG, "transform": from_origin(500_000, 4_400_000, METRES, METRES)}
     with rasterio.open(path, "w", driver="GTiff", height=height, width=width, count=count, dtype=values.dtype,
                        **place) as dataset:  # fmt: skip
         dataset.write(values)
@@ -138,11 +149,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--noise", type=float, default=1.0)
     arguments = parser.parse_args()
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    cube, classes = make_farmland(arguments.seed, arguments.noise)
-    name = f"farmland{arguments.seed}"
-    _write(arguments.folder / f"{name}.tif", (SCALE * cube).round().clip(-300, 15_000).astype(np.int16))
-    _write(arguments.folder / f"{name}_gt.tif", classes[None])
+    write_farmland(arguments.folder, arguments.seed, arguments.noise)
 
 
 if __name__ == "__main__":

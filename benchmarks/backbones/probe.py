@@ -13,10 +13,11 @@ from sklearn.svm import SVC
 from spectrafilm.benchmarks.accuracy.pool import PROTOCOLS, Pool, feature_source
 from spectrafilm.benchmarks.json_lines import append_lines, read_lines
 from spectrafilm.engine.accuracy import average_accuracy, confusion_matrix, overall_accuracy
-from spectrafilm.engine.feature_analysis import PENALTY, compute_activations
+from spectrafilm.engine.feature_analysis import compute_activations
 from spectrafilm.engine.methods import METHODS
 from spectrafilm.engine.progress import Progress
 from spectrafilm.engine.projection import fit_spatial
+from spectrafilm.engine.quick_judge import PENALTY
 from spectrafilm.engine.scene import Scene
 from spectrafilm.engine.survey import survey_scene
 from spectrafilm.engine.tasks.analyse_features import whole_grid

@@ -1,4 +1,4 @@
-"""Measure and write docs/real_scenes.md: run by `make benchmark-accuracy`. Interrupted, it goes on where it was."""
+"""Measure and write docs/real_scenes.md: run by `make benchmark-real-scenes`. Interrupted, it goes on where it was."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ def main() -> None:
 
 def draw_overview(labelled: LabelledScene, plugins: Path, folder: Path, python: str, picture: Path) -> None:
     """Scene, map and confidence from all training polygons as the user has them: what `make demo SCENE=...` draws."""
-    if picture.exists():
-        return
-    real = labelled.real
-    layer = next(labelled.splits(0)).polygons if labelled.has_validation_raster else labelled.source
-    subprocess.run([sys.executable, str(ROOT / "tools" / "demo.py"), "--plugins", str(plugins), "--profile",
-                    str(folder / "profile"), "--python", python, "--out", str(folder / "demo"), "--scene",
-                    labelled.path, "--polygons", str(layer), "--class-field", real.class_field],
-                   check=True)  # fmt: skip
-    shutil.copyfile(folder / "demo" / "overview.png", picture)
+    drawn = folder / "demo" / "overview.png"
+    if not drawn.exists():
+        real = labelled.real
+        layer = next(labelled.splits(0)).polygons if labelled.has_validation_raster else labelled.source
+        subprocess.run([sys.executable, str(ROOT / "tools" / "demo.py"), "--plugins", str(plugins), "--profile",
+                        str(folder / "profile"), "--python", python, "--out", str(drawn.parent), "--scene",
+                        labelled.path, "--polygons", str(layer), "--class-field", real.class_field],
+                       check=True)  # fmt: skip
+    shutil.copyfile(drawn, picture)
 
 
 def measure(labelled: LabelledScene, bench: Bench, seeds: int) -> Measured:

@@ -15,7 +15,7 @@ from rasterio.features import shapes
 from spectrafilm.engine.folds import split_by_polygon
 from spectrafilm.engine.labels import Labels, label_pixels
 from spectrafilm.engine.polygons import LandCoverClass, class_order, make_classes, read_features, to_parts
-from spectrafilm.engine.progress import Recorder
+from spectrafilm.engine.progress import Progress
 from spectrafilm.engine.scene import Scene
 from spectrafilm.engine.survey import survey_scene
 from spectrafilm.tools.qgis_shell import QgisShell
@@ -93,7 +93,7 @@ class LabelledScene:
         self.source = data / real.labels[0]
         self.has_validation_raster = len(real.labels) == 2
         self.folder = folder
-        self._progress = Recorder()
+        self._progress = Progress()
         if self.source.suffix == ".tif":
             layers = [_polygonize(data / name, real.names) for name in real.labels]
         else:

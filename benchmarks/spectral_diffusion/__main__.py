@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from spectrafilm.benchmarks.accuracy.__main__ import measure
+from spectrafilm.benchmarks.accuracy.measure import measure
 from spectrafilm.benchmarks.accuracy.pool import PROTOCOLS, SHIPPED, Pool, feature_source, kept_features, make_pool
 from spectrafilm.benchmarks.accuracy.rows import ROWS, Row, network_row, svm_row
 from spectrafilm.benchmarks.accuracy.scenes import few_label_parser, find_scenes, label_scene, results_folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import platform
 import statistics
@@ -12,12 +11,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from spectrafilm.benchmarks.command_line import folder_parser
 from spectrafilm.engine.model import Model
 from spectrafilm.engine.smoothing import Smoothing
 
 from .large_scenes import repeat_scene, sample_labels, write_field_labels, write_fields
 
-ROOT = Path(__file__).resolve().parents[2]
+HEAD = Path(__file__).with_name("head.md")
 REPEATS = 3
 
 
@@ -94,11 +94,7 @@ def prediction(folder: Path) -> list[str]:
 
 def main() -> None:
     """Measure everything and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("SPECTRAFILM_DATA", "../shared/data")))
-    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "benchmarks" / "speed")
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs")
-    arguments = parser.parse_args()
+    arguments = folder_parser(__doc__, "speed").parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     arguments.docs.mkdir(exist_ok=True)
     lines = [
@@ -107,6 +103,7 @@ def main() -> None:
         f"Written by `make benchmark-speed` on {os.cpu_count()} cores ({platform.machine()}). Ratios are of runs side "
         "by side; seconds are only given to show the scale.",
         "",
+        HEAD.read_text(encoding="utf-8"),
     ]
     if (arguments.data / "enmap_potsdam").is_dir():
         lines += training(arguments.data.absolute(), arguments.folder)

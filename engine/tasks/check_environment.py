@@ -23,7 +23,7 @@ from ..progress import Progress
 from ..tensor_files import PACKAGES
 
 
-def check_environment(job: CheckEnvironment, progress: Progress) -> dict[str, Any]:
+def check_environment(job: CheckEnvironment, progress: Progress, _token: str) -> dict[str, Any]:
     """Run the bundled U-Net once and write and read a small raster.
 
     Raises:

@@ -20,7 +20,7 @@ from ..progress import Progress
 RECORD = "download.json"
 
 
-def download_backbone(job: DownloadBackbone, progress: Progress) -> dict[str, Any]:
+def download_backbone(job: DownloadBackbone, progress: Progress, _token: str) -> dict[str, Any]:
     """Fetch what is missing of a backbone, and load it once.
 
     Raises:

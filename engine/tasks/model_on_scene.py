@@ -35,7 +35,7 @@ def classified_pieces(
         EngineError: no pixel of the scene is valid in the model's bands.
     """
     model.network.to(device.target)
-    seen = False
+    any_valid = False
     pieces = (_score(model, piece, device) for piece in _pieces(job, model, scene, bands, device, progress))
     reach = model.smoothing.reach
     for window, around in in_context(pieces, reach, scene.height):
@@ -44,16 +44,16 @@ def classified_pieces(
         if reach:
             # Row by row, since copies of all bands would fill the memory.
             of_rows = zip(around.spectra.swapaxes(0, 1), around.valid, strict=True)
-            projected = np.concatenate([model.spectral.apply(row[:, seen].T) for row, seen in of_rows])
+            projected = np.concatenate([model.spectral.apply(row[:, valid].T) for row, valid in of_rows])
             logits = model.smoothing.apply(logits, projected, rows, columns)
         top, left = int(window.row_off - around.window.row_off), int(min(reach, window.col_off))
         place = np.s_[top : top + int(window.height), left : left + int(window.width)]
         inside = np.zeros(around.valid.shape, bool)
         inside[place] = True
         spectra = around.spectra[:, inside & around.valid].T
-        seen = seen or bool(spectra.size)
+        any_valid = any_valid or bool(spectra.size)
         yield window, spectra, around.valid[place], model.classification(logits[:, inside[rows, columns]])
-    if not seen:
+    if not any_valid:
         raise EngineError(
             f"{scene.path} has no valid pixel in the {len(bands)} bands that the model needs; check its nodata value "
             "and its bands."

@@ -51,10 +51,19 @@ def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]
         with progress.stage(0.6, 0.92, f"Training {method.title} on {len(data.labels)} pixels."):
             trained = train(method, data, job.validate, job.seed, progress)
         model = Model(
-            method, data.classes, band_wavelengths(survey.bands), tuple(b.number for b in survey.bands),
-            data.spectral, data.spatial, trained.network, trained.temperature, source.settings if source else None,
-            data.channels, trained.smoothing, trained.scores,
-        )  # fmt: skip
+            method=method,
+            classes=data.classes,
+            wavelengths=band_wavelengths(survey.bands),
+            band_numbers=tuple(b.number for b in survey.bands),
+            spectral=data.spectral,
+            spatial=data.spatial,
+            network=trained.network,
+            temperature=trained.temperature,
+            features=source.settings if source else None,
+            channels=data.channels,
+            smoothing=trained.smoothing,
+            scores=trained.scores,
+        )
         model.save(outputs.reserve(job.model))
         if job.report:
             with progress.stage(0.92, 0.95, "Measuring a learning curve with a quick stand-in for the model."):

@@ -67,8 +67,11 @@ def write_training_report(
         "settings": _settings(result),
         "warnings": progress.warnings,
     }
-    write_report(outputs, result.job.report, "training.html", f"Training of {model.method.title}", figures,
-                 {"colours": [c.colour for c in data.classes], "repetitions": REPETITIONS}, pictures)  # fmt: skip
+    shown = {
+        "colours": [c.colour for c in data.classes], "repetitions": REPETITIONS, "validate": result.job.validate,
+    }  # fmt: skip
+    title = f"Training of {model.method.title}"
+    write_report(outputs, result.job.report, "training.html", title, figures, shown, pictures)
 
 
 def _settings(result: TrainingResult) -> dict[str, Any]:

@@ -78,7 +78,6 @@ def test_what_is_no_job_is_one_message(engine, text):
 
 def test_what_libraries_print_does_not_reach_the_stream(tmp_path):
     code = (
-        "import sys; sys.argv = ['x']; sys.path.insert(0, sys.path[0])\n"
         "from spectrafilm.engine import protocol\n"
         "stream = protocol._claim_stdout()\n"
         "print('a library speaks'); import os; os.system('echo a child speaks')\n"

@@ -19,8 +19,7 @@ def test_values_and_wavelengths_are_those_written(scene_path):
         spectra, valid = scene.read(Window(10, 20, 30, 7), scene.bands)
         np.testing.assert_array_equal(spectra, make_spectra()[:, 20:27, 10:40])
         assert valid.all()
-        assert scene.wavelengths[1] == 450.0
-        assert scene.wavelengths[BANDS] == 1000.0
+        assert (scene.bands[0].wavelength, scene.bands[-1].wavelength) == (450.0, 1000.0)
 
 
 def test_a_pixel_without_data_in_one_band_is_invalid_and_zero(tmp_path):
@@ -97,7 +96,7 @@ def test_a_compressed_envi_body_is_read_without_a_trace(compressed_envi):
     before = {p.name for p in compressed_envi.parent.iterdir()}
     with Scene.open(str(compressed_envi)) as scene:
         spectra, _ = scene.read(Window(0, 30, WIDTH, 3), scene.bands)
-        assert scene.wavelengths[BANDS] == pytest.approx(1000.0)
+        assert scene.bands[-1].wavelength == pytest.approx(1000.0)
     np.testing.assert_array_equal(spectra, make_spectra()[:, 30:33])
     assert {p.name for p in compressed_envi.parent.iterdir()} == before
 

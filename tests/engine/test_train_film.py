@@ -61,7 +61,7 @@ def test_one_polygon_a_class_is_mapped_but_not_validated(scene_path, backbone_pa
     polygons = write_polygons(tmp_path / "p.geojson", quarter_polygons()[::3])
     values = run_job(training(scene_path, polygons, backbone_path, tmp_path), Recorder())
     assert set(values.values()) == {None}
-    assert "Not validated" in (tmp_path / "r.html").read_text()
+    assert "every class has a single polygon" in (tmp_path / "r.html").read_text()
     recorder = Recorder()
     run_job(PredictMap(scene_path, str(tmp_path / "m.safetensors"), str(tmp_path / "map.tif"),
                        confidence=str(tmp_path / "c.tif")), recorder)  # fmt: skip
@@ -74,6 +74,7 @@ def test_choices_that_another_one_overrules_are_named(scene_path, polygons_path,
                      validate=False), recorder)  # fmt: skip
     expected = "Not used, since Spectral only sees no spatial features: backbone, decoder layers, analysis."
     assert expected in recorder.warnings
+    assert "Not validated, as asked for." in (tmp_path / "r.html").read_text()
 
 
 def test_polygons_on_nodata_are_one_sentence(backbone_path, polygons_path, tmp_path):

@@ -14,12 +14,11 @@ from qgis.core import QgsProcessingException
 
 from spectrafilm.engine.jobs import SelectBands, to_json
 from spectrafilm.engine.partial_outputs import MARK
-from spectrafilm.plugin import engine_process
 from spectrafilm.plugin.engine_process import run_job
 
 # A fake engine that has begun to write, as a real one would, under the name that its token decides.
 BEGIN = (
-    "say(type='hello', pid=1)\n"
+    "say(type='hello')\n"
     "job = json.loads(sys.stdin.readline())\n"
     "path = job['parameters']['output']\n"
     f"part = os.path.join(os.path.dirname(path), '{MARK}' + job['token'] + '-' + os.path.basename(path))\n"
@@ -165,4 +164,3 @@ def test_the_real_engine_answers(job, feedback):
 
 def test_jobs_are_one_line():
     assert "\n" not in to_json(SelectBands("a\nb", "c"))
-    assert engine_process.LAUNCHER.is_file()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from configparser import ConfigParser
 
 import pytest
 from in_qgis import ROOT
 
-ENGINE_PACKAGES = {"torch", "diffusers", "rasterio", "sklearn", "safetensors", "scipy", "matplotlib", "numpy", "jinja2"}
+REQUIREMENTS = (ROOT / "resources" / "requirements.txt").read_text().splitlines()
+ENGINE_PACKAGES = {re.match(r"[a-z0-9-]+", line)[0] for line in REQUIREMENTS if not line.startswith("#")}
+ENGINE_PACKAGES = ENGINE_PACKAGES - {"scikit-learn"} | {"sklearn"}
 HALVES = {"plugin": ROOT / "plugin", "algorithms": ROOT / "algorithms", "ui": ROOT / "ui"}
 SHARED = {"jobs", "partial_outputs", "backbone_registry"}
 

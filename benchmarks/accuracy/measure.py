@@ -1,0 +1,34 @@
+"""Figures of rows for one draw of labels, kept as soon as they are measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spectrafilm.benchmarks.json_lines import append_lines, read_lines
+from spectrafilm.engine.accuracy import average_accuracy, cohen_kappa, confusion_matrix, overall_accuracy
+
+from .pool import Pool
+from .rows import Row
+
+
+def measure(pool: Pool, protocol: str, per_class: int, seed: int, rows: dict[str, Row], results: Path) -> None:
+    """Add the figures of rows that are not there yet to a file of JSON lines."""
+    known = {(r["protocol"], r["labels"], r["seed"], r["row"]) for r in read_lines(results)}
+    training, testing = pool.draw(protocol, per_class, seed)
+    seen = pool.as_labelled(protocol)
+    truth = pool.labels.class_ids[testing]
+    for row, classify in rows.items():
+        if (protocol, per_class, seed, row) in known:
+            continue
+        prediction = classify(seen, training, testing, seed)
+        matrix = confusion_matrix(truth, prediction.class_ids, len(pool.classes))
+        figures = {
+            "protocol": protocol, "labels": per_class, "seed": seed, "row": row,
+            "overall_accuracy": 100 * float(overall_accuracy(matrix)),
+            "average_accuracy": 100 * float(average_accuracy(matrix)),
+            "kappa": 100 * float(cohen_kappa(matrix)),
+            "calibration_error": None if prediction.calibration_error is None else 100 * prediction.calibration_error,
+            "training_pixels": len(training), "test_pixels": len(testing),
+        }  # fmt: skip
+        append_lines(results, [figures])
+    print(f"{pool.name}: {protocol}, {per_class} labels a class, seed {seed}", flush=True)
