@@ -54,7 +54,7 @@ def main() -> None:
         truth = dataset.read(1)
     maps = map_by_rounds(scene, labels)
     titles = ["Crops", "No votes", *("One round", "Two rounds")[: len(maps) - 1]]
-    colours = ListedColormap(["white", *plt.get_cmap("tab20").colors[: len(CROPS)]])  # type: ignore[attr-defined]
+    colours = ListedColormap(["white", *plt.get_cmap("tab20").colors[: len(CROPS)]])
     figure, grid = plt.subplots(1, len(titles), figsize=(3.6 * len(titles), 4.0))
     for axes, title, drawn in zip(grid, titles, [truth, *maps], strict=True):
         right = "" if drawn is truth else f": {(drawn == truth)[truth > 0].mean():.1%} right"
