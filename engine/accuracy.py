@@ -22,6 +22,16 @@ class Estimate:
     low: float
     high: float
 
+    @property
+    def known(self) -> float | None:
+        """The figure, or None where it is not defined."""
+        return None if np.isnan(self.value) else self.value
+
+    def __str__(self) -> str:
+        if np.isnan(self.value):
+            return "not defined"
+        return f"{self.value:.1f} % ({self.low:.1f} to {self.high:.1f})"
+
 
 @dataclass(frozen=True)
 class ClassAccuracy:

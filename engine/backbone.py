@@ -105,8 +105,7 @@ class Backbone:
                     folder, found.denoiser, noise_schedule(), digest, device, found.composites, found.timesteps
                 )
             if folder.suffix in openai_unet.SUFFIXES and not (folder.parent / "config.json").is_file():
-                unet, scheduler = openai_unet.read_openai_unet(folder)
-                conditioning = Conditioning.of_schedule(scheduler)
+                unet, conditioning = openai_unet.read_openai_unet(folder)
                 return cls(folder, unet, conditioning, sha256_of(*openai_unet.files_of(folder)), device)
             folder = folder.parent
             if folder.name == "unet" and (folder.parent / "scheduler").is_dir():
@@ -120,11 +119,13 @@ class Backbone:
         weights_path = _weights_file(weights_folder)
         try:
             config = json.loads(config_path.read_text(encoding="utf-8"))
+            if not isinstance(config, dict):  # a text would be looked for on the hub
+                raise TypeError("it is no JSON object")
             unet = UNet2DModel.from_config(config)
             weights = load_file(weights_path)
         except SafetensorError as error:
             raise EngineError(f"The weights {weights_path} are damaged ({error}); copy them again.") from error
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, ZeroDivisionError, OSError) as error:
             raise EngineError(f"{config_path} does not describe a UNet2DModel ({error}).") from error
         _check_weights(unet, weights, weights_path)
         unet.load_state_dict(weights)
@@ -188,7 +189,12 @@ class Backbone:
 
     def _probe(self) -> tuple[DecoderLayer, ...]:
         image = torch.zeros(1, self.channels, self.patch, self.patch, device=self.device.target)
-        outputs = self.activations(image, 0, range(len(self._modules)))
+        try:
+            outputs = self.activations(image, 0, range(len(self._modules)))
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise EngineError(
+                f"The backbone {self.path} cannot compute images of {self.patch} pixels ({error})."
+            ) from error
         return tuple(DecoderLayer(o.shape[1], self.patch // o.shape[2]) for o in outputs)
 
 

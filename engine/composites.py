@@ -19,7 +19,7 @@ from .components import noise_adjusted_components
 from .errors import EngineError
 from .scene import Band
 from .survey import Survey
-from .wavelengths import find_bands, match_bands
+from .wavelengths import match_bands
 
 TRUE_COLOUR = (655.0, 555.0, 475.0)
 COLOUR_INFRARED = (840.0, 655.0, 555.0)
@@ -85,7 +85,8 @@ class Composites:
         by_wavelength = bool(self.wavelengths) and all(b.wavelength is not None for b in bands)
         if by_wavelength:
             available = {b.number: b.wavelength for b in bands if b.wavelength is not None}
-            found = find_bands([self.numbers[i] for i in used], [self.wavelengths[i] for i in used], available)
+            wanted, numbers = [self.wavelengths[i] for i in used], [self.numbers[i] for i in used]
+            found = match_bands(wanted, available, numbers=numbers)
             targets = [position[number] for number in found]
         else:
             missing = [self.numbers[i] for i in used if self.numbers[i] not in position]

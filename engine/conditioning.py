@@ -35,10 +35,15 @@ class Conditioning:
         return self.signal[timestep] * images + self.noise[timestep] * noise
 
     @classmethod
-    def of_schedule(cls, scheduler: DDPMScheduler) -> Conditioning:
-        """Denoising diffusion: x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps."""
+    def of_schedule(cls, scheduler: DDPMScheduler, told: int = 0) -> Conditioning:
+        """Denoising diffusion: x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps.
+
+        Args:
+            told: how many timesteps the U-Net believes there are; 0 for as many as there are.
+        """
         abar = scheduler.alphas_cumprod
-        return cls(abar.sqrt(), (1 - abar).sqrt(), torch.arange(len(abar), dtype=torch.float32))
+        timesteps = torch.arange(len(abar), dtype=torch.float32)
+        return cls(abar.sqrt(), (1 - abar).sqrt(), timesteps * (told or len(abar)) / len(abar))
 
     @classmethod
     def of_sigmas(cls, sigma_data: float) -> Conditioning:
@@ -73,6 +78,9 @@ def read_conditioning(folder: Path) -> Conditioning:
             if not (math.isfinite(sigma_data) and sigma_data > 0):
                 raise ValueError(f"sigma_data {sigma_data}")
             return Conditioning.of_sigmas(sigma_data)
-        return Conditioning.of_schedule(DDPMScheduler.from_config(config))
-    except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
+        conditioning = Conditioning.of_schedule(DDPMScheduler.from_config(config))
+        if not len(conditioning):
+            raise ValueError("it has no timestep")
+        return conditioning
+    except (ValueError, TypeError, AttributeError, NotImplementedError, RuntimeError) as error:
         raise EngineError(f"{path} does not describe a noise schedule ({error}).") from error

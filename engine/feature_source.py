@@ -42,11 +42,14 @@ class FeatureSource(Protocol):
     def at(self, rows: np.ndarray, columns: np.ndarray, progress: Progress) -> np.ndarray:
         """Features (n, channels) float32 of valid pixels."""
 
-    def stream(self, projection: Projection | None, progress: Progress, reach: int = 0) -> Iterator[Piece]:
+    def stream(
+        self, projection: Projection | None, progress: Progress, reach: int = 0, derived: int = 0
+    ) -> Iterator[Piece]:
         """Spectra and projected features of the whole scene, strip by strip from top to bottom.
 
         Args:
             reach: number of columns to add on both sides of every piece.
+            derived: how many values the caller makes of each pixel of a piece, for which memory is left.
         """
 
 
@@ -73,10 +76,12 @@ class ComputedFeatures:
             progress,
         )  # fmt: skip
 
-    def stream(self, projection: Projection | None, progress: Progress, reach: int = 0) -> Iterator[Piece]:
+    def stream(
+        self, projection: Projection | None, progress: Progress, reach: int = 0, derived: int = 0
+    ) -> Iterator[Piece]:
         return iterate_features(
             self._scene, self._bands, self.composites, self._make_extractor(projection), self.settings.stride,
-            progress, reach,
+            progress, reach, derived,
         )  # fmt: skip
 
     def _make_extractor(self, projection: Projection | None) -> FeatureExtractor:
@@ -118,8 +123,10 @@ class RasterFeatures:
             )
         return features
 
-    def stream(self, projection: Projection | None, progress: Progress, reach: int = 0) -> Iterator[Piece]:
-        for window in bounded_windows(self._scene, 2 * self.channels + len(self._bands), progress):
+    def stream(
+        self, projection: Projection | None, progress: Progress, reach: int = 0, derived: int = 0
+    ) -> Iterator[Piece]:
+        for window in bounded_windows(self._scene, 2 * self.channels + len(self._bands) + derived, progress):
             first, width = widened(window.col_off, window.width, reach, self._scene.width)
             wider = Window(first, window.row_off, width, window.height)
             spectra, valid = self._scene.read(wider, self._bands)
@@ -130,9 +137,9 @@ class RasterFeatures:
             yield window, spectra, valid & has_features, features
 
 
-def stream_spectra(scene: Scene, bands: Sequence[Band], progress: Progress) -> Iterator[Piece]:
+def stream_spectra(scene: Scene, bands: Sequence[Band], progress: Progress, derived: int = 0) -> Iterator[Piece]:
     """The same pieces without features, for spectral methods."""
-    for window in bounded_windows(scene, len(bands), progress):
+    for window in bounded_windows(scene, len(bands) + derived, progress):
         spectra, valid = scene.read(window, bands)
         yield window, spectra, valid, np.zeros((0, *valid.shape), np.float32)
 

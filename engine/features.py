@@ -210,6 +210,7 @@ def iterate_features(
     stride: int,
     progress: Progress,
     reach: int = 0,
+    derived: int = 0,
 ) -> Iterator[tuple[Window, np.ndarray, np.ndarray, np.ndarray]]:
     """Stream spectra and blended features of the whole scene in windows.
 
@@ -218,6 +219,7 @@ def iterate_features(
 
     Args:
         reach: how many more columns of the scene the arrays have on both sides of the window, where there are any.
+        derived: how many values the caller makes of each pixel, for which memory is left.
 
     Yields:
         window, spectra (bands, height, span) float32, valid (height, span) bool and features
@@ -227,6 +229,7 @@ def iterate_features(
     # Rows within reach above and below are held twice while they are joined.
     held = grid.patch + 4 * reach
     per_column = held * (3 * extractor.channels + 2 * len(bands) + composites.channels)
+    per_column += (stride + 2 * reach) * derived
     strip = max(STRIP_VALUES // per_column // stride, 1) * stride
     for left in range(0, scene.width, strip):
         width = min(strip, scene.width - left)

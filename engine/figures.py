@@ -21,6 +21,8 @@ plt.rcParams.update({
     "font.size": 9, "axes.edgecolor": "#888888", "axes.labelcolor": INK, "text.color": INK,
     "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False,
     "figure.dpi": 110, "savefig.bbox": "tight",
+    # Names of classes may hold dollar signs.
+    "text.parse_math": False,
 })  # fmt: skip
 
 

@@ -51,7 +51,10 @@ def classes_from_tag(text: str | None, path: str) -> list[LandCoverClass]:
     if text is None:
         return []
     try:
-        return [LandCoverClass(int(i), str(name), str(colour)) for i, name, colour in json.loads(text)]
+        classes = [LandCoverClass(int(i), str(name), str(colour)) for i, name, colour in json.loads(text)]
+        if not all(1 <= c.id <= 255 for c in classes):
+            raise ValueError("a number is not from 1 to 255")
+        return classes
     except (ValueError, TypeError) as error:
         raise EngineError(f"The class names in {path} are damaged ({error}).") from error
 

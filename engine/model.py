@@ -18,9 +18,9 @@ from .ensemble import FilmEnsemble
 from .errors import EngineError
 from .feature_settings import FeatureSettings
 from .methods import METHODS, Method
-from .polygons import LandCoverClass
+from .polygons import COLOUR, LandCoverClass
 from .projection import Projection
-from .smoothing import Smoothing
+from .smoothing import STEPS, Smoothing
 from .tensor_files import read_tensors, write_tensors
 from .training import build_network
 
@@ -71,6 +71,11 @@ class Model:
     smoothing: Smoothing = field(default_factory=Smoothing)
     scores: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def members(self) -> int:
+        """How many networks vote."""
+        return getattr(self.network, "replicas", 1)
+
     @torch.inference_mode()
     def logits(self, spectra: np.ndarray, features: np.ndarray, device: torch.device) -> np.ndarray:
         """Logits (members, n, C) of pixels, each by itself.
@@ -104,7 +109,7 @@ class Model:
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
             "method": self.method.key,
-            "members": getattr(self.network, "replicas", 1),
+            "members": self.members,
             "classes": [asdict(c) for c in self.classes],
             "wavelengths": list(self.wavelengths),
             "band_numbers": list(self.band_numbers),
@@ -155,6 +160,7 @@ class Model:
                 smoothing=Smoothing(tuple(smoothing["shares"]), float(smoothing["noise"])),
                 scores=metadata["scores"],
             )
+            _check_consistency(model)
             channels = len(spatial.components) if spatial else model.channels
             means, sections = (f.means, f.sections) if (f := model.features) else (0, (1, 1))
             model.network = build_network(
@@ -169,6 +175,23 @@ class Model:
             raise EngineError(f"The model {path} is damaged ({error}); train it again.") from error
         model.network.eval()
         return model
+
+
+def _check_consistency(model: Model) -> None:
+    """Raise ValueError where what a file says of a model cannot be."""
+    bands = len(model.band_numbers)
+    projections = [p for p in (model.spectral, model.spatial) if p is not None]
+    wrong = {
+        "temperature": not 0 < model.temperature < np.inf,
+        "classes": [c.id for c in model.classes] != list(range(1, len(model.classes) + 1)),
+        "colours": not all(COLOUR.fullmatch(c.colour) for c in model.classes),
+        "bands": min(model.band_numbers, default=0) < 1 or len(model.wavelengths) not in (0, bands),
+        "projections": model.spectral.components.shape[1] != bands
+        or not all(np.isfinite(p.mean).all() and np.isfinite(p.components).all() for p in projections),
+        "votes of neighbours": len(model.smoothing.shares) > len(STEPS),
+    }
+    if found := [name for name, is_wrong in wrong.items() if is_wrong]:
+        raise ValueError(f"{', '.join(found)} do not fit together")
 
 
 def _projection(tensors: dict[str, torch.Tensor], name: str) -> Projection | None:

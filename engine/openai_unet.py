@@ -20,6 +20,7 @@ from diffusers import DDPMScheduler, UNet2DModel
 from diffusers.models.attention_processor import Attention
 from safetensors.torch import load_file
 
+from .conditioning import Conditioning
 from .errors import EngineError
 
 SUFFIXES = (".pt", ".pth", ".safetensors")
@@ -46,6 +47,7 @@ class Flags:
         num_heads: attention heads; -1 where `num_head_channels` decides.
         num_head_channels: channels of a head.
         use_new_attention_order: whether queries, keys and values are split before the heads.
+        rescale_timesteps: whether the network is told timesteps as if there were 1000.
     """
 
     image_size: int = 64
@@ -54,10 +56,12 @@ class Flags:
     num_heads: int = -1
     num_head_channels: int = 64
     use_new_attention_order: bool = True
+    rescale_timesteps: bool = False
 
 
 GUIDED = Flags()
-IMPROVED = Flags(diffusion_steps=4000, num_heads=4, num_head_channels=-1, use_new_attention_order=False)
+IMPROVED = Flags(diffusion_steps=4000, num_heads=4, num_head_channels=-1, use_new_attention_order=False,
+                 rescale_timesteps=True)  # fmt: skip
 SCHEDULES = {"cosine": "squaredcos_cap_v2", "linear": "linear"}
 
 
@@ -109,8 +113,8 @@ class Architecture:
         )
 
 
-def read_openai_unet(path: Path) -> tuple[UNet2DModel, DDPMScheduler]:
-    """A checkpoint as a diffusers model with its noise schedule.
+def read_openai_unet(path: Path) -> tuple[UNet2DModel, Conditioning]:
+    """A checkpoint as a diffusers model, and how images are noised for it.
 
     Args:
         path: `.pt` (read with `weights_only`, which runs no code) or `.safetensors`.
@@ -126,13 +130,15 @@ def read_openai_unet(path: Path) -> tuple[UNet2DModel, DDPMScheduler]:
             f"{path} holds no U-Net of guided-diffusion or improved-diffusion ({error}); choose such a file, or a "
             "folder in diffusers format."
         ) from error
-    flags = _read_flags(path, GUIDED if architecture.residual_resampling else IMPROVED)
+    # The class-conditional one of improved-diffusion was trained without rescaling.
+    improved = replace(IMPROVED, rescale_timesteps=architecture.classes is None)
+    flags = _read_flags(path, GUIDED if architecture.residual_resampling else improved)
     try:
         unet = convert(weights, architecture, flags)
     except (KeyError, RuntimeError, ValueError) as error:
         raise EngineError(f"The weights in {path} do not form a whole U-Net ({str(error)[:200]}).") from error
     scheduler = DDPMScheduler(flags.diffusion_steps, beta_schedule=SCHEDULES[flags.noise_schedule])
-    return unet, scheduler
+    return unet, Conditioning.of_schedule(scheduler, 1000 if flags.rescale_timesteps else flags.diffusion_steps)
 
 
 def files_of(path: Path) -> list[Path]:
@@ -266,7 +272,9 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch passes on errors of the archive, of the unpickler and of its own
         raise EngineError(f"The weights {path} cannot be read ({str(error)[:200]}); copy the file again.") from error
-    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+    if not isinstance(weights, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in weights.items()
+    ):
         raise EngineError(f"{path} holds something else than the weights of a network; choose another file.")
     return weights
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from rasterio.warp import transform as transform_coordinates
 from .class_colours import default_colours
 from .errors import EngineError
 from .progress import Progress
+
+COLOUR = re.compile("#[0-9a-fA-F]{6}")
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def make_classes(names: Sequence[str], colours: Sequence[str] = ()) -> list[Land
     """Classes 1, 2, ... of the given names, with a default colour where none is given.
 
     Raises:
-        EngineError: there are fewer than two classes, or more than 255.
+        EngineError: there are fewer than two classes, or more than 255, or a colour is not "#rrggbb".
     """
     if len(names) < 2:
         found = f"only '{names[0]}'" if names else "none"
@@ -65,6 +68,9 @@ def make_classes(names: Sequence[str], colours: Sequence[str] = ()) -> list[Land
     if len(names) > 255:
         raise EngineError(f"The class field holds {len(names)} different values; at most 255 classes can be mapped.")
     given = [*colours, *[""] * (len(names) - len(colours))]
+    for name, colour in zip(names, given, strict=True):
+        if colour and not COLOUR.fullmatch(colour):
+            raise EngineError(f"The colour '{colour}' of the class '{name}' is not written as in #1b7837.")
     plain = [name for name, colour in zip(names, given, strict=True) if not colour]
     defaults = dict(zip(plain, default_colours(plain, [c for c in given if c]), strict=True))
     return [
@@ -170,6 +176,11 @@ def to_parts(
             f"The coordinates of the polygons do not fit the coordinate system of their layer ({error}); set the one "
             "in which they were drawn."
         ) from error
+    if not np.isfinite(vertices).all():
+        raise EngineError(
+            "Some polygons have coordinates that are no numbers in the scene's coordinate system; check in which one "
+            "they were drawn, and repair the layer (in QGIS: Fix geometries)."
+        )
     inverse = ~transform
     pixels = np.column_stack([
         inverse.a * vertices[:, 0] + inverse.b * vertices[:, 1] + inverse.c,
@@ -184,11 +195,11 @@ def _single_parts(geometry: dict[str, Any]) -> Iterator[list[np.ndarray]]:
     if kind == "GeometryCollection":
         for member in geometry.get("geometries", []):
             yield from _single_parts(member)
-    elif kind == "Polygon" and coordinates:
-        yield [np.asarray(ring, float)[:, :2] for ring in coordinates]
-    elif kind == "MultiPolygon":
-        for part in coordinates or []:
-            yield [np.asarray(ring, float)[:, :2] for ring in part]
+    elif kind in ("Polygon", "MultiPolygon"):
+        for part in [coordinates] if kind == "Polygon" else coordinates or []:
+            # An empty outer ring is an empty polygon, an empty inner one no hole.
+            if part and part[0]:
+                yield [np.asarray(ring, float)[:, :2] for ring in part if ring]
     elif kind == "Point" and coordinates:
         yield [np.asarray([coordinates[:2]], float)]
     elif kind == "MultiPoint":

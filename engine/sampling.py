@@ -24,8 +24,8 @@ def read_pixels(
     spectra = np.zeros((len(rows), len(bands)), np.float32)
     valid = np.zeros(len(rows), bool)
     block = (rows // BLOCK) * (-(-scene.width // BLOCK)) + columns // BLOCK
-    for number in progress.track(np.unique(block)):
-        here = np.flatnonzero(block == number)
+    ordered = np.argsort(block, kind="stable")
+    for here in progress.track(np.split(ordered, np.flatnonzero(np.diff(block[ordered])) + 1) if len(block) else []):
         y, x = rows[here], columns[here]
         top, left = int(y.min()), int(x.min())
         window = Window(left, top, int(x.max()) - left + 1, int(y.max()) - top + 1)

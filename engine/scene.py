@@ -23,6 +23,9 @@ from .wavelengths import read_band_spectra
 # Rasterio takes the size in bytes.
 GDAL_OPTIONS = {"GDAL_CACHEMAX": 512 * 1024 * 1024, "CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}
 
+# No reflectance or radiance is as large; what is, stands for no data, whatever the file says or rounds off.
+FILL = 1e15
+
 # Names of datasets inside files, which are no paths themselves.
 SUBDATASETS = ("/vsi", "NETCDF:", "HDF5:", "HDF4_SDS:", "GPKG:", "GTIFF_DIR:")
 
@@ -54,14 +57,18 @@ class Scene:
         bands: every `Band`, in file order.
     """
 
-    def __init__(self, path: str, dataset: rasterio.DatasetReader, crs: CRS, resources: ExitStack) -> None:
+    def __init__(
+        self, path: str, dataset: rasterio.DatasetReader, crs: CRS, files: Sequence[str], resources: ExitStack
+    ) -> None:
         self.path = path
+        self._files = files
         self.width: int = dataset.width
         self.height: int = dataset.height
         self.crs = crs
         self.transform = dataset.transform
         spectra = read_band_spectra(dataset)
-        factor = _reflectance_factor(dataset)
+        # Where bands have scales of their own, these say the same.
+        factor = _reflectance_factor(dataset) if set(dataset.scales) == {1.0} else 1.0
         self.bands = tuple(
             Band(number, s.wavelength, s.good, scale / factor, offset, nodata)
             for number, s, scale, offset, nodata in zip(
@@ -91,6 +98,7 @@ class Scene:
         try:
             resources.enter_context(rasterio.Env(**GDAL_OPTIONS))
             dataset = resources.enter_context(rasterio.open(source))
+            files = dataset.files
             dataset = open_compressed_envi(dataset, resources)
             if dataset.count == 0:
                 raise EngineError(f"{path} holds several datasets and no bands of its own; choose one of them.")
@@ -102,7 +110,7 @@ class Scene:
                     f"The raster {path} has no coordinate reference system; assign one "
                     "(in QGIS: Raster > Projections > Assign Projection)."
                 )
-            return cls(path, dataset, system, resources)
+            return cls(path, dataset, system, files, resources)
         except CRSError as error:
             resources.close()
             raise EngineError(f"The coordinate reference system given for {path} is not known: {error}.") from error
@@ -127,6 +135,11 @@ class Scene:
         """Close the file and delete temporary copies of it."""
         self._resources.close()
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All files that belong to it: an ENVI header and body, the sources of a virtual raster, ..."""
+        return (self.path, *self._files)
+
     def tag(self, name: str) -> str | None:
         """A metadata tag of the file, or None."""
         return self._dataset.tags().get(name)
@@ -136,7 +149,7 @@ class Scene:
 
         Returns:
             spectra: (bands, height, width) float32, scale and offset applied; 0 where invalid.
-            valid: (height, width) bool; False where any of the bands is nodata or not finite.
+            valid: (height, width) bool; False where any of the bands is nodata, not finite, or beyond `FILL`.
 
         Raises:
             EngineError: the file is damaged there.
@@ -207,7 +220,7 @@ class Scene:
             ) from error
 
     def _usable(self, raw: np.ndarray, spectra: np.ndarray, bands: Sequence[Band]) -> np.ndarray:
-        usable = np.isfinite(spectra) if raw.dtype.kind in "fc" else np.ones(raw.shape, bool)
+        usable = np.abs(spectra) < FILL if raw.dtype.kind == "f" else np.ones(raw.shape, bool)
         for i, band in enumerate(bands):
             if band.nodata is not None and np.isfinite(band.nodata):
                 # Compared in the file's own type: a float32 nodata of -3.4e38 is not that float64.

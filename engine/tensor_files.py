@@ -20,7 +20,7 @@ def write_tensors(path: Path, mark: str, tensors: dict[str, torch.Tensor], conte
     """Write tensors with a JSON content, to which versions of software are added, under the mark of their kind."""
     software = {name: importlib.metadata.version(name) for name in PACKAGES}
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    save_file(contiguous, path, {mark: json.dumps(content | {"software": software})})
+    save_file(contiguous, path, {mark: json.dumps(content | {"software": software}, allow_nan=False)})
 
 
 def has_mark(path: Path, mark: str) -> bool:
@@ -49,7 +49,10 @@ def read_tensors(path: Path, mark: str, kind: str, writer: str) -> tuple[dict[st
             metadata = file.metadata() or {}
             if mark not in metadata:
                 raise EngineError(f"{path} is not a {kind}; choose a file written by '{writer}'.")
-            return json.loads(metadata[mark]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            content = json.loads(metadata[mark])
+            if not isinstance(content, dict):
+                raise ValueError("its metadata are no JSON object")
+            return content, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, OSError) as error:
         raise EngineError(
             f"{path} is not a {kind}, or it is incomplete ({error}); copy it again, or make a new one with '{writer}'."

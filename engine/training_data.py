@@ -22,8 +22,9 @@ from .training import Samples
 
 PIXELS_PER_CLASS = 2000
 FEW_PIXELS = 5
-# Of so many pixels at most, features are read to ask what surrounds labelled ones: each has a few kilobytes.
+# Of so many pixels at most, features are read to ask what surrounds labelled ones; fewer where they have many channels.
 MOST_AROUND = 100_000
+AROUND_VALUES = 80_000_000
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ def prepare(
         rows, columns = valid_context(scene, survey, labels, grid, seed, progress)
     smoothed = method.ensemble and validate
     surrounded = np.random.default_rng(seed).permutation(len(labels) if smoothed else 0)
-    near_rows, near_columns, near_spectra = _with_surroundings(scene, survey, labels, surrounded, progress)
+    most = min(MOST_AROUND, AROUND_VALUES // source.channels)
+    near_rows, near_columns, near_spectra = _with_surroundings(scene, survey, labels, surrounded, most, progress)
     at = np.searchsorted(near_rows * scene.width + near_columns, labels.rows * scene.width + labels.columns)
     patches = len(grid.containing(near_rows, near_columns))
     text = f"Reading features of {len(labels)} labelled pixels from {patches} of {grid.rows * grid.columns} patches."
@@ -150,15 +152,16 @@ def prepare(
 
 
 def _with_surroundings(
-    scene: Scene, survey: Survey, labels: Labels, surrounded: np.ndarray, progress: Progress
+    scene: Scene, survey: Survey, labels: Labels, surrounded: np.ndarray, most: int, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows, columns and spectra of labelled pixels and of the valid ones around them, in raster order.
 
     Args:
         surrounded: indices of the labelled pixels whose surroundings are wanted, at least of the first ones.
+        most: how many pixels may surround them.
     """
     rows, columns = around(labels.rows[surrounded], labels.columns[surrounded], scene.height, scene.width)
-    while len(rows) > MOST_AROUND:
+    while len(rows) > most:
         surrounded = surrounded[: len(surrounded) // 2]
         rows, columns = around(labels.rows[surrounded], labels.columns[surrounded], scene.height, scene.width)
     keys = [x * scene.width + y for x, y in ((rows, columns), (labels.rows, labels.columns))]

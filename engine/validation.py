@@ -122,7 +122,7 @@ def _validate(
     scores |= {
         "overall_accuracy": accuracy.overall.value,
         "average_accuracy": accuracy.average.value,
-        "kappa": accuracy.kappa.value,
+        "kappa": accuracy.kappa.known,
         "calibration_error": 100 * calibration_error(probabilities, targets),
         "protocol": f"{len(folds)}-fold cross-validation grouped by polygon",
         "samples": accuracy.samples,

@@ -15,16 +15,19 @@ from xml.etree import ElementTree
 
 import numpy as np
 import rasterio
+from scipy.optimize import linear_sum_assignment
 
 from .envi import header_beside
 from .errors import EngineError
 
-# Wavelengths in nm that differ by less are the same.
-SAME = 0.05
 # Limits in nm of how far a band may be off.
 TOLERANCE = (5.0, 20.0)
+# In square nm, what it costs to take a band beyond them, or under another number than in the first scene.
+TOO_FAR, ELSEWHERE = 1e6, 1e-3
 MICROMETRE_UNITS = {"micrometers", "micrometres", "micrometer", "micrometre", "um", "µm", "μm", "microns"}
 NANOMETRE_UNITS = {"nanometers", "nanometres", "nanometer", "nanometre", "nm"}
+# ENVI's units of what is no wavelength.
+NO_WAVELENGTH = {"index", "wavenumber", "ghz", "mhz"}
 _NAMED = re.compile(r"(\d+(?:\.\d+)?)\s*(nanomet(?:er|re)s?|nm|micromet(?:er|re)s?|microns|um|µm|μm)\b", re.I)
 
 
@@ -60,45 +63,34 @@ def read_band_spectra(dataset: rasterio.DatasetReader) -> list[BandSpectrum]:
             named = _NAMED.search(dataset.descriptions[index - 1] or "")
             if named:
                 wavelength, band_unit = float(named[1]), named[2]
-        factor = _to_nanometres(wavelength, band_unit)
-        spectra.append(BandSpectrum(None if wavelength is None else wavelength * factor, good))
+        spectra.append(BandSpectrum(_to_nanometres(wavelength, band_unit), good))
     return spectra
 
 
-def find_bands(numbers: Sequence[int], wavelengths: Sequence[float], available: Mapping[int, float]) -> list[int]:
-    """Bands of another scene, or of the same one, in which wavelengths may occur twice.
-
-    Args:
-        numbers, wavelengths: of the bands wanted, as they were in the first scene.
-        available: wavelength in nm by band number.
-
-    Returns:
-        The same numbers where they have the same wavelengths, else what `match_bands` finds.
-    """
-    same = all(abs(available.get(n, np.inf) - w) < SAME for n, w in zip(numbers, wavelengths, strict=True))
-    return list(numbers) if same else match_bands(wavelengths, available)
-
-
 def match_bands(
-    wanted: Sequence[float], available: Mapping[int, float], tolerance: float | None = None
-) -> list[int]:
-    """Find the band nearest to each wanted wavelength.
+    wanted: Sequence[float], available: Mapping[int, float], tolerance: float | None = None,
+    numbers: Sequence[int] = (),
+) -> list[int]:  # fmt: skip
+    """Find a band for each wanted wavelength, so that all together are as near as possible (least squares).
+
+    Nearest bands one by one would not do: where detectors overlap, bands lie closer together than calibration is
+    stable, and in a stack of dates every wavelength occurs twice.
 
     Args:
         wanted: wavelengths in nm.
         available: wavelength in nm by band number.
         tolerance: largest accepted distance in nm; by default half the distance to the nearest of the
             other wanted bands, but 5 to 20 nm.
+        numbers: of the wanted bands where they come from; of equally near ones, those are taken.
 
     Returns:
         One band number for each wanted wavelength, no band twice.
 
     Raises:
-        EngineError: a wanted wavelength has no band within the tolerance, or two wanted wavelengths
-            would fall on the same band. The sentence names the missing wavelengths.
+        EngineError: a wanted wavelength is left without a band within the tolerance. The sentence names it.
     """
-    numbers = np.array(list(available))
-    centres = np.array([available[n] for n in numbers], float)
+    found = np.array(list(available), int)
+    centres = np.array([available[n] for n in found], float)
     targets = np.asarray(wanted, float)
     if tolerance is None:
         apart = np.abs(targets[:, None] - targets)
@@ -106,31 +98,33 @@ def match_bands(
         limits = np.clip(apart.min(1) / 2, *TOLERANCE)
     else:
         limits = np.full(len(targets), tolerance)
-    distance = np.abs(centres[None, :] - targets[:, None]) if len(centres) else np.full((len(targets), 1), np.inf)
-    nearest = distance.argmin(1)
-    missing = distance.min(1) > limits
-    taken: dict[int, int] = {}
-    for i in np.argsort(distance.min(1), kind="stable"):
-        if not missing[i] and taken.setdefault(int(nearest[i]), int(i)) != i:
-            missing[i] = True
-    if missing.any():
-        names = ", ".join(f"{w:.0f}" for w in targets[missing][:8])
-        more = f" and {missing.sum() - 8} more" if missing.sum() > 8 else ""
+    distance = np.abs(centres[None, :] - targets[:, None])
+    cost = np.where(distance <= limits[:, None], distance**2, TOO_FAR)
+    if len(numbers):
+        cost += ELSEWHERE * (found[None, :] != np.asarray(numbers)[:, None])
+    rows, columns = linear_sum_assignment(cost)
+    matched = {int(r): int(found[c]) for r, c in zip(rows, columns, strict=True) if cost[r, c] < TOO_FAR}
+    missing = [w for i, w in enumerate(targets) if i not in matched]
+    if missing:
+        names = ", ".join(f"{w:.0f}" for w in missing[:8])
+        more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
         raise EngineError(
-            f"The scene has no band for {missing.sum()} of the {len(targets)} wavelengths needed "
+            f"The scene has no band for {len(missing)} of the {len(targets)} wavelengths needed "
             f"({names}{more} nm); use a scene of the same sensor, or train a model on this one."
         )
-    return [int(numbers[i]) for i in nearest]
+    return [matched[i] for i in range(len(targets))]
 
 
-def _to_nanometres(wavelength: float | None, unit: str) -> float:
+def _to_nanometres(wavelength: float | None, unit: str) -> float | None:
     name = unit.strip().lower()
-    if name in MICROMETRE_UNITS:
-        return 1000.0
-    if name in NANOMETRE_UNITS or wavelength is None:
-        return 1.0
+    if wavelength is None or name in MICROMETRE_UNITS:
+        return wavelength and wavelength * 1000
+    if name in NANOMETRE_UNITS:
+        return wavelength
+    if name in NO_WAVELENGTH:
+        return None
     # No unit is given: optical wavelengths are below 100 um and above 100 nm.
-    return 1000.0 if wavelength < 100 else 1.0
+    return wavelength * 1000 if wavelength < 100 else wavelength
 
 
 def _split_list(text: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,9 @@ class Recommendation:
 
 def analyse_scene(job: AnalyseFeatures, progress: Progress, token: str) -> dict[str, Any]:
     """Judge decoder layers and timesteps, write the report and its JSON twin, and name the recommended setting."""
-    with Scene.open(job.scene, job.scene_crs) as scene, Outputs([job.scene, job.polygons], token) as outputs:
+    with ExitStack() as stack:
+        scene = stack.enter_context(Scene.open(job.scene, job.scene_crs))
+        outputs = stack.enter_context(Outputs([*scene.files, job.polygons, job.backbone], token))
         outputs.check(job.report, json_twin(job.report))
         classes, labels = read_labels(job, scene, progress)
         with progress.stage(0.02, 0.06, f"Surveying {job.scene}."):

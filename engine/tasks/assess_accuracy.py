@@ -58,7 +58,7 @@ class _Pairs:
 
 def assess_accuracy(job: AssessAccuracy, progress: Progress, token: str) -> dict[str, Any]:
     """Compare, and write the HTML report with its JSON twin."""
-    with Scene.open(job.map, job.map_crs) as land_cover, Outputs([job.map, job.reference], token) as outputs:
+    with Scene.open(job.map, job.map_crs) as land_cover, Outputs([*land_cover.files, job.reference], token) as outputs:
         outputs.check(job.report, json_twin(job.report))
         with progress.stage(0.0, 0.5, f"Reading the map {job.map}."):
             counts = _count_pixels(land_cover, progress)
@@ -86,14 +86,13 @@ def assess_accuracy(job: AssessAccuracy, progress: Progress, token: str) -> dict
         write_report(outputs, job.report, "accuracy.html", f"Accuracy of {Path(job.map).name}", figures,
                      {"colours": [c.colour for c in classes]}, pictures)  # fmt: skip
     progress.info(
-        f"Overall accuracy {accuracy.overall.value:.1f} % (95 % interval {accuracy.overall.low:.1f} to "
-        f"{accuracy.overall.high:.1f}), average accuracy {accuracy.average.value:.1f} %, kappa "
-        f"{accuracy.kappa.value:.1f} %, from {accuracy.samples} pixels."
+        f"With 95 % intervals: overall accuracy {accuracy.overall}, average accuracy {accuracy.average}, kappa "
+        f"{accuracy.kappa}, from {accuracy.samples} pixels."
     )
     return {
         "overall_accuracy": accuracy.overall.value,
         "average_accuracy": accuracy.average.value,
-        "kappa": None if np.isnan(accuracy.kappa.value) else accuracy.kappa.value,
+        "kappa": accuracy.kappa.known,
     }
 
 

@@ -26,7 +26,7 @@ DEFAULT = METHODS["spectrafilm"]
 
 def extract_features(job: ExtractFeatures, progress: Progress, token: str) -> dict[str, Any]:
     """Write one band a feature channel, as 16-bit floats, with the settings as a tag."""
-    with Scene.open(job.scene, job.scene_crs) as scene, Outputs([job.scene], token) as outputs:
+    with Scene.open(job.scene, job.scene_crs) as scene, Outputs([*scene.files, job.backbone], token) as outputs:
         outputs.check(job.output)
         device = choose_device(job.device, progress)
         backbone = Backbone.load(job.backbone, device)

@@ -19,10 +19,12 @@ from ..progress import Progress
 from ..scene import Band, Scene
 from ..smoothing import ScoredRows, in_context
 from ..survey import sample_bands
-from ..wavelengths import find_bands
+from ..wavelengths import match_bands
 
 CHUNK = 8192
 SUSPICIOUS_RATIO = 5.0
+# Of logits, while they become classes.
+COPIES = 6
 ModelJob = Union[PredictMap, SuggestSamples]  # noqa: UP007
 
 
@@ -73,7 +75,7 @@ def model_bands(model: Model, scene: Scene, progress: Progress) -> list[Band]:
                 f"{scene.path} does not say the wavelengths of its bands, by which they are matched with those of "
                 "the model; add them to its metadata."
             )
-        numbers = find_bands(model.band_numbers, model.wavelengths, available)
+        numbers = match_bands(model.wavelengths, available, numbers=model.band_numbers)
     else:
         numbers = list(model.band_numbers)
         if max(numbers) > len(scene.bands):
@@ -103,15 +105,17 @@ def compare_values(model: Model, scene: Scene, bands: list[Band], progress: Prog
 def _pieces(
     job: ModelJob, model: Model, scene: Scene, bands: list[Band], device: Device, progress: Progress
 ) -> Iterator[Piece]:
+    derived = COPIES * model.members * len(model.classes)
     if model.features is None:
-        return stream_spectra(scene, bands, progress)
+        return stream_spectra(scene, bands, progress, derived)
     reach = model.smoothing.reach
     raster = _fitting_raster(job.features, model.features, scene, bands) if job.features else None
     if raster:
-        return raster.stream(model.spatial, progress, reach)
+        return raster.stream(model.spatial, progress, reach, derived)
     composites = model.features.load_composites().on(bands)
     backbone = _load_backbone(job.backbone, model.features, device)
-    return ComputedFeatures(scene, bands, composites, backbone, model.features).stream(model.spatial, progress, reach)
+    source = ComputedFeatures(scene, bands, composites, backbone, model.features)
+    return source.stream(model.spatial, progress, reach, derived)
 
 
 def _fitting_raster(path: str, settings: FeatureSettings, scene: Scene, bands: list[Band]) -> RasterFeatures:
@@ -151,8 +155,7 @@ def _score(model: Model, piece: Piece, device: Device) -> ScoredRows:
         model.logits(pixels[i : i + CHUNK], np.ascontiguousarray(theirs[i : i + CHUNK]), device.target)
         for i in range(0, len(pixels), CHUNK)
     ]
-    members = getattr(model.network, "replicas", 1)
-    logits = np.zeros((members, len(model.classes), *valid.shape), np.float32)
+    logits = np.zeros((model.members, len(model.classes), *valid.shape), np.float32)
     if parts:
         logits[:, :, valid] = np.concatenate(parts, 1).swapaxes(1, 2)
     return ScoredRows(window, spectra, valid, logits)

@@ -19,12 +19,12 @@ from .model_on_scene import classified_pieces, compare_values, model_bands
 
 def predict_map(job: PredictMap, progress: Progress, token: str) -> dict[str, Any]:
     """Stream the scene through the model; the map is 0 and the other rasters nodata where it is not valid."""
-    inputs = [job.scene, job.model, job.features]
     with ExitStack() as stack:
+        scene = stack.enter_context(Scene.open(job.scene, job.scene_crs))
+        inputs = [*scene.files, job.model, job.features, job.backbone]
         outputs = stack.enter_context(Outputs(inputs, token))
         outputs.check(job.output, *style_files(job.output), job.confidence, job.probabilities, job.uncertainty)
         model = Model.load(job.model)
-        scene = stack.enter_context(Scene.open(job.scene, job.scene_crs))
         bands = model_bands(model, scene, progress)
         if (job.confidence or job.probabilities) and not model.scores:
             progress.warning("The model was trained without validation, so its confidences are not calibrated.")

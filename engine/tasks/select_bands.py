@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..composites import make_composites
+from ..errors import EngineError
 from ..feature_settings import COMPOSITES_TAG
 from ..feature_source import stream_spectra
 from ..jobs import SelectBands
@@ -18,7 +19,7 @@ from ..survey import survey_scene
 
 def select_bands(job: SelectBands, progress: Progress, token: str) -> dict[str, Any]:
     """Write bytes 1..255, 0 where the scene is not valid, and the recipe as a tag."""
-    with Scene.open(job.scene, job.scene_crs) as scene, Outputs([job.scene], token) as outputs:
+    with Scene.open(job.scene, job.scene_crs) as scene, Outputs([*scene.files], token) as outputs:
         outputs.check(job.output)
         with progress.stage(0.0, 0.2, f"Surveying {job.scene}."):
             survey = survey_scene(scene)
@@ -26,6 +27,12 @@ def select_bands(job: SelectBands, progress: Progress, token: str) -> dict[str, 
         composites = make_composites(
             job.composite, survey, job.bands, (job.stretch_low, job.stretch_high)
         )
+        if composites.count > 1:
+            raise EngineError(
+                f"'{job.composite}' are {composites.count} images, and a pseudo-RGB is one; choose one of "
+                "'true colour', 'colour infrared', 'band numbers', 'most informative bands' and 'one "
+                "principal-component triplet'."
+            )
         chosen = {n: w for n, w in zip(composites.numbers, composites.weights[0].T, strict=True) if np.any(w)}
         names = {b.number: b.label for b in survey.bands}
         if len(chosen) == 3:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 from ..backbone import Backbone
@@ -32,8 +33,10 @@ RESULTS = ("overall_accuracy", "overall_accuracy_low", "overall_accuracy_high", 
 def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]:
     """Train, validate by polygon, and write the model and its report."""
     method = find_method(job.method)
-    inputs = [job.scene, job.polygons, job.features, job.analysis]
-    with Scene.open(job.scene, job.scene_crs) as scene, Outputs(inputs, token) as outputs:
+    with ExitStack() as stack:
+        scene = stack.enter_context(Scene.open(job.scene, job.scene_crs))
+        inputs = [*scene.files, job.polygons, job.features, job.analysis, job.backbone]
+        outputs = stack.enter_context(Outputs(inputs, token))
         outputs.check(job.model, job.report, json_twin(job.report) if job.report else "")
         _warn_of_unused(job, method, progress)
         classes, labels = read_labels(job, scene, progress)
@@ -76,13 +79,11 @@ def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]
     if accuracy is None:
         return dict.fromkeys(RESULTS)
     progress.info(
-        f"Cross-validated by polygon: overall accuracy {accuracy.overall.value:.1f} % (95 % interval "
-        f"{accuracy.overall.low:.1f} to {accuracy.overall.high:.1f}), average accuracy "
-        f"{accuracy.average.value:.1f} % ({accuracy.average.low:.1f} to {accuracy.average.high:.1f}), "
-        f"kappa {accuracy.kappa.value:.1f} % ({accuracy.kappa.low:.1f} to {accuracy.kappa.high:.1f})."
+        f"Cross-validated by polygon, with 95 % intervals: overall accuracy {accuracy.overall}, average accuracy "
+        f"{accuracy.average}, kappa {accuracy.kappa}."
     )
     overall = accuracy.overall
-    values = (overall.value, overall.low, overall.high, accuracy.average.value, accuracy.kappa.value)
+    values = (overall.value, overall.low, overall.high, accuracy.average.value, accuracy.kappa.known)
     return dict(zip(RESULTS, values, strict=True))
 
 

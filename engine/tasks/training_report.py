@@ -9,6 +9,7 @@ import numpy as np
 from rasterio.windows import Window
 
 from ..composites import make_composites
+from ..errors import EngineError
 from ..figures import confusion_picture, curve_picture, labels_picture, learning_picture, spectra_picture
 from ..jobs import TrainFilm
 from ..labels import Labels, count_by_class
@@ -109,10 +110,11 @@ def _labels_picture(result: TrainingResult, scene: Scene, survey: Survey) -> byt
     top, height = _span(labels.rows, scene.height)
     left, width = _span(labels.columns, scene.width)
     spectra, valid = scene.read(Window(left, top, width, height), survey.bands)
-    known = all(b.wavelength is not None for b in survey.bands)
-    reaches = known and min(b.wavelength or 0 for b in survey.bands) < 535
-    image = make_composites("true colour" if reaches else "one principal-component triplet", survey).apply(spectra)
-    shown = np.where(valid, (image[0] + 1) / 2, 1.0).transpose(1, 2, 0)
+    try:
+        composites = make_composites("true colour", survey)
+    except EngineError:
+        composites = make_composites("one principal-component triplet", survey)
+    shown = np.where(valid, (composites.apply(spectra)[0] + 1) / 2, 1.0).transpose(1, 2, 0)
     rows, columns = labels.rows - top, labels.columns - left
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     return labels_picture(shown, rows[inside], columns[inside], labels.class_ids[inside], result.data.classes)

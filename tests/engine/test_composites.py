@@ -9,6 +9,8 @@ from synthetic import HEIGHT, WIDTH, make_spectra, write_scene
 
 from spectrafilm.engine.composites import KINDS, Composites, make_composites, published_composite
 from spectrafilm.engine.errors import EngineError
+from spectrafilm.engine.jobs import SelectBands
+from spectrafilm.engine.runner import run_job
 from spectrafilm.engine.scene import Scene
 from spectrafilm.engine.survey import survey_scene
 
@@ -146,3 +148,9 @@ def test_without_wavelengths_the_published_composite_takes_the_most_informative_
 def test_a_damaged_description_is_one_sentence(text):
     with pytest.raises(EngineError, match="damaged"):
         Composites.from_json(text)
+
+
+def test_several_images_are_no_pseudo_rgb(scene_path, tmp_path, progress):
+    with pytest.raises(EngineError, match="a pseudo-RGB is one"):
+        run_job(SelectBands(str(scene_path), str(tmp_path / "rgb.tif"), "principal components"), progress)
+    assert not list(tmp_path.glob("rgb*"))

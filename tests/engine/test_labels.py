@@ -110,6 +110,20 @@ def test_coordinates_that_do_not_fit_their_system_are_one_sentence():
         to_parts([("grass", square(3, 2, 4))], CLASSES, TRANSFORM, "EPSG:4326", UTM33)
 
 
+def test_coordinates_that_are_no_numbers_are_one_sentence():
+    broken = {"type": "Polygon", "coordinates": [[[float("nan"), 0.0], [1.0, 0.0], [1.0, 1.0], [float("nan"), 0.0]]]}
+    with pytest.raises(EngineError, match="coordinates that are no numbers"):
+        to_parts([("grass", broken)], CLASSES, TRANSFORM, "EPSG:32633", UTM33)
+
+
+def test_empty_polygons_and_holes_are_passed_over(progress):
+    outer = square(0, 0)["coordinates"][0]
+    geometries = [{"type": "Polygon", "coordinates": c} for c in ([[]], [], [outer, []])]
+    geometries.append({"type": "MultiPolygon", "coordinates": [[[]], [outer]]})
+    parts = to_parts([("grass", g) for g in geometries], CLASSES, TRANSFORM, "EPSG:32633", UTM33)
+    assert [len(part.rings) for part in parts] == [1, 1]
+
+
 def test_parts_of_a_multipolygon_are_polygons_of_their_own(progress):
     multi = {"type": "MultiPolygon", "coordinates": [square(0, 0)["coordinates"], square(10, 10)["coordinates"]]}
     parts = to_parts([("grass", multi)], CLASSES, TRANSFORM, "EPSG:32633", UTM33)

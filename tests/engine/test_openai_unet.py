@@ -92,9 +92,21 @@ def test_a_checkpoint_is_a_backbone(checkpoint):
 
 def test_the_cosine_schedule_has_the_published_noise_levels(checkpoint):
     checkpoint.with_suffix(".json").write_text(json.dumps({**SMALL, "diffusion_steps": 1000}))
-    _, scheduler = read_openai_unet(checkpoint)
-    noise = (1 - scheduler.alphas_cumprod).sqrt()
-    assert noise[[0, 50, 100]].tolist() == pytest.approx([0.0064, 0.0913, 0.169], rel=0.01)
+    _, conditioning = read_openai_unet(checkpoint)
+    assert conditioning.noise[[0, 50, 100]].tolist() == pytest.approx([0.0064, 0.0913, 0.169], rel=0.01)
+
+
+@pytest.mark.parametrize(("classes", "told"), [(None, 50), (10, 200)])
+def test_improved_diffusion_is_told_timesteps_of_a_thousand_but_with_classes(tmp_path, classes, told):
+    """As the defaults and flags of its repository say."""
+    torch.manual_seed(0)
+    reference = ReferenceUnet(classes=classes, residual_resampling=False)
+    reference(torch.zeros(1, 3, 16, 16), torch.tensor([0]), torch.tensor([0]) if classes else None)
+    save_file(reference.weights, tmp_path / "improved.safetensors")
+    (tmp_path / "improved.json").write_text(json.dumps({"image_size": 16}))
+    _, conditioning = read_openai_unet(tmp_path / "improved.safetensors")
+    assert len(conditioning) == 4000
+    assert float(conditioning.told[200]) == told
 
 
 def test_damaged_and_foreign_files_are_refused(checkpoint, tmp_path):

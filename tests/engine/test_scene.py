@@ -59,6 +59,34 @@ def test_a_float32_nodata_survives_the_way_through_float64(tmp_path):
     assert valid.sum() == HEIGHT * WIDTH - 1
 
 
+@pytest.mark.parametrize("fill", [-3.4028234663852886e38, 1e20, -1e34, np.inf])
+def test_fill_values_that_the_file_does_not_declare_or_rounds_off_are_no_data(tmp_path, fill):
+    spectra = make_spectra()
+    spectra[2, 0, 0] = fill
+    path = write_scene(tmp_path / "filled.tif", spectra, nodata=-3.40282e38)
+    with Scene.open(str(path)) as scene:
+        _, valid = scene.read(Window(0, 0, WIDTH, HEIGHT), scene.bands)
+    assert not valid[0, 0]
+    assert valid.sum() == HEIGHT * WIDTH - 1
+
+
+def test_gains_and_a_scale_factor_of_one_envi_header_say_the_same(tmp_path):
+    path = write_scene(tmp_path / "s.bsq", np.full((3, 4, 5), 5000, np.int16), driver="ENVI", wavelengths=None)
+    header = path.with_suffix(".hdr")
+    plain = header.read_text()
+    for added in ("", "data gain values = {0.0001, 0.0001, 0.0001}\n"):
+        header.write_text(f"{plain}reflectance scale factor = 10000\n{added}")
+        with Scene.open(str(path)) as scene:
+            values, _ = scene.read(Window(0, 0, 5, 4), scene.bands)
+        assert values == pytest.approx(0.5)
+
+
+def test_all_files_of_a_scene_are_known(tmp_path):
+    body = write_scene(tmp_path / "s.img", make_spectra(), driver="ENVI")
+    with Scene.open(str(body.with_suffix(".hdr"))) as scene:
+        assert {str(body), str(body.with_suffix(".hdr"))} <= set(scene.files)
+
+
 def test_a_mask_band_makes_pixels_invalid(tmp_path):
     mask = np.full((HEIGHT, WIDTH), 255, np.uint8)
     mask[:10] = 0

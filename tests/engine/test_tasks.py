@@ -276,7 +276,10 @@ def test_models_that_cannot_be_read_are_one_sentence(model_path, scene_path, bac
         with pytest.raises(EngineError, match=sentence):
             load()
     for change in (lambda d: d.pop("classes"), lambda d: d.update(members=2), lambda d: d["classes"].pop(),
-                   lambda d: d.update(method="magic"), lambda d: d.update(wavelengths=3)):  # fmt: skip
+                   lambda d: d.update(method="magic"), lambda d: d.update(wavelengths=3),
+                   lambda d: d.update(temperature=0), lambda d: d["classes"][0].update(id=0),
+                   lambda d: d["classes"][0].update(colour="red"), lambda d: d["band_numbers"].pop(),
+                   lambda d: d["smoothing"].update(shares=[0.5] * 9)):  # fmt: skip
         model_path.write_bytes(whole)
         rewritten(model_path, change)
         with pytest.raises(EngineError, match="damaged"):
@@ -312,11 +315,20 @@ def test_a_scene_without_a_valid_pixel_is_refused(trained, tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"s.tif"}
 
 
+def change(path, **values):
+    """Change a JSON file."""
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
         (lambda f: (f / "config.json").unlink(), "no config.json"),
         (lambda f: (f / "config.json").write_text("{"), "does not describe a UNet2DModel"),
+        (lambda f: (f / "config.json").write_text('"someone/some-model"'), "it is no JSON object"),
+        (lambda f: change(f / "config.json", norm_num_groups=0), "does not describe a UNet2DModel"),
+        (lambda f: change(f / "config.json", sample_size=7), "cannot compute images of 7 pixels"),
+        (lambda f: change(f / "scheduler_config.json", num_train_timesteps=0), "does not describe a noise schedule"),
         (lambda f: (f / "diffusion_pytorch_model.safetensors").unlink(), "has no weights"),
         (lambda f: (f / "diffusion_pytorch_model.safetensors").write_bytes(b"x" * 50), "are damaged"),
         (lambda f: (f / "scheduler_config.json").unlink(), "no scheduler_config.json"),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from synthetic import (
     make_spectra,
     quarter_polygons,
@@ -16,7 +19,7 @@ from synthetic import (
 from training_job import training
 
 from spectrafilm.engine.errors import EngineError
-from spectrafilm.engine.jobs import PredictMap
+from spectrafilm.engine.jobs import PredictMap, PretrainScene, SelectBands
 from spectrafilm.engine.model import Model
 from spectrafilm.engine.progress import Recorder
 from spectrafilm.engine.runner import run_job
@@ -91,3 +94,47 @@ def test_polygons_that_cover_each_other_whole_are_one_sentence(scene_path, backb
     polygons = write_polygons(tmp_path / "p.geojson", features)
     with pytest.raises(EngineError, match="No pixel is labelled by one class alone"):
         run_job(training(scene_path, polygons, backbone_path, tmp_path), Recorder())
+
+
+def test_a_scene_without_red_has_a_report(backbone_path, polygons_path, tmp_path):
+    wavelengths = np.r_[np.linspace(430, 550, 12), np.linspace(800, 1000, 12)]
+    scene = write_scene(tmp_path / "s.tif", make_spectra(), wavelengths=wavelengths)
+    run_job(training(scene, polygons_path, backbone_path, tmp_path, method="spectral"), Recorder())
+    assert (tmp_path / "r.html").exists()
+
+
+def test_names_of_classes_may_hold_dollar_signs(scene_path, backbone_path, tmp_path):
+    features = [(f"{name} $x^$ y", geometry) for name, geometry in quarter_polygons()]
+    polygons = write_polygons(tmp_path / "p.geojson", features)
+    run_job(training(scene_path, polygons, backbone_path, tmp_path, method="spectral"), Recorder())
+    assert [c.name for c in Model.load(str(tmp_path / "m.safetensors")).classes] == [
+        "field $x^$ y", "roof $x^$ y", "tree $x^$ y", "water $x^$ y",
+    ]  # fmt: skip
+
+
+def test_kappa_of_a_single_validated_class_is_not_defined(scene_path, backbone_path, tmp_path):
+    one_each = list(dict(quarter_polygons()).items())
+    polygons = write_polygons(tmp_path / "p.geojson", [*one_each, ("field", square(4, 4)), ("field", square(20, 20))])
+    recorder = Recorder()
+    values = run_job(training(scene_path, polygons, backbone_path, tmp_path, method="spectral"), recorder)
+    assert values["kappa"] is None
+    assert "kappa not defined" in " ".join(recorder.messages)
+    assert Model.load(str(tmp_path / "m.safetensors")).scores["kappa"] is None
+
+
+def test_what_a_run_reads_is_never_overwritten(polygons_path, backbone_path, tmp_path):
+    """The body of an ENVI file whose header was chosen, the source of a virtual raster, the backbone."""
+    body = write_scene(tmp_path / "s.img", make_spectra(), driver="ENVI")
+    virtual = tmp_path / "s.vrt"
+    with rasterio.open(body) as source:
+        rasterio.shutil.copy(source, virtual, driver="VRT")
+    backbone = tmp_path / "b.safetensors"
+    run_job(PretrainScene(str(body), str(backbone), cubes=8, width=8), Recorder())
+    before = {path: path.read_bytes() for path in (body, backbone)}
+    for scene in (body.with_suffix(".hdr"), virtual):
+        with pytest.raises(EngineError, match="also an input of this run"):
+            run_job(SelectBands(str(scene), str(body)), Recorder())
+    job = training(virtual, polygons_path, backbone, tmp_path)
+    with pytest.raises(EngineError, match="also an input of this run"):
+        run_job(replace(job, model=str(backbone)), Recorder())
+    assert before == {path: path.read_bytes() for path in before}

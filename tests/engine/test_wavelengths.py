@@ -8,7 +8,7 @@ import rasterio
 from synthetic import BANDS, make_spectra, write_scene
 
 from spectrafilm.engine.errors import EngineError
-from spectrafilm.engine.wavelengths import find_bands, match_bands, read_band_spectra
+from spectrafilm.engine.wavelengths import match_bands, read_band_spectra
 
 
 def spectra_of(path):
@@ -107,8 +107,27 @@ def test_every_band_of_the_scene_is_described(scene_path):
 def test_a_scene_with_the_same_wavelengths_in_the_same_places_has_its_own_bands():
     """Also where two dates are stacked, or detectors overlap."""
     available = dict(enumerate([450.0, 550.0, 650.0] * 2, 1))
-    assert find_bands([1, 2, 3, 4, 5, 6], list(available.values()), available) == [1, 2, 3, 4, 5, 6]
-    assert find_bands([1, 2], [650.0, 450.0], {1: 450.0, 2: 651.0}) == [2, 1]
+    numbers, wavelengths = list(available), list(available.values())
+    assert match_bands(wavelengths, available, numbers=numbers) == numbers
+    shifted = {number: w + 0.3 for number, w in available.items()}
+    assert match_bands(wavelengths, shifted, numbers=numbers) == numbers
+    assert match_bands([650.0, 450.0], {1: 450.0, 2: 651.0}, numbers=[1, 2]) == [2, 1]
+
+
+@pytest.mark.parametrize("shift", [-0.8, 0.3, 0.8])
+def test_overlapping_detectors_fit_another_date_whose_calibration_has_shifted(shift):
+    detectors = [*np.arange(910.0, 960.0, 6.0), *np.arange(911.5, 955.0, 10.0)]
+    available = {number: w + shift for number, w in enumerate(detectors, 1)}
+    assert match_bands(detectors, available, numbers=list(available)) == list(available)
+
+
+def test_a_scene_that_lacks_the_first_band_is_not_matched_one_band_off():
+    """Though every number then has a wavelength within the tolerance."""
+    wavelengths = [400.0 + 2.5 * i for i in range(10)]
+    available = dict(enumerate(wavelengths[1:], 1))
+    with pytest.raises(EngineError, match=r"no band for 1 of the 10 wavelengths needed \(400 nm\)"):
+        match_bands(wavelengths, available, numbers=range(1, 11))
+    assert match_bands(wavelengths[1:], {**available, 0: 400.0}, numbers=range(2, 11)) == list(range(1, 10))
 
 
 def test_the_tolerance_does_not_depend_on_the_order_of_bands():
