@@ -105,10 +105,11 @@ class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
         self, parameters: dict[str, Any], map_crs: Any, folder: Path, context: QgsProcessingContext,
         feedback: QgsProcessingFeedback,
     ) -> tuple[str, str]:  # fmt: skip
-        """Path of the reference for the engine, and its CRS where it is a vector layer."""
+        """Path of the reference for the engine, and its CRS."""
         layer = self.parameterAsLayer(parameters, "REFERENCE", context)
         if isinstance(layer, QgsRasterLayer):
-            return self.raster_of(parameters, "REFERENCE", context)[0], ""
+            reference, crs = self.raster_of(parameters, "REFERENCE", context)
+            return reference, crs_text(crs)
         if not isinstance(layer, QgsVectorLayer):
             raise QgsProcessingException(
                 self.tr("The reference {0} is neither a vector layer nor a raster that can be read.").format(

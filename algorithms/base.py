@@ -25,6 +25,7 @@ from ..engine.jobs import Job
 from ..plugin import engine_process, settings
 from ..plugin.environment import find_python
 from ..plugin.paths import ICONS, USER_GUIDE
+from .destinations import problem_of
 
 # Choices: the engine's words and what people read. Models and scripts hold their numbers, so new ones come last.
 DEVICES = {"auto": "Best available", "cuda": "CUDA", "mps": "MPS", "cpu": "CPU"}
@@ -88,6 +89,10 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
     def tr(self, text: str) -> str:
         """The text in the user's language."""
         return QCoreApplication.translate("SpectraFiLM", text)
+
+    def checkParameterValues(self, parameters: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:  # noqa: N802
+        problem = problem_of(self, parameters, context)
+        return (False, problem) if problem else super().checkParameterValues(parameters, context)
 
     def add(self, parameter: QgsProcessingParameterDefinition, text: str, advanced: bool = False) -> None:
         """Declare a parameter with its help; rarely used ones go under 'Advanced'."""

@@ -82,9 +82,13 @@ class SetupEnvironmentAlgorithm(SpectraFilmAlgorithm):
     ) -> dict[str, Any]:
         given = self.parameterAsString(parameters, "FOLDER", context)
         folder = Path(given).expanduser().absolute() if given else settings.environment_folder()
-        rebuild = self.parameterAsBool(parameters, "REBUILD", context)
-        if rebuild or not environment.is_current(folder):
-            environment.create(
+        python = str(environment.interpreter_of(folder))
+
+        def check() -> dict[str, Any]:
+            return engine_process.run_job(CheckEnvironment(), python, feedback)
+
+        if self.parameterAsBool(parameters, "REBUILD", context) or not environment.is_current(folder):
+            values = environment.create(
                 environment.Installation(
                     folder=folder,
                     base=self.parameterAsString(parameters, "BASE_PYTHON", context),
@@ -93,12 +97,12 @@ class SetupEnvironmentAlgorithm(SpectraFilmAlgorithm):
                     extra_index=self.parameterAsString(parameters, "EXTRA_INDEX_URL", context),
                     proxy=self.proxy_of(parameters, context),
                 ),
+                check,
                 feedback,
             )
         else:
             feedback.pushInfo(self.tr("The environment {0} is complete; it is checked.").format(folder))
-        python = str(environment.interpreter_of(folder))
-        values = engine_process.run_job(CheckEnvironment(), python, feedback)
+            values = check()
         environment.mark_complete(folder)
         feedback.pushInfo(self.tr("SpectraFiLM computes on {0}.").format(values["device"]))
         overruled = settings.python_interpreter()

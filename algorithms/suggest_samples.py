@@ -80,6 +80,8 @@ class SuggestSamplesAlgorithm(SpectraFilmAlgorithm):
     ) -> dict[str, Any]:
         scene, crs = self.raster_of(parameters, "INPUT", context)
         drawn = self.parameterAsSource(parameters, "POLYGONS", context)
+        if drawn is not None and not drawn.featureCount():
+            drawn = None
         with tempfile.TemporaryDirectory(prefix="spectrafilm-") as folder:
             path = Path(folder) / "labelled.geojson"
             label_crs = crs

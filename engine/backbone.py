@@ -114,7 +114,7 @@ class Backbone:
         weights_folder = folder / "unet" if nested else folder
         config_path = weights_folder / "config.json"
         if not config_path.is_file():
-            raise EngineError(f"{folder} holds no backbone (no config.json); choose a folder in diffusers "
+            raise EngineError(f"{path or folder} is no backbone (no config.json); choose a folder in diffusers "
                 "format, or a checkpoint of guided-diffusion or improved-diffusion.")
         weights_path = _weights_file(weights_folder)
         try:

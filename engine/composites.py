@@ -239,7 +239,10 @@ def _by_number(numbers: Sequence[int], survey: Survey) -> list[int]:
 def _by_wavelength(wanted: tuple[float, ...], survey: Survey) -> list[int]:
     available = {i: b.wavelength for i, b in enumerate(survey.bands) if b.wavelength is not None}
     if not available:
-        raise EngineError("The scene does not say the wavelengths of its bands; choose the bands by number instead.")
+        raise EngineError(
+            "The scene does not say the wavelengths of its bands, which are needed here; add them to its metadata, or "
+            "choose what does without, such as principal components."
+        )
     return match_bands(wanted, available, TOLERANCE)
 
 

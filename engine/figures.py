@@ -69,7 +69,8 @@ def spectra_picture(
         if not len(own):
             continue
         mean, spread = own.mean(0), own.std(0)
-        label: str | None = f"{land_cover.name} ({len(own)})"
+        # Labels that begin with an underscore would be left out, so all begin with a space of no width.
+        label: str | None = f"\u200b{land_cover.name} ({len(own)})"
         for piece in np.split(np.arange(len(position)), breaks):
             axes.plot(position[piece], mean[piece], color=land_cover.colour, lw=1.6, label=label)
             axes.fill_between(position[piece], (mean - spread)[piece], (mean + spread)[piece],

@@ -174,7 +174,8 @@ class PredictMap:
 class AssessAccuracy:
     """Compare a map with a reference: a GeoJSON file of polygons or points, or a label raster.
 
-    `reference_title` is what the report calls it; left empty, its path.
+    `reference_crs` left empty is EPSG:4326 for GeoJSON and what a raster says itself. `reference_title` is what the
+    report calls the reference; left empty, its path.
     """
 
     name: ClassVar[str] = "assessaccuracy"
@@ -182,7 +183,7 @@ class AssessAccuracy:
     reference: str
     report: str
     class_field: str = "class"
-    reference_crs: str = "EPSG:4326"
+    reference_crs: str = ""
     map_crs: str = ""
     reference_title: str = ""
 

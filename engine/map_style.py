@@ -7,6 +7,7 @@ category names of a GeoTIFF in the `.aux.xml` beside it; QGIS takes its style fr
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,7 +15,7 @@ from xml.etree import ElementTree
 from rasterio.io import DatasetWriter
 
 from .errors import EngineError
-from .outputs import Outputs
+from .outputs import STYLE_MARK, Outputs
 from .polygons import LandCoverClass
 
 TAG = "SPECTRAFILM_CLASSES"
@@ -64,19 +65,25 @@ def _categories(classes: Sequence[LandCoverClass]) -> ElementTree.Element:
     names = ElementTree.SubElement(ElementTree.SubElement(root, "PAMRasterBand", band="1"), "CategoryNames")
     by_id = {c.id: c.name for c in classes}
     for number in range(max(by_id) + 1):
-        ElementTree.SubElement(names, "Category").text = by_id.get(number, "no data" if number == 0 else "")
+        ElementTree.SubElement(names, "Category").text = _plain(by_id.get(number, "no data" if number == 0 else ""))
     return root
 
 
 def _qgis_style(classes: Sequence[LandCoverClass]) -> ElementTree.Element:
-    root = ElementTree.Element("qgis", version="3.22.0", styleCategories="AllStyleCategories")
+    root = ElementTree.Element("qgis", {"version": "3.22.0", "styleCategories": "AllStyleCategories", **STYLE_MARK})
     pipe = ElementTree.SubElement(root, "pipe")
     renderer = ElementTree.SubElement(pipe, "rasterrenderer", type="paletted", band="1", opacity="1",
                                       alphaBand="-1", nodataColor="")  # fmt: skip
     palette = ElementTree.SubElement(renderer, "colorPalette")
     for c in classes:
-        ElementTree.SubElement(palette, "paletteEntry", value=str(c.id), label=c.name, color=c.colour, alpha="255")
+        ElementTree.SubElement(palette, "paletteEntry", value=str(c.id), label=_plain(c.name), color=c.colour,
+                               alpha="255")  # fmt: skip
     return root
+
+
+def _plain(name: str) -> str:
+    """A name without the control characters that XML cannot hold."""
+    return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", "", name)
 
 
 def _write_xml(root: ElementTree.Element, path: Path) -> None:

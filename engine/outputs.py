@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import rasterio
@@ -29,6 +30,8 @@ HALF_NODATA = -9984.0
 SIDECARS = (".ovr", ".msk", ".aux.xml")
 # What is found in files of these kinds that were written by an earlier run, or for a raster.
 OURS = {".json": re.compile(rb'\A{\s*"title": '), ".qml": re.compile(rb"<rasterrenderer")}
+# Styles that carry it, an attribute which QGIS leaves out when it saves one, show nothing but a map of ours.
+STYLE_MARK = {"creator": "SpectraFiLM"}
 # Rows of a block divide the rows that feature streaming finishes at a time, so blocks are written whole.
 BLOCK_ROWS, BLOCK_COLUMNS = 16, 256
 
@@ -132,6 +135,9 @@ class Outputs:
                 if sidecar not in self._destinations:
                     with contextlib.suppress(OSError):
                         os.remove(sidecar)
+            style = Path(raster).with_suffix(".qml")
+            if str(style) not in self._destinations and _has_mark(style):
+                style.unlink()
 
     def _disk_full(self, detail: str = "") -> EngineError:
         folder = Path(self._destinations[-1]).parent if self._destinations else Path()
@@ -170,6 +176,13 @@ def _not_replaceable(path: Path, error: OSError) -> EngineError:
     return EngineError(
         f"{path} cannot be replaced ({error.strerror}); close what has it open, or choose another name."
     )
+
+
+def _has_mark(style: Path) -> bool:
+    with contextlib.suppress(OSError, ElementTree.ParseError):
+        root = ElementTree.parse(style).getroot()  # noqa: S314  (a file of the user's own)
+        return STYLE_MARK.items() <= root.attrib.items()
+    return False
 
 
 def _umask() -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 import rasterio
+from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import MaskFlags
 from rasterio.errors import CRSError, RasterioError
@@ -65,7 +66,8 @@ class Scene:
         self.width: int = dataset.width
         self.height: int = dataset.height
         self.crs = crs
-        self.transform = dataset.transform
+        # Without a place in the world, rows count downwards from 0, as in QGIS.
+        self.transform = Affine.scale(1, -1) if dataset.transform.is_identity else dataset.transform
         spectra = read_band_spectra(dataset)
         # Where bands have scales of their own, these say the same.
         factor = _reflectance_factor(dataset) if set(dataset.scales) == {1.0} else 1.0
@@ -98,12 +100,17 @@ class Scene:
         try:
             resources.enter_context(rasterio.Env(**GDAL_OPTIONS))
             dataset = resources.enter_context(rasterio.open(source))
-            files = dataset.files
+            files = _files_of(dataset)
             dataset = open_compressed_envi(dataset, resources)
             if dataset.count == 0:
                 raise EngineError(f"{path} holds several datasets and no bands of its own; choose one of them.")
             if dataset.dtypes[0].startswith("complex"):
                 raise EngineError(f"{path} holds complex numbers; use a scene of reflectance or radiance.")
+            if dataset.gcps[0] and dataset.transform.is_identity:
+                raise EngineError(
+                    f"{path} is georeferenced by control points only; warp it first (in QGIS: Raster > Projections > "
+                    "Warp)."
+                )
             system = CRS.from_user_input(crs) if crs else dataset.crs
             if not system:
                 raise EngineError(
@@ -137,8 +144,8 @@ class Scene:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """All files that belong to it: an ENVI header and body, the sources of a virtual raster, ..."""
-        return (self.path, *self._files)
+        """What belongs to it: an ENVI header and body, the sources of a virtual raster, its style in QGIS."""
+        return (self.path, *self._files, str(Path(self.path).with_suffix(".qml")))
 
     def tag(self, name: str) -> str | None:
         """A metadata tag of the file, or None."""
@@ -226,6 +233,16 @@ class Scene:
                 # Compared in the file's own type: a float32 nodata of -3.4e38 is not that float64.
                 usable[i] &= raw[i] != np.asarray(band.nodata).astype(raw.dtype)
         return usable
+
+
+def _files_of(dataset: rasterio.DatasetReader) -> list[str]:
+    """The files of a dataset, and those of virtual rasters among them."""
+    files = list(dataset.files)
+    for path in files:
+        if path.lower().endswith(".vrt") and path != dataset.name:
+            with suppress(RasterioError), rasterio.open(path) as virtual:
+                files += [file for file in virtual.files if file not in files]
+    return files
 
 
 def _apply_scale(spectra: np.ndarray, bands: Sequence[Band]) -> None:

@@ -11,10 +11,10 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from qgis.core import QgsProcessingException, QgsProcessingFeedback
 
@@ -28,6 +28,7 @@ BEGUN = "spectrafilm-environment.begun"
 MINIMUM_PYTHON = (3, 10)
 EXPECTED_PACKAGES = 45
 POLL_SECONDS = 0.2
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -95,10 +96,11 @@ def is_current(folder: Path) -> bool:
     return False
 
 
-def create(installation: Installation, feedback: QgsProcessingFeedback) -> None:
-    """Make a virtual environment and install the requirements into it.
+def create(installation: Installation, check: Callable[[], Result], feedback: QgsProcessingFeedback) -> Result:
+    """Make a virtual environment, install the requirements into it, and return what a check of it says.
 
-    Where it fails or is cancelled, the environment that was there before is back, if any, and nothing else is left.
+    Where any of it fails or is cancelled, the environment that was there before is back, if any, and nothing else is
+    left.
 
     Raises:
         QgsProcessingException: with what is wrong and what to do.
@@ -130,12 +132,15 @@ def create(installation: Installation, feedback: QgsProcessingFeedback) -> None:
             [*pip, "--requirement", str(REQUIREMENTS)], feedback, (4.0, 85.0),
             "The packages could not be installed; check the network, the proxy and the space on the disk",
         )  # fmt: skip
+        return check()
 
 
 @contextlib.contextmanager
 def _replacing(folder: Path) -> Iterator[None]:
     """An empty folder marked as ours; if what is done in it fails, the environment that was there before."""
     before = folder.with_name(folder.name + ".before")
+    if before.exists() and not (before / MARKER).is_file():
+        raise QgsProcessingException(f"{before} is in the way; move or rename it.")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         if is_complete(folder):

@@ -23,6 +23,7 @@ from qgis.core import (
     QgsVectorLayer,
     QgsWkbTypes,
 )
+from qgis.PyQt.QtCore import QDate, QDateTime, Qt, QTime
 
 FIELD = "class"
 
@@ -47,6 +48,8 @@ def value_text(value: Any) -> str:
     """A field value as text; 3.0 and 3 are the same class."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
+    if isinstance(value, (QDate, QDateTime, QTime)):
+        return str(value.toString(Qt.DateFormat.ISODate))
     return str(value).strip()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
@@ -67,7 +68,7 @@ def assess_accuracy(job: AssessAccuracy, progress: Progress, token: str) -> dict
             if job.reference.lower().endswith(GEOJSON):
                 pairs = _compare_features(job, land_cover, classes, progress)
             else:
-                pairs = _compare_raster(job.reference, land_cover, classes, progress)
+                pairs = _compare_raster(job.reference, job.reference_crs, land_cover, classes, progress)
         pairs = _drop_unmapped(pairs, progress)
         names = [c.name for c in classes]
         position = np.zeros(256, np.int64)
@@ -134,25 +135,25 @@ def _compare_features(
     features = read_features(job.reference, job.class_field, progress)
     ids = _match_classes({name for name, _ in features}, classes, land_cover.path, progress)
     present = [LandCoverClass(i, n, "") for n, i in ids.items()]
-    parts = to_parts(features, present, land_cover.transform, job.reference_crs, land_cover.crs)
+    parts = to_parts(features, present, land_cover.transform, job.reference_crs or "EPSG:4326", land_cover.crs)
     labels = label_pixels(parts, present, land_cover.height, land_cover.width, progress)
     values, valid = read_pixels(land_cover, land_cover.bands, labels.rows, labels.columns, progress)
     mapped = np.where(valid, values[:, 0], 0).astype(np.int64)
     return _Pairs.count(labels.class_ids, mapped, labels.polygons)
 
 
-def _compare_raster(path: str, land_cover: Scene, classes: list[LandCoverClass], progress: Progress) -> _Pairs:
+def _compare_raster(
+    path: str, crs: str, land_cover: Scene, classes: list[LandCoverClass], progress: Progress
+) -> _Pairs:
     """Compare with a label raster, brought to the map's grid by nearest neighbour; 0 is unlabelled."""
     codes: dict[float, int] = {}
     strips = []
     try:
         with (
             rasterio.open(path) as source,
-            WarpedVRT(source, crs=land_cover.crs, transform=land_cover.transform, width=land_cover.width,
-                      height=land_cover.height, resampling=Resampling.nearest) as labels,
+            WarpedVRT(source, src_crs=_crs_of(source, crs), crs=land_cover.crs, transform=land_cover.transform,
+                      width=land_cover.width, height=land_cover.height, resampling=Resampling.nearest) as labels,
         ):  # fmt: skip
-            if not source.crs:
-                raise EngineError(f"The reference {path} has no coordinate reference system; assign one.")
             nodata = source.nodata
             named = classes_from_tag(source.tags().get(TAG), path)
             for row in progress.track(range(0, land_cover.height, ROWS)):
@@ -189,22 +190,29 @@ def _compare_raster(path: str, land_cover: Scene, classes: list[LandCoverClass],
     return pairs.select(pairs.reference > 0)
 
 
+def _crs_of(reference: rasterio.DatasetReader, given: str) -> CRS:
+    crs = CRS.from_user_input(given) if given else reference.crs
+    if not crs:
+        raise EngineError(f"The reference {reference.name} has no coordinate reference system; assign one.")
+    return crs
+
+
 def _match_classes(
     names: set[str], classes: Sequence[LandCoverClass], path: str, progress: Progress
 ) -> dict[str, int]:
-    """The map's class id for each reference class: by name, or by number where the name is one."""
+    """The map's class id for each reference class: by name or, where no name is on the map, by number."""
     by_name = {c.name: c.id for c in classes}
     by_folded = {c.name.casefold(): c.id for c in classes}
     by_id = {str(c.id): c.id for c in classes}
-    ids = {n: by_name.get(n) or by_folded.get(n.casefold()) or by_id.get(n) for n in names}
-    found = {n: i for n, i in ids.items() if i}
+    found = {n: i for n in names if (i := by_name.get(n) or by_folded.get(n.casefold()))}
+    numbered = {} if found else {n: by_id[n] for n in names if n in by_id}
+    found |= numbered
     unknown = sorted((n for n in names if n not in found), key=class_order)
     if not found:
         raise EngineError(
             f"No class of the reference ({', '.join(unknown[:8])}) is a class of the map {path} "
             f"({', '.join(c.name for c in classes[:8])}); choose the field that holds the same names."
         )
-    numbered = [n for n in found if n not in by_name and n.casefold() not in by_folded]
     if numbered:
         name_of = {c.id: c.name for c in classes}
         matched = ", ".join(f"{n} is {name_of[found[n]]}" for n in sorted(numbered, key=class_order))

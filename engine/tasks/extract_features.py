@@ -59,6 +59,8 @@ def _composites_of(
 ) -> tuple[tuple[Band, ...], Composites, str]:
     """Bands, composites and recipe: of a scene, or of a raster with three bands, which is taken as it is."""
     if len(scene.bands) == 3 and backbone.composites is None:
+        if job.composites:
+            progress.warning("Not used, since a raster with three bands is taken as it is: composites.")
         survey = survey_scene(scene, job.seed)
         image = make_composites("band numbers", survey, [1, 2, 3], (0.0, 100.0))
         recipe = scene.tag(COMPOSITES_TAG) or ""

@@ -33,12 +33,11 @@ def select_bands(job: SelectBands, progress: Progress, token: str) -> dict[str, 
                 "'true colour', 'colour infrared', 'band numbers', 'most informative bands' and 'one "
                 "principal-component triplet'."
             )
-        chosen = {n: w for n, w in zip(composites.numbers, composites.weights[0].T, strict=True) if np.any(w)}
-        names = {b.number: b.label for b in survey.bands}
-        if len(chosen) == 3:
-            labels = [names[next(n for n, w in chosen.items() if w[c])] for c in range(3)]
-        else:
-            labels = [f"principal component {c + 1}" for c in range(3)]
+        shown = [np.flatnonzero(weights) for weights in composites.weights[0]]
+        labels = [
+            survey.bands[int(bands[0])].label if len(bands) == 1 else f"principal component {channel}"
+            for channel, bands in enumerate(shown, 1)
+        ]
         progress.info("Red, green and blue show " + ", ".join(labels) + ".")
         with (
             progress.stage(0.2, 1.0),

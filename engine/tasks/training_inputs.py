@@ -56,6 +56,10 @@ def composites_for(kind: str, method: Method, survey: Survey, backbone: Backbone
     return published_composite(survey) if kind == "published" else make_composites(kind, survey)
 
 
+def _once(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(numbers))
+
+
 def wrong_backbone(method: Method, backbone: str) -> EngineError:
     """The error of a method that needs another backbone."""
     return EngineError(
@@ -71,7 +75,7 @@ def settings_for(
     """How features are made, with the default of backbone or method where no layers or timesteps are given."""
     return FeatureSettings(
         backbone.name, str(backbone.path), backbone.sha256,
-        layers or scale_layers(method.layers, len(backbone.layers)),
-        timesteps or method.timesteps or backbone.best_timesteps or CLEANEST,
+        _once(layers) or scale_layers(method.layers, len(backbone.layers)),
+        _once(timesteps) or method.timesteps or backbone.best_timesteps or CLEANEST,
         backbone.patch, backbone.patch * STRIDE // 64, seed, composites.to_json(), method.neighbourhoods,
     )  # fmt: skip

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 import numpy as np
 import processing
 import pytest
 from in_qgis import POLYGONS, ROOT, SCENE, write_raster
-from qgis.core import QgsFeature, QgsGeometry, QgsProcessingException, QgsVectorLayer
+from qgis.core import (
+    QgsFeature,
+    QgsGeometry,
+    QgsProcessingException,
+    QgsProcessingFeatureSourceDefinition,
+    QgsVectorLayer,
+)
 
 BANDS = np.random.default_rng(0).random((6, 40, 40)).astype(np.float32)
 
@@ -80,7 +87,7 @@ def test_unusable_scenes(fails, tmp_path, values, options, sentence):
 
 def test_true_colour_without_wavelengths(fails, tmp_path):
     path = write_raster(tmp_path / "scene.tif", BANDS)
-    assert "choose the bands by number" in fails("selectbands", {"INPUT": path})
+    assert "add them to its metadata, or choose what does without" in fails("selectbands", {"INPUT": path})
 
 
 @pytest.mark.parametrize(
@@ -130,8 +137,8 @@ def test_labels_without_classes(fails, values, field, sentence):
         ({"LAYERS": "5,x"}, "whole numbers separated by commas"),
         ({"LAYERS": "12"}, "no decoder layer 12; it has the layers 0 (deepest) to 11"),
         ({"TIMESTEPS": "5000"}, "no timestep 5000"),
-        ({"BACKBONE": "/nowhere"}, "holds no backbone"),
-        ({"BACKBONE": str(ROOT / "resources")}, "holds no backbone"),
+        ({"BACKBONE": "/nowhere"}, "is no backbone"),
+        ({"BACKBONE": str(ROOT / "resources")}, "is no backbone"),
         ({"BACKBONE": str(ROOT / "resources" / "backbones" / "landscapes64" / "config.json"), "LAYERS": "99"},
          "landscapes64 has no decoder layer 99"),
         ({"BACKBONE": str(ROOT / "resources" / "backbones" / "landscapes64"), "LAYERS": "99"},
@@ -186,3 +193,40 @@ def test_no_environment_or_a_broken_one(fails, monkeypatch):
     assert "/nowhere/python" in fails("trainfilm", train())
     monkeypatch.delenv("SPECTRAFILM_PYTHON")
     assert "no compute environment yet" in fails("trainfilm", train())
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "output"),
+    [
+        ("trainfilm", {"INPUT": SCENE, "CLASS_FIELD": "class"}, "MODEL"),
+        ("suggestsamples", {"INPUT": SCENE, "MODEL": SCENE}, "OUTPUT"),
+    ],
+)
+def test_the_polygons_are_never_overwritten(provider, tmp_path, name, parameters, output):
+    polygons = tmp_path / "drawn.gpkg"
+    shutil.copy(POLYGONS, polygons)
+    for given in (str(polygons), QgsProcessingFeatureSourceDefinition(str(polygons), False)):
+        with pytest.raises(QgsProcessingException, match="also an input of this run"):
+            processing.run(f"spectrafilm:{name}", {**parameters, "POLYGONS": given, output: str(polygons)})
+    drawn, original = (QgsVectorLayer(path, "", "ogr").featureCount() for path in (str(polygons), POLYGONS))
+    assert drawn == original
+
+
+def test_the_reference_is_never_overwritten(provider, tmp_path):
+    reference = tmp_path / "reference.html"
+    shutil.copy(POLYGONS, reference)
+    with pytest.raises(QgsProcessingException, match="also an input of this run"):
+        processing.run("spectrafilm:assessaccuracy", {"MAP": SCENE, "REFERENCE": str(reference), "CLASS_FIELD": "class",
+                                                      "REPORT": str(reference)})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("output", "sentence"),
+    [("labels.gpkg", "choose a name that ends with .tif"), ("none/rgb.tif", "none does not exist; create it")],
+)
+def test_outputs_that_cannot_be_are_known_before_the_run(provider, tmp_path, output, sentence):
+    shutil.copy(POLYGONS, tmp_path / "labels.gpkg")
+    before = (tmp_path / "labels.gpkg").read_bytes()
+    with pytest.raises(QgsProcessingException, match=sentence):
+        processing.run("spectrafilm:selectbands", {"INPUT": SCENE, "OUTPUT": str(tmp_path / output)})
+    assert (tmp_path / "labels.gpkg").read_bytes() == before

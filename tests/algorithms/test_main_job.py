@@ -176,6 +176,19 @@ def test_the_accuracy_is_measured_on_the_independent_reference(trained, run, tmp
     assert report["settings"]["reference"] == f"{REFERENCE}, field class"
 
 
+def test_a_reference_raster_lies_where_the_user_says(trained, run, tmp_path):
+    """Whatever the file says of its coordinate reference system."""
+    run("predictmap", {"INPUT": SCENE, "MODEL": trained[0]["MODEL"], "OUTPUT": str(tmp_path / "map.tif")})
+    gdal.Translate(str(tmp_path / "wrong.tif"), str(tmp_path / "map.tif"), outputSRS="EPSG:32610")
+    layer = QgsRasterLayer(str(tmp_path / "wrong.tif"), "reference")
+    layer.setCrs(QgsRasterLayer(str(tmp_path / "map.tif")).crs())
+    QgsProject.instance().addMapLayer(layer)
+    results = run("assessaccuracy", {"MAP": str(tmp_path / "map.tif"), "REFERENCE": layer.id(),
+                                     "REPORT": str(tmp_path / "a.html")})  # fmt: skip
+    QgsProject.instance().clear()
+    assert results["OVERALL_ACCURACY"] == 100
+
+
 def test_selected_features_of_a_project_layer_are_the_labels(run, feedback, tmp_path):
     layer = QgsVectorLayer(POLYGONS, "labels", "ogr")
     QgsProject.instance().addMapLayer(layer)

@@ -150,6 +150,17 @@ def test_a_damaged_description_is_one_sentence(text):
         Composites.from_json(text)
 
 
+@pytest.mark.parametrize(
+    ("count", "composite", "bands", "labels"),
+    [(24, "band numbers", (3, 3, 1), ["3 (498 nm)", "3 (498 nm)", "1 (450 nm)"]),
+     (3, "one principal-component triplet", (), [f"principal component {c}" for c in (1, 2, 3)])],
+)  # fmt: skip
+def test_channels_are_named_by_what_they_show(tmp_path, progress, count, composite, bands, labels):
+    scene = write_scene(tmp_path / "s.tif", make_spectra()[:count])
+    job = SelectBands(str(scene), str(tmp_path / "rgb.tif"), composite, bands)
+    assert run_job(job, progress)["bands"] == labels
+
+
 def test_several_images_are_no_pseudo_rgb(scene_path, tmp_path, progress):
     with pytest.raises(EngineError, match="a pseudo-RGB is one"):
         run_job(SelectBands(str(scene_path), str(tmp_path / "rgb.tif"), "principal components"), progress)

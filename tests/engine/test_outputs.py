@@ -106,6 +106,15 @@ def test_pyramids_of_the_raster_before_are_gone(tmp_path, scene_path):
     assert Path(f"{target}.aux.xml").read_text() == "new"
 
 
+@pytest.mark.parametrize(("style", "kept"), [('<qgis creator="SpectraFiLM"/>', False), ("<qgis/>", True)])
+def test_the_style_of_a_map_does_not_colour_another_raster_of_its_name(tmp_path, scene_path, style, kept):
+    (tmp_path / "rgb.qml").write_text(style)
+    target = str(tmp_path / "rgb.tif")
+    with Scene.open(str(scene_path)) as scene, Outputs() as outputs, outputs.raster(target, scene, 3, "uint8", 0):
+        pass
+    assert (tmp_path / "rgb.qml").exists() is kept
+
+
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root can mount a read-only folder")
 def test_a_read_only_folder_is_one_sentence(tmp_path):
     with mounted(tmp_path / "ro", "ro,size=64k"), pytest.raises(EngineError, match="cannot be written to"):

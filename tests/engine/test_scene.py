@@ -7,6 +7,8 @@ import gzip
 import numpy as np
 import pytest
 import rasterio
+import rasterio.control
+import rasterio.shutil
 from rasterio.windows import Window
 from synthetic import BANDS, CRS, HEIGHT, TRANSFORM, WIDTH, make_spectra, write_scene
 
@@ -81,8 +83,30 @@ def test_gains_and_a_scale_factor_of_one_envi_header_say_the_same(tmp_path):
         assert values == pytest.approx(0.5)
 
 
+def test_control_points_alone_are_refused(tmp_path):
+    path = write_scene(tmp_path / "gcp.tif", make_spectra()[:3])
+    with rasterio.open(path) as source, rasterio.open(
+        tmp_path / "points.tif", "w", **{**source.profile, "transform": rasterio.Affine.identity(), "crs": None},
+    ) as target:  # fmt: skip
+        corners = ((0, 0, 380000, 5820000), (9, 0, 380000, 5819900), (0, 9, 380100, 5820000))
+        points = [rasterio.control.GroundControlPoint(*corner) for corner in corners]
+        target.gcps = points, rasterio.CRS.from_epsg(32633)
+    with pytest.raises(EngineError, match="by control points only; warp it first"):
+        Scene.open(str(tmp_path / "points.tif"), "EPSG:32633")
+
+
+def test_a_scene_without_a_place_lies_where_qgis_draws_it(tmp_path):
+    path = write_scene(tmp_path / "s.tif", make_spectra()[:3], transform=rasterio.Affine.identity(), crs=None)
+    with Scene.open(str(path), "EPSG:32633") as scene:
+        assert scene.transform @ (3, 2) == (3, -2)
+
+
 def test_all_files_of_a_scene_are_known(tmp_path):
     body = write_scene(tmp_path / "s.img", make_spectra(), driver="ENVI")
+    rasterio.shutil.copy(body, tmp_path / "1.vrt", driver="VRT")
+    (tmp_path / "2.vrt").write_text((tmp_path / "1.vrt").read_text().replace("s.img", "1.vrt"))
+    with Scene.open(str(tmp_path / "2.vrt")) as scene:
+        assert {str(tmp_path / name) for name in ("2.vrt", "1.vrt", "2.qml")} | {str(body)} <= set(scene.files)
     with Scene.open(str(body.with_suffix(".hdr"))) as scene:
         assert {str(body), str(body.with_suffix(".hdr"))} <= set(scene.files)
 

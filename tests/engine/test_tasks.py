@@ -27,7 +27,9 @@ from training_job import NAMES, training
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.feature_settings import TAG, FeatureSettings
 from spectrafilm.engine.jobs import AssessAccuracy, ExtractFeatures, PredictMap, SelectBands
+from spectrafilm.engine.map_style import style_map
 from spectrafilm.engine.model import FORMAT, Model
+from spectrafilm.engine.polygons import LandCoverClass
 from spectrafilm.engine.progress import Recorder
 from spectrafilm.engine.runner import run_job
 
@@ -200,6 +202,24 @@ def test_assessment_against_a_label_raster_on_another_grid(mapped, tmp_path):
     values = run_job(job, recorder)
     assert values["overall_accuracy"] == pytest.approx(50, abs=3)
     assert "Reference classes are matched by the map's numbers: 1 is field, 4 is water." in recorder.messages
+
+
+def test_numbers_that_are_names_on_the_map_are_no_numbers_of_its_classes(tmp_path):
+    """Codes 2 and 3 are the map's classes 1 and 2; a code 1 of the reference is not on it."""
+    place = {"driver": "GTiff", "width": 20, "height": 10, "count": 1, "dtype": "uint8", "crs": CRS,
+             "transform": rasterio.transform.from_origin(380000, 5820000, 10, 10)}  # fmt: skip
+    values = np.repeat([[1] * 10 + [2] * 10], 10, 0).astype(np.uint8)
+    with rasterio.open(tmp_path / "map.tif", "w", **place) as dataset:
+        style_map(dataset, [LandCoverClass(1, "2", "#112233"), LandCoverClass(2, "3", "#445566")])
+        dataset.write(values, 1)
+    reference = values + 1
+    reference[:5, :5] = 1
+    with rasterio.open(tmp_path / "reference.tif", "w", **place) as dataset:
+        dataset.write(reference, 1)
+    recorder = Recorder()
+    job = AssessAccuracy(str(tmp_path / "map.tif"), str(tmp_path / "reference.tif"), str(tmp_path / "a.html"))
+    assert run_job(job, recorder)["overall_accuracy"] == 100
+    assert recorder.warnings == ["The map has no class 1; reference pixels of it are left out."]
 
 
 def test_a_raster_of_heights_is_no_reference(mapped, tmp_path, monkeypatch):

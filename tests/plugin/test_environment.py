@@ -29,10 +29,14 @@ def clean(qgis_app, monkeypatch, tmp_path):
         QgsSettings().remove(key)
 
 
+def unchecked():
+    """No proof is asked of environments that hold nothing."""
+
+
 @pytest.fixture
 def made(tmp_path, feedback):
     folder = tmp_path / "made"
-    environment.create(Installation(folder), feedback)
+    environment.create(Installation(folder), unchecked, feedback)
     environment.mark_complete(folder)
     return folder
 
@@ -82,7 +86,7 @@ def test_what_cannot_be_installed_leaves_nothing(tmp_path, clean, feedback):
     wheels = tmp_path / "wheels"
     wheels.mkdir()
     with pytest.raises(QgsProcessingException, match="could not be installed; .*no-such-package"):
-        environment.create(Installation(tmp_path / "new", wheels=str(wheels)), feedback)
+        environment.create(Installation(tmp_path / "new", wheels=str(wheels)), unchecked, feedback)
     assert not (tmp_path / "new").exists()
 
 
@@ -91,13 +95,30 @@ def test_an_environment_that_works_outlives_a_rebuild_that_fails(made, tmp_path,
     clean.write_text("no-such-package==0.0.0\n")
     (tmp_path / "wheels").mkdir()
     with pytest.raises(QgsProcessingException, match="could not be installed"):
-        environment.create(Installation(made, wheels=str(tmp_path / "wheels")), feedback)
+        environment.create(Installation(made, wheels=str(tmp_path / "wheels")), unchecked, feedback)
     assert (made / "mine.txt").is_file()
     assert environment.find_python() == str(environment.interpreter_of(made))
     clean.write_text("# nothing\n")
-    environment.create(Installation(made), feedback)
+
+    def broken():
+        raise QgsProcessingException("torch computes nonsense")
+
+    with pytest.raises(QgsProcessingException, match="nonsense"):
+        environment.create(Installation(made), broken, feedback)
+    assert (made / "mine.txt").is_file()
+    environment.create(Installation(made), unchecked, feedback)
     assert not (made / "mine.txt").exists()
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("made")] == ["made"]
+
+
+def test_a_folder_of_the_users_beside_an_environment_is_left_alone(made, feedback):
+    thesis = made.with_name("made.before") / "thesis.txt"
+    thesis.parent.mkdir()
+    thesis.write_text("x")
+    with pytest.raises(QgsProcessingException, match="made.before is in the way"):
+        environment.create(Installation(made), unchecked, feedback)
+    assert thesis.is_file()
+    assert environment.is_complete(made)
 
 
 def test_a_further_index_is_asked_as_well(tmp_path, clean, feedback):
@@ -110,7 +131,8 @@ def test_a_further_index_is_asked_as_well(tmp_path, clean, feedback):
     (tmp_path / "empty" / "tiny-part" / "index.html").write_text("")
     clean.write_text("tiny-part==1.0\n")
     addresses = [(tmp_path / name).as_uri() for name in ("empty", "index")]
-    environment.create(Installation(tmp_path / "new", index=addresses[0], extra_index=addresses[1]), feedback)
+    installation = Installation(tmp_path / "new", index=addresses[0], extra_index=addresses[1])
+    environment.create(installation, unchecked, feedback)
     assert list((tmp_path / "new").rglob("tiny_part.py"))
 
 
@@ -120,7 +142,7 @@ def test_wheels_are_installed_without_a_network(tmp_path, clean, feedback, monke
     wheels.mkdir()
     make_wheel(wheels / "tiny_part-1.0-py3-none-any.whl")
     clean.write_text("tiny-part==1.0\n")
-    environment.create(Installation(tmp_path / "new", wheels=str(wheels)), feedback)
+    environment.create(Installation(tmp_path / "new", wheels=str(wheels)), unchecked, feedback)
     site = next((tmp_path / "new").rglob("site-packages"))
     assert (site / "tiny_part.py").is_file()
     assert feedback.positions == sorted(feedback.positions)
@@ -143,7 +165,7 @@ def test_cancelling_leaves_nothing(tmp_path, feedback):
     canceller = threading.Timer(0.5, feedback.cancel)
     canceller.start()
     with pytest.raises(QgsProcessingException, match="cancelled"):
-        environment.create(Installation(tmp_path / "new"), feedback)
+        environment.create(Installation(tmp_path / "new"), unchecked, feedback)
     assert not (tmp_path / "new").exists()
 
 
@@ -153,7 +175,7 @@ def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path, feedback):
     # As in a user's own environment.
     (tmp_path / "mine" / "pyvenv.cfg").write_text("home = /usr/bin")
     with pytest.raises(QgsProcessingException, match="not empty and no environment made by SpectraFiLM"):
-        environment.create(Installation(tmp_path / "mine"), feedback)
+        environment.create(Installation(tmp_path / "mine"), unchecked, feedback)
     assert (tmp_path / "mine" / "thesis.txt").exists()
 
 
@@ -165,7 +187,7 @@ def test_a_base_interpreter_that_will_not_do_is_one_sentence(tmp_path, feedback,
         old.chmod(0o755)
         base = str(old)
     with pytest.raises(QgsProcessingException, match=r"Python 3.10 or newer is needed .*(3\.8|none|nowhere)"):
-        environment.create(Installation(tmp_path / "new", base=base), feedback)
+        environment.create(Installation(tmp_path / "new", base=base), unchecked, feedback)
     assert not (tmp_path / "new").exists()
 
 

@@ -25,6 +25,7 @@ from qgis.core import (
     QgsSingleSymbolRenderer,
     QgsVectorLayer,
 )
+from qgis.PyQt.QtCore import QDate
 
 from spectrafilm.plugin.polygon_source import Legend, export_features, read_legend
 
@@ -77,6 +78,15 @@ def test_selected_features_only(export):
     layer = memory_layer([("a", SQUARE), ("b", SQUARE), ("c", SQUARE)])
     layer.selectByExpression("class = 'b'")
     assert classes_of(export(layer, selected=True)) == ["b"]
+
+
+def test_dates_are_classes_as_people_write_them(export):
+    layer = QgsVectorLayer("Polygon?crs=EPSG:32633&field=class:date", "labels", "memory")
+    feature = QgsFeature(layer.fields())
+    feature.setAttribute(0, QDate(2020, 1, 31))
+    feature.setGeometry(QgsGeometry.fromWkt(SQUARE))
+    layer.dataProvider().addFeature(feature)
+    assert classes_of(export(layer)) == ["2020-01-31"]
 
 
 def test_an_empty_selection_is_one_sentence(export):
