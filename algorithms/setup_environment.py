@@ -65,8 +65,8 @@ class SetupEnvironmentAlgorithm(SpectraFilmAlgorithm):
         )
         self.add(
             QgsProcessingParameterString("EXTRA_INDEX_URL", self.tr("Further package index"), optional=True),
-            "Address of a package index to ask as well, such as PyTorch's own for torch without CUDA (its 'cpu' "
-            "builds), which saves several GB on Linux.",
+            "Address of a package index to ask as well, such as one of those that pytorch.org names: that of its 'cpu' "
+            "builds saves several GB on Linux, that of a version of CUDA lets an NVIDIA GPU compute on Windows.",
             advanced=True,
         )
         self.add_proxy()

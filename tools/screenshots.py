@@ -6,6 +6,7 @@ Arguments come from the environment, since QGIS passes none on: SPECTRAFILM_ROOT
 from __future__ import annotations
 
 import os
+import shutil
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,7 +34,6 @@ SETTLE_MS = 3000
 
 def grab(widget: QWidget, name: str) -> None:
     """Save what a window shows."""
-    IMAGES.mkdir(parents=True, exist_ok=True)
     widget.grab().save(str(IMAGES / name))
 
 
@@ -96,11 +96,19 @@ def steps() -> Iterator[None]:
     yield
     grab(window, "desktop_suggestions.png")
 
+    yield from designer_steps()
+
+
+def designer_steps() -> Iterator[None]:
+    """A ready-made model in the model designer."""
     model = QgsApplication.processingRegistry().algorithmById("spectrafilm:all_single_steps")
     from processing.modeler.ModelerDialog import ModelerDialog
 
     designer = ModelerDialog.create(model.create())
-    designer.resize(1300, 640)
+    # Without its panels the model is large enough to be read.
+    for panel in designer.findChildren(QDockWidget):
+        panel.hide()
+    designer.resize(1300, 470)
     designer.show()
     yield
     designer.zoomFull()
@@ -134,4 +142,6 @@ def later(what: Callable[[], None]) -> None:
     QTimer.singleShot(SETTLE_MS, what)
 
 
+IMAGES.mkdir(parents=True, exist_ok=True)
+shutil.copyfile(DEMO / "overview.png", IMAGES / "sample_map.png")
 later(lambda: run(steps()))
