@@ -131,6 +131,9 @@ class Backbone:
         unet.load_state_dict(weights)
         if unet.config["in_channels"] != 3 or not isinstance(unet.config["sample_size"], int):
             raise EngineError(f"The backbone {folder} does not take square three-channel images; choose another.")
+        size, halved = unet.config["sample_size"], len(unet.config["block_out_channels"]) - 1
+        if size < 1 or size % 2**halved:
+            raise EngineError(f"{config_path} says images of {size} pixels, which cannot be halved {halved} times.")
         conditioning = read_conditioning(folder / "scheduler" if nested else folder)
         return cls(folder, unet, conditioning, sha256_of(config_path, weights_path), device)
 
@@ -189,12 +192,7 @@ class Backbone:
 
     def _probe(self) -> tuple[DecoderLayer, ...]:
         image = torch.zeros(1, self.channels, self.patch, self.patch, device=self.device.target)
-        try:
-            outputs = self.activations(image, 0, range(len(self._modules)))
-        except (RuntimeError, ValueError, IndexError) as error:
-            raise EngineError(
-                f"The backbone {self.path} cannot compute images of {self.patch} pixels ({error})."
-            ) from error
+        outputs = self.activations(image, 0, range(len(self._modules)))
         return tuple(DecoderLayer(o.shape[1], self.patch // o.shape[2]) for o in outputs)
 
 

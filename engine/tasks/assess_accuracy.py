@@ -11,7 +11,7 @@ import numpy as np
 import rasterio
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
-from rasterio.errors import RasterioError
+from rasterio.errors import CRSError, RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
@@ -175,7 +175,7 @@ def _compare_raster(
                 mapped = np.where(valid[y, x], classified[0, y, x], 0)
                 # Counted at once, since every pixel may be labelled.
                 strips.append(_Pairs.count(np.array(numbers, np.int64)[inverse], mapped, block))
-    except RasterioError as error:
+    except (RasterioError, CRSError) as error:
         raise EngineError(
             f"The reference {path} cannot be read ({error}); choose polygons, points or a label raster."
         ) from error

@@ -347,7 +347,7 @@ def change(path, **values):
         (lambda f: (f / "config.json").write_text("{"), "does not describe a UNet2DModel"),
         (lambda f: (f / "config.json").write_text('"someone/some-model"'), "it is no JSON object"),
         (lambda f: change(f / "config.json", norm_num_groups=0), "does not describe a UNet2DModel"),
-        (lambda f: change(f / "config.json", sample_size=7), "cannot compute images of 7 pixels"),
+        (lambda f: change(f / "config.json", sample_size=7), "images of 7 pixels, which cannot be halved"),
         (lambda f: change(f / "scheduler_config.json", num_train_timesteps=0), "does not describe a noise schedule"),
         (lambda f: (f / "diffusion_pytorch_model.safetensors").unlink(), "has no weights"),
         (lambda f: (f / "diffusion_pytorch_model.safetensors").write_bytes(b"x" * 50), "are damaged"),
