@@ -103,7 +103,8 @@ def main() -> None:
         f"Written by `make benchmark-speed` on {os.cpu_count()} cores ({platform.machine()}). Ratios are of runs side "
         "by side; seconds are only given to show the scale.",
         "",
-        HEAD.read_text(encoding="utf-8"),
+        HEAD.read_text(encoding="utf-8").rstrip(),
+        "",
     ]
     if (arguments.data / "enmap_potsdam").is_dir():
         lines += training(arguments.data.absolute(), arguments.folder)
