@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 
 matplotlib.use("Agg")
+from matplotlib import font_manager
 from matplotlib import pyplot as plt
 from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
@@ -17,7 +18,13 @@ from .learning_curve import CurvePoint
 from .polygons import LandCoverClass
 
 INK = "#333333"
+# For names of classes that matplotlib's own font cannot write; taken where they are installed.
+CHINESE_JAPANESE_KOREAN = (
+    "Noto Sans CJK SC", "Microsoft YaHei", "PingFang SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Yu Gothic",
+    "Hiragino Sans", "Malgun Gothic", "Apple SD Gothic Neo",
+)  # fmt: skip
 plt.rcParams.update({
+    "font.family": ["DejaVu Sans", *sorted({*CHINESE_JAPANESE_KOREAN} & {*font_manager.get_font_names()})],
     "font.size": 9, "axes.edgecolor": "#888888", "axes.labelcolor": INK, "text.color": INK,
     "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False,
     "figure.dpi": 110, "savefig.bbox": "tight",
