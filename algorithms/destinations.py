@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +26,9 @@ def problem_of(algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any], co
     """What is wrong with where the outputs shall go; empty where nothing is."""
     inputs = {
         os.path.realpath(path)
-        for definition in algorithm.parameterDefinitions() if not definition.isDestination()
-        for path in _files_of(definition, parameters, context)
-    }  # fmt: skip
+        for definition in algorithm.parameterDefinitions()
+        if not definition.isDestination() and (path := _file_of(definition, parameters, context))
+    }
     for definition in algorithm.destinationParameterDefinitions():
         path = _chosen_file(parameters.get(definition.name()))
         if path is None or isinstance(definition, QgsProcessingParameterFolderDestination):
@@ -44,22 +43,21 @@ def problem_of(algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any], co
     return ""
 
 
-def _files_of(
+def _file_of(
     definition: QgsProcessingParameterDefinition, parameters: dict[str, Any], context: QgsProcessingContext
-) -> Iterator[str]:
-    """The file of a parameter that is a layer or a file, if there is one."""
+) -> str:
+    """The file of a parameter that is a layer or a file; empty for none."""
     value = parameters.get(definition.name())
     if isinstance(value, QgsProcessingFeatureSourceDefinition):
         value = value.source.staticValue()
-    if not value:
-        return
-    if isinstance(definition, QgsProcessingParameterFile):
-        yield str(value)
-    elif definition.type() in ("source", "vector", "raster", "layer"):
+    if value and isinstance(definition, QgsProcessingParameterFile):
+        return str(value)
+    if value and definition.type() in ("source", "vector", "raster", "layer"):
         layer = QgsProcessingParameters.parameterAsLayer(definition, {definition.name(): value}, context)
         if layer is not None:
             parts = QgsProviderRegistry.instance().decodeUri(layer.providerType(), layer.source())
-            yield from (part for part in (parts.get("path"),) if part)
+            return parts.get("path") or ""
+    return ""
 
 
 def _chosen_file(value: Any) -> Path | None:
