@@ -25,9 +25,9 @@ RASTER_SUFFIXES = ("", ".tif", ".tiff")
 def problem_of(algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
     """What is wrong with where the outputs shall go; empty where nothing is."""
     inputs = {
-        os.path.realpath(path)
+        os.path.realpath(file)
         for definition in algorithm.parameterDefinitions()
-        if not definition.isDestination() and (path := _file_of(definition, parameters, context))
+        if not definition.isDestination() and (file := _file_of(definition, parameters, context))
     }
     for definition in algorithm.destinationParameterDefinitions():
         path = _chosen_file(parameters.get(definition.name()))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 Z95 = 1.959963984540054
 REPLICATES = 1000
@@ -30,6 +31,8 @@ class Estimate:
     def __str__(self) -> str:
         if np.isnan(self.value):
             return "not defined"
+        if np.isnan(self.low):
+            return f"{self.value:.1f} %"
         return f"{self.value:.1f} % ({self.low:.1f} to {self.high:.1f})"
 
 
@@ -122,10 +125,12 @@ def assess(
 ) -> Accuracy:  # fmt: skip
     """All figures with 95 % confidence intervals.
 
-    Intervals of OA, AA and kappa come from resampling whole polygons (percentile bootstrap), since
-    pixels of one polygon resemble each other. Precision and recall have Wilson intervals; F1 has the
-    Wilson interval of the Jaccard index J = TP / (TP + FP + FN), carried over by F1 = 2 J / (1 + J).
-    These treat pixels as independent and are too narrow where polygons are large.
+    Intervals of OA, AA and kappa come from resampling whole polygons (expanded percentile bootstrap: Hesterberg,
+    2015, What teachers should know about the bootstrap), since pixels of one polygon resemble each other. A single
+    polygon has none; where all replicates are equal, it is Wilson's of so many polygons.
+    Precision and recall have Wilson intervals; F1 has the Wilson interval of the Jaccard index
+    J = TP / (TP + FP + FN), carried over by F1 = 2 J / (1 + J). These treat pixels as independent and
+    are too narrow where polygons are large.
 
     Args:
         reference, predicted: (n,) class ids, counted from 1.
@@ -136,6 +141,7 @@ def assess(
     count = len(names)
     matrix = confusion_matrix(reference, predicted, count, counts)
     replicates = _bootstrap(reference, predicted, groups, counts, count, seed)
+    polygons = len(np.unique(groups))
     correct, per_reference, per_prediction = np.diag(matrix), matrix.sum(1), matrix.sum(0)
     classes = []
     for i, name in enumerate(names):
@@ -146,10 +152,10 @@ def assess(
             Estimate(*(200 * j / (100 + j) for j in (jaccard.value, jaccard.low, jaccard.high))),
         ))  # fmt: skip
     overall, average, kappa = (
-        _percentile(figure(matrix), figure(replicates))
+        _percentile(figure(matrix), figure(replicates), polygons)
         for figure in (overall_accuracy, average_accuracy, cohen_kappa)
     )
-    return Accuracy(matrix, overall, average, kappa, tuple(classes), int(matrix.sum()), len(np.unique(groups)))
+    return Accuracy(matrix, overall, average, kappa, tuple(classes), int(matrix.sum()), polygons)
 
 
 def adjust_for_area(matrix: np.ndarray, mapped: np.ndarray, names: Sequence[str]) -> AreaAdjusted | None:
@@ -163,12 +169,12 @@ def adjust_for_area(matrix: np.ndarray, mapped: np.ndarray, names: Sequence[str]
         mapped: (C,) pixels of each class in the map.
 
     Returns:
-        None where a mapped class has no sample, for which no estimate exists.
+        None where a mapped class has fewer than two samples, for which no estimate and its error exist.
     """
     counts = matrix.T.astype(float)  # the source has the map in rows
     per_stratum = counts.sum(1)
     weight = mapped / mapped.sum()
-    if np.any((weight > 0) & (per_stratum == 0)):
+    if np.any((weight > 0) & (per_stratum < 2)):
         return None
     row_share = np.divide(counts, per_stratum[:, None], out=np.zeros_like(counts), where=per_stratum[:, None] > 0)
     share = weight[:, None] * row_share
@@ -214,9 +220,14 @@ def _bootstrap(
     return replicates.reshape(-1, classes, classes)
 
 
-def _percentile(value: np.ndarray, replicates: np.ndarray) -> Estimate:
+def _percentile(value: np.ndarray, replicates: np.ndarray, polygons: int) -> Estimate:
     finite = replicates[np.isfinite(replicates)]
-    low, high = np.percentile(finite, (2.5, 97.5)) if len(finite) else (np.nan, np.nan)
+    if polygons < 2 or not len(finite):
+        return Estimate(100 * float(value), np.nan, np.nan)
+    if np.ptp(finite) < 1e-9 and 0 <= value <= 1:
+        return _wilson(float(value) * polygons, polygons)
+    tail = stats.norm.cdf(-np.sqrt(polygons / (polygons - 1)) * stats.t.ppf(0.975, polygons - 1))
+    low, high = np.quantile(finite, (tail, 1 - tail))
     return Estimate(100 * float(value), 100 * float(low), 100 * float(high))
 
 

@@ -32,6 +32,7 @@ from .scene_backbone import Denoiser, SceneBackbone, device_of, noise_schedule
 # Its warnings speak to people who write pipelines, not to those who map scenes.
 diffusers_logging.set_verbosity_error()
 
+WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors")
 BUNDLED = Path(__file__).resolve().parent.parent / "resources" / "backbones" / "landscapes64"
 
 
@@ -196,6 +197,14 @@ class Backbone:
         return tuple(DecoderLayer(o.shape[1], self.patch // o.shape[2]) for o in outputs)
 
 
+def files_of(path: str) -> list[str]:
+    """What a backbone is read from, as far as its path tells: a file, a folder, or what belongs to a config.json."""
+    chosen = Path(path)
+    if chosen.name != "config.json":
+        return [path]
+    return [path, *(str(chosen.with_name(name)) for name in WEIGHTS)]
+
+
 def decoder_modules(unet: UNet2DModel) -> list[nn.Module]:
     """The modules whose outputs are decoder layers 0, 1, ...: residual block, its attention, or the upsampler."""
     modules = []
@@ -211,7 +220,7 @@ def decoder_modules(unet: UNet2DModel) -> list[nn.Module]:
 
 
 def _weights_file(folder: Path) -> Path:
-    for name in ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"):
+    for name in WEIGHTS:
         if (folder / name).is_file():
             return folder / name
     raise EngineError(f"The backbone {folder} has no weights (diffusion_pytorch_model.safetensors).")

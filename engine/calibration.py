@@ -9,6 +9,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp, softmax
 
+from .kernel import thin_evenly
+
 BINS = 10
 SHARE_STEPS = 5
 MOST_PIXELS = 2000
@@ -56,10 +58,10 @@ def fit_shares(
         (K,) between 0 and 1, adding up to 1.
     """
     observations = len(np.unique(polygons))
-    if len(targets) > MOST_PIXELS:
-        some = np.linspace(0, len(targets) - 1, MOST_PIXELS).astype(int)
-        experts, targets = experts[:, :, some], targets[some]
-    weights = 1 / np.sqrt(np.bincount(targets)[targets])
+    of_class = np.bincount(targets)
+    some = thin_evenly(targets, MOST_PIXELS)
+    experts, targets = experts[:, :, some], targets[some]
+    weights = (np.sqrt(of_class) / np.maximum(np.bincount(targets, minlength=len(of_class)), 1))[targets]
     weights /= weights.sum()
     mixtures = _mixtures(len(experts))
     losses = np.array([_best_temperature(np.tensordot(m, experts, 1), targets, weights)[1] for m in mixtures])

@@ -30,6 +30,9 @@ class DownloadError(Exception):
     """What went wrong: the first half of a sentence, whose second says what to do instead."""
 
 
+RANGE_NOT_SATISFIABLE = 416
+
+
 @dataclass(frozen=True)
 class _Version:
     """What is known of the file that a `.part` belongs to; kept beside it.
@@ -94,7 +97,8 @@ def _complete(url: str, part: Path, size: int, proxy: str, progress: Progress) -
     with contextlib.closing(_open(url, version, done, proxy)) as response:
         resumed = response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {done}-")
         done = done if resumed else 0
-        length = int(response.headers.get("Content-Length") or 0)
+        sent = response.headers.get("Content-Length") or ""
+        length = int(sent) if sent.isdigit() else 0
         total = done + length if length else size
         if size and total != size:
             raise DownloadError(
@@ -103,6 +107,9 @@ def _complete(url: str, part: Path, size: int, proxy: str, progress: Progress) -
         _check_space(part.parent, total - done)
         _write_version(part, _version_of(url, response, total))
         done = _receive(response, url, part, done, total, progress)
+    if total and done > total:
+        _forget(part)
+        raise DownloadError(f"{urlsplit(url).hostname} sends more than the {_mb(total)} that {part.stem} has")
     if total and done != total:
         raise DownloadError(_broken(url, done, "it ended early"))
 
@@ -119,6 +126,8 @@ def _receive(response: HTTPResponse, url: str, part: Path, done: int, total: int
         for block in _blocks(response, url, done):
             file.write(block)
             done += len(block)
+            if total and done > total:
+                break
             progress.set(done / total if total else 0.0)
             if large and 10 * done // total > told:
                 told = 10 * done // total
@@ -149,6 +158,8 @@ def _open(url: str, version: _Version | None, done: int, proxy: str) -> HTTPResp
     try:
         response: HTTPResponse = opener.open(request, timeout=TIMEOUT_SECONDS)
     except (OSError, HTTPException, ValueError) as error:
+        if version and isinstance(error, HTTPError) and error.code == RANGE_NOT_SATISFIABLE:
+            return _open(url, None, 0, proxy)  # the file has changed
         raise DownloadError(_unreachable(url, error, proxy)) from error
     return response
 

@@ -18,6 +18,7 @@ from .learning_curve import CurvePoint
 from .polygons import LandCoverClass
 
 INK = "#333333"
+LONGEST_NAME = 40
 # For names of classes that matplotlib's own font cannot write; taken where they are installed.
 CHINESE_JAPANESE_KOREAN = (
     "Noto Sans CJK SC", "Microsoft YaHei", "PingFang SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Yu Gothic",
@@ -35,7 +36,7 @@ plt.rcParams.update({
 
 def confusion_picture(matrix: np.ndarray, names: Sequence[str]) -> bytes:
     """A confusion matrix with counts, coloured by the share of each reference class."""
-    count = len(names)
+    count, names = len(names), [_short(name) for name in names]
     size = min(3.2 + 0.45 * count, 14)
     figure, axes = plt.subplots(figsize=(size, size))
     totals = matrix.sum(1, keepdims=True)
@@ -77,7 +78,7 @@ def spectra_picture(
             continue
         mean, spread = own.mean(0), own.std(0)
         # Labels that begin with an underscore would be left out, so all begin with a space of no width.
-        label: str | None = f"\u200b{land_cover.name} ({len(own)})"
+        label: str | None = f"\u200b{_short(land_cover.name)} ({len(own)})"
         for piece in np.split(np.arange(len(position)), breaks):
             axes.plot(position[piece], mean[piece], color=land_cover.colour, lw=1.6, label=label)
             axes.fill_between(position[piece], (mean - spread)[piece], (mean + spread)[piece],
@@ -214,8 +215,12 @@ def _map_axes(height: int, width: int) -> tuple[Figure, plt.Axes]:
 
 def _legend(axes: plt.Axes, classes: Sequence[LandCoverClass]) -> None:
     handles = [plt.Rectangle((0, 0), 1, 1, facecolor=c.colour, edgecolor="#888888", lw=0.5) for c in classes]
-    axes.legend(handles, [c.name for c in classes], frameon=False, fontsize=8, bbox_to_anchor=(1.01, 1),
+    axes.legend(handles, [_short(c.name) for c in classes], frameon=False, fontsize=8, bbox_to_anchor=(1.01, 1),
                 loc="upper left", borderaxespad=0)  # fmt: skip
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 def _png(figure: Figure) -> bytes:

@@ -90,8 +90,8 @@ def fit_kernel(
         classes: number of classes.
     """
     scales = [1 / max(float(part.std()), 1e-6) for part in parts]
-    kept = _thin(targets, MOST_CENTRES)
-    compared = _thin(targets, MOST_COMPARED)
+    kept = thin_evenly(targets, MOST_CENTRES)
+    compared = thin_evenly(targets, MOST_COMPARED)
     machine = KernelMachine(len(kept), [part.shape[1] for part in parts], classes)
     machine.scales.copy_(torch.tensor(scales))
     distances = _distances([part[compared] * scale for part, scale in zip(parts, scales, strict=True)])
@@ -152,7 +152,7 @@ def _left_out_together(
     return [np.flatnonzero(group == g) for g in range(group.max() + 1)], polygons_of[targets] > 1
 
 
-def _thin(targets: np.ndarray, most: int) -> np.ndarray:
+def thin_evenly(targets: np.ndarray, most: int) -> np.ndarray:
     """Indices of at most so many pixels: all of small classes, evenly spaced ones of the others."""
     if len(targets) <= most:
         return np.arange(len(targets))

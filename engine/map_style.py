@@ -16,7 +16,7 @@ from rasterio.io import DatasetWriter
 
 from .errors import EngineError
 from .outputs import STYLE_MARK, Outputs
-from .polygons import LandCoverClass
+from .polygons import COLOUR, LandCoverClass
 
 TAG = "SPECTRAFILM_CLASSES"
 
@@ -53,8 +53,8 @@ def classes_from_tag(text: str | None, path: str) -> list[LandCoverClass]:
         return []
     try:
         classes = [LandCoverClass(int(i), str(name), str(colour)) for i, name, colour in json.loads(text)]
-        if not all(1 <= c.id <= 255 for c in classes):
-            raise ValueError("a number is not from 1 to 255")
+        if not all(1 <= c.id <= 255 and COLOUR.fullmatch(c.colour) for c in classes):
+            raise ValueError("a number is not from 1 to 255, or a colour not as in #1b7837")
         return classes
     except (ValueError, TypeError) as error:
         raise EngineError(f"The class names in {path} are damaged ({error}).") from error

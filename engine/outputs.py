@@ -40,7 +40,7 @@ class Outputs:
     """The outputs of one job; a context manager that renames them all at its end, or deletes them.
 
     Args:
-        inputs: files that the job reads, which no output may replace.
+        inputs: files and folders that the job reads, in which no output may come to lie.
         token: marks the temporary files.
     """
 
@@ -73,8 +73,11 @@ class Outputs:
         """
         names = [_identity(d) for d in destinations if d]
         for path in (Path(d) for d in destinations if d):
-            if _identity(path) in self._inputs:
-                raise EngineError(f"The output {path} is also an input of this run; choose another name for it.")
+            if self._inputs & {_identity(path), *map(_identity, path.absolute().parents)}:
+                raise EngineError(
+                    f"The output {path} is also an input of this run, or lies in a folder that is; choose another "
+                    "name for it."
+                )
             if names.count(_identity(path)) > 1:
                 raise EngineError(
                     f"Two outputs of this run would be {path} (a report has a .json beside it, a map "
@@ -179,7 +182,7 @@ def _not_replaceable(path: Path, error: OSError) -> EngineError:
 
 
 def _has_mark(style: Path) -> bool:
-    with contextlib.suppress(OSError, ElementTree.ParseError):
+    with contextlib.suppress(OSError, ElementTree.ParseError, ValueError, LookupError):
         root = ElementTree.parse(style).getroot()  # noqa: S314  (a file of the user's own)
         return STYLE_MARK.items() <= root.attrib.items()
     return False

@@ -41,7 +41,7 @@ class MessageStream(Progress):
 
     def send(self, kind: str, **content: Any) -> None:
         """Write one message."""
-        line = json.dumps({"type": kind, **content})
+        line = json.dumps({"type": kind, **content}, allow_nan=False)
         with self._lock:
             self._stream.write(line + "\n")
             self._stream.flush()

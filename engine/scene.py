@@ -25,7 +25,7 @@ from .wavelengths import read_band_spectra
 GDAL_OPTIONS = {"GDAL_CACHEMAX": 512 * 1024 * 1024, "CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}
 
 # No reflectance or radiance is as large; what is, stands for no data, whatever the file says or rounds off.
-FILL = 1e15
+FILL = 1e19
 
 # Names of datasets inside files, which are no paths themselves.
 SUBDATASETS = ("/vsi", "NETCDF:", "HDF5:", "HDF4_SDS:", "GPKG:", "GTIFF_DIR:")
@@ -66,8 +66,7 @@ class Scene:
         self.width: int = dataset.width
         self.height: int = dataset.height
         self.crs = crs
-        # Without a place in the world, rows count downwards from 0, as in QGIS.
-        self.transform = Affine.scale(1, -1) if dataset.transform.is_identity else dataset.transform
+        self.transform = transform_of(dataset)
         spectra = read_band_spectra(dataset)
         # Where bands have scales of their own, these say the same.
         factor = _reflectance_factor(dataset) if set(dataset.scales) == {1.0} else 1.0
@@ -233,6 +232,11 @@ class Scene:
                 # Compared in the file's own type: a float32 nodata of -3.4e38 is not that float64.
                 usable[i] &= raw[i] != np.asarray(band.nodata).astype(raw.dtype)
         return usable
+
+
+def transform_of(dataset: rasterio.DatasetReader) -> Affine:
+    """From pixels to map coordinates; without a place in the world rows count downwards from 0, as in QGIS."""
+    return Affine.scale(1, -1) if dataset.transform.is_identity else dataset.transform
 
 
 def _files_of(dataset: rasterio.DatasetReader) -> list[str]:

@@ -21,9 +21,9 @@ from .envi import header_beside
 from .errors import EngineError
 
 # Limits in nm of how far a band may be off.
-TOLERANCE = (5.0, 20.0)
-# In square nm, what it costs to take a band beyond them, or under another number than in the first scene.
-TOO_FAR, ELSEWHERE = 1e6, 1e-3
+TOLERANCE = (1.0, 20.0)
+# In square nm, what it costs to take a band beyond them.
+TOO_FAR = 1e6
 MICROMETRE_UNITS = {"micrometers", "micrometres", "micrometer", "micrometre", "um", "µm", "μm", "microns"}
 NANOMETRE_UNITS = {"nanometers", "nanometres", "nanometer", "nanometre", "nm"}
 # ENVI's units of what is no wavelength.
@@ -80,8 +80,9 @@ def match_bands(
         wanted: wavelengths in nm.
         available: wavelength in nm by band number.
         tolerance: largest accepted distance in nm; by default half the distance to the nearest of the
-            other wanted bands, but 5 to 20 nm.
-        numbers: of the wanted bands where they come from; of equally near ones, those are taken.
+            other wanted bands, or of what that is for most, but 1 to 20 nm. More would let bands move on by one
+            where one is missing.
+        numbers: of the wanted bands where they come from; of bands within the tolerance, those are taken.
 
     Returns:
         One band number for each wanted wavelength, no band twice.
@@ -95,13 +96,14 @@ def match_bands(
     if tolerance is None:
         apart = np.abs(targets[:, None] - targets)
         np.fill_diagonal(apart, np.inf)
-        limits = np.clip(apart.min(1) / 2, *TOLERANCE)
+        nearest = apart.min(1)
+        limits = np.clip(np.maximum(nearest, np.median(nearest)) / 2, *TOLERANCE)
     else:
         limits = np.full(len(targets), tolerance)
+    if len(numbers) and (np.abs([available.get(n, np.inf) for n in numbers] - targets) <= limits).all():
+        return list(numbers)
     distance = np.abs(centres[None, :] - targets[:, None])
     cost = np.where(distance <= limits[:, None], distance**2, TOO_FAR)
-    if len(numbers):
-        cost += ELSEWHERE * (found[None, :] != np.asarray(numbers)[:, None])
     rows, columns = linear_sum_assignment(cost)
     matched = {int(r): int(found[c]) for r, c in zip(rows, columns, strict=True) if cost[r, c] < TOO_FAR}
     missing = [w for i, w in enumerate(targets) if i not in matched]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..backbone import Backbone
+from ..backbone import Backbone, files_of
 from ..device import choose_device
 from ..errors import EngineError
 from ..feature_analysis import FeatureAnalysis, analyse_features
@@ -48,7 +49,7 @@ def analyse_scene(job: AnalyseFeatures, progress: Progress, token: str) -> dict[
     """Judge decoder layers and timesteps, write the report and its JSON twin, and name the recommended setting."""
     with ExitStack() as stack:
         scene = stack.enter_context(Scene.open(job.scene, job.scene_crs))
-        outputs = stack.enter_context(Outputs([*scene.files, job.polygons, job.backbone], token))
+        outputs = stack.enter_context(Outputs([*scene.files, job.polygons, *files_of(job.backbone)], token))
         outputs.check(job.report, json_twin(job.report))
         classes, labels = read_labels(job, scene, progress)
         with progress.stage(0.02, 0.06, f"Surveying {job.scene}."):
@@ -79,7 +80,7 @@ def analyse_scene(job: AnalyseFeatures, progress: Progress, token: str) -> dict[
         "timesteps": ",".join(map(str, best.timesteps)),
         "overall_accuracy": best.with_spectra.overall_accuracy,
         "average_accuracy": best.with_spectra.average_accuracy,
-        "kappa": best.with_spectra.kappa,
+        "kappa": None if math.isnan(best.with_spectra.kappa) else best.with_spectra.kappa,
     }
 
 

@@ -27,7 +27,7 @@ from ..polygons import LandCoverClass, class_name, class_order, read_features, t
 from ..progress import Progress
 from ..report import json_twin, write_report
 from ..sampling import read_pixels
-from ..scene import Scene
+from ..scene import Scene, transform_of
 
 ROWS = 512
 BLOCK = 32
@@ -151,8 +151,9 @@ def _compare_raster(
     try:
         with (
             rasterio.open(path) as source,
-            WarpedVRT(source, src_crs=_crs_of(source, crs), crs=land_cover.crs, transform=land_cover.transform,
-                      width=land_cover.width, height=land_cover.height, resampling=Resampling.nearest) as labels,
+            WarpedVRT(source, src_crs=_crs_of(source, crs), src_transform=transform_of(source), crs=land_cover.crs,
+                      transform=land_cover.transform, width=land_cover.width, height=land_cover.height,
+                      resampling=Resampling.nearest) as labels,
         ):  # fmt: skip
             nodata = source.nodata
             named = classes_from_tag(source.tags().get(TAG), path)

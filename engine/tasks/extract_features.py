@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from ..backbone import Backbone
+from ..backbone import Backbone, files_of
 from ..composites import Composites, make_composites
 from ..device import choose_device
 from ..feature_settings import COMPOSITES_TAG, TAG, FeatureSettings
@@ -26,7 +27,9 @@ DEFAULT = METHODS["spectrafilm"]
 
 def extract_features(job: ExtractFeatures, progress: Progress, token: str) -> dict[str, Any]:
     """Write one band a feature channel, as 16-bit floats, with the settings as a tag."""
-    with Scene.open(job.scene, job.scene_crs) as scene, Outputs([*scene.files, job.backbone], token) as outputs:
+    with ExitStack() as stack:
+        scene = stack.enter_context(Scene.open(job.scene, job.scene_crs))
+        outputs = stack.enter_context(Outputs([*scene.files, *files_of(job.backbone)], token))
         outputs.check(job.output)
         device = choose_device(job.device, progress)
         backbone = Backbone.load(job.backbone, device)

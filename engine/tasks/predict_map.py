@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backbone import files_of
 from ..device import Device, choose_device
 from ..jobs import PredictMap
 from ..map_style import style_files, style_map, write_style_files
@@ -21,7 +22,7 @@ def predict_map(job: PredictMap, progress: Progress, token: str) -> dict[str, An
     """Stream the scene through the model; the map is 0 and the other rasters nodata where it is not valid."""
     with ExitStack() as stack:
         scene = stack.enter_context(Scene.open(job.scene, job.scene_crs))
-        inputs = [*scene.files, job.model, job.features, job.backbone]
+        inputs = [*scene.files, job.model, job.features, *files_of(job.backbone)]
         outputs = stack.enter_context(Outputs(inputs, token))
         outputs.check(job.output, *style_files(job.output), job.confidence, job.probabilities, job.uncertainty)
         model = Model.load(job.model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
-from ..backbone import Backbone
+from ..backbone import Backbone, files_of
 from ..composites import band_wavelengths
 from ..device import choose_device
 from ..errors import EngineError
@@ -35,7 +35,7 @@ def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]
     method = find_method(job.method)
     with ExitStack() as stack:
         scene = stack.enter_context(Scene.open(job.scene, job.scene_crs))
-        inputs = [*scene.files, job.polygons, job.features, job.analysis, job.backbone]
+        inputs = [*scene.files, job.polygons, job.features, job.analysis, *files_of(job.backbone)]
         outputs = stack.enter_context(Outputs(inputs, token))
         outputs.check(job.model, job.report, json_twin(job.report) if job.report else "")
         _warn_of_unused(job, method, progress)

@@ -158,3 +158,33 @@ def test_without_evidence_shares_are_those_that_are_likely_beforehand():
     assert spectral == sorted(spectral)
     assert spectral[0] == pytest.approx(0.25)
     assert spectral[-1] > 0.99
+
+
+def test_one_polygon_has_no_interval():
+    found = assess(np.array([1] * 5 + [2] * 5), np.array([1] * 5 + [2] * 4 + [1]), ["a", "b"], np.zeros(10, int))
+    assert str(found.overall) == "90.0 %"
+    assert np.isnan(found.overall.low)
+
+
+def test_a_few_polygons_without_a_mistake_are_no_certainty():
+    ids = np.repeat([1, 2], 20)
+    found = assess(ids, ids, ["a", "b"], np.arange(40) // 10)
+    assert found.overall.value == 100
+    assert found.overall.low == pytest.approx(51.0, abs=0.1)  # Wilson's interval of 4 of 4
+
+
+@pytest.mark.parametrize("polygons", [4, 8, 30])
+def test_intervals_hold_what_they_promise_with_few_polygons(polygons):
+    rng = np.random.default_rng(0)
+    inside = 0
+    for _ in range(150):
+        share = rng.beta(4, 1, polygons)  # 80 per cent on average, as different as polygons are
+        hits = rng.random((polygons, 10)) < share[:, None]
+        reference = np.ones(hits.size, int)
+        found = assess(reference, np.where(hits.ravel(), 1, 2), ["a", "b"], np.repeat(np.arange(polygons), 10))
+        inside += found.overall.low <= 80 <= found.overall.high
+    assert inside / 150 > 0.86
+
+
+def test_a_class_with_a_single_sample_has_no_area_estimate():
+    assert adjust_for_area(np.array([[9, 0], [0, 1]]), np.array([50, 50]), ["a", "b"]) is None

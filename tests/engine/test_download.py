@@ -86,6 +86,20 @@ def test_a_server_that_knows_no_ranges_sends_all_again(server, get, target, inte
     assert target.read_bytes() == CONTENT
 
 
+def test_a_server_that_refuses_the_rest_is_asked_for_all(server, get, target, interrupted):
+    server.refuses_ranges = True
+    get()
+    assert [status for _, status, _ in server.sent] == [416, 200]
+    assert target.read_bytes() == CONTENT
+
+
+def test_a_server_that_sends_without_end_is_stopped(server, get, target):
+    server.padding = 50_000_000
+    with pytest.raises(DownloadError, match="sends more than the"):
+        get(size=len(CONTENT))
+    assert names(target) == []
+
+
 def test_what_changed_in_the_meantime_is_sent_anew(server, get, target, interrupted):
     changed = CONTENT[::-1]
     (server.root / "weights.bin").write_bytes(changed)

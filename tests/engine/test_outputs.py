@@ -12,6 +12,7 @@ import pytest
 import rasterio
 from rasterio.windows import Window
 
+from spectrafilm.engine.backbone import files_of
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.outputs import Outputs
 from spectrafilm.engine.partial_outputs import partial_path, remove_partial_outputs
@@ -59,6 +60,16 @@ def test_destinations_that_cannot_be_are_one_sentence(tmp_path, destination, sen
     with pytest.raises(EngineError, match=sentence):
         Outputs([str(tmp_path / "input.tif")]).check(str(tmp_path / destination))
     assert (tmp_path / "input.tif").read_text() == "x"
+
+
+def test_nothing_is_written_into_a_folder_that_is_read(tmp_path):
+    (tmp_path / "backbone" / "unet").mkdir(parents=True)
+    weights = tmp_path / "backbone" / "unet" / "diffusion_pytorch_model.safetensors"
+    with pytest.raises(EngineError, match="lies in a folder that is"):
+        Outputs([str(tmp_path / "backbone")]).check(str(weights))
+    config = weights.with_name("config.json")
+    with pytest.raises(EngineError, match="also an input"):
+        Outputs(files_of(str(config))).check(str(weights))
 
 
 def test_two_outputs_of_one_name_are_one_sentence(tmp_path):

@@ -204,6 +204,18 @@ def test_assessment_against_a_label_raster_on_another_grid(mapped, tmp_path):
     assert "Reference classes are matched by the map's numbers: 1 is field, 4 is water." in recorder.messages
 
 
+@pytest.mark.parametrize("crs", [CRS, None])
+def test_a_map_and_a_reference_without_a_place_are_compared_pixel_by_pixel(tmp_path, crs):
+    values = np.repeat([[1] * 10 + [2] * 10], 10, 0).astype(np.uint8)
+    for name in ("map.tif", "reference.tif"):
+        with rasterio.open(tmp_path / name, "w", driver="GTiff", width=20, height=10, count=1, dtype="uint8",
+                           crs=crs) as dataset:  # fmt: skip
+            dataset.write(values, 1)
+    job = AssessAccuracy(str(tmp_path / "map.tif"), str(tmp_path / "reference.tif"), str(tmp_path / "a.html"),
+                         map_crs=CRS, reference_crs=CRS)  # fmt: skip
+    assert run_job(job, Recorder())["overall_accuracy"] == 100
+
+
 def test_numbers_that_are_names_on_the_map_are_no_numbers_of_its_classes(tmp_path):
     """Codes 2 and 3 are the map's classes 1 and 2; a code 1 of the reference is not on it."""
     place = {"driver": "GTiff", "width": 20, "height": 10, "count": 1, "dtype": "uint8", "crs": CRS,

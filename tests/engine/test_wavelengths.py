@@ -135,6 +135,15 @@ def test_the_tolerance_does_not_depend_on_the_order_of_bands():
         match_bands([650.0, 560.0, 480.0, 850.0], {1: 650.0, 2: 560.0, 3: 480.0, 4: 700.0})
 
 
+@pytest.mark.parametrize(("step", "bands"), [(5.0, 100), (2.55, 230)])
+def test_a_missing_band_is_named_and_the_others_do_not_move_on(step, bands):
+    """Though there are further bands at the end."""
+    wanted = [400.0 + step * i for i in range(bands)]
+    available = {i + 1: 400.0 + step * i for i in range(bands + 20) if i != 49}
+    with pytest.raises(EngineError, match="no band for 1 of the"):
+        match_bands(wanted, available, numbers=range(1, bands + 1))
+
+
 def test_sensors_of_one_series_fit_each_other():
     """Bands 2, 3, 4, 8, 11 and 12 of Sentinel-2A and 2B, in nm."""
     first = [492.4, 559.8, 664.6, 832.8, 1613.7, 2202.4]

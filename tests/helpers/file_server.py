@@ -22,6 +22,8 @@ class FileServer:
         break_after: bytes of a body after which it hangs up; None for never.
         stall: whether it keeps the line open instead of hanging up.
         silent: whether it takes requests and answers none.
+        refuses_ranges: whether it answers 416 to any.
+        padding: zeros that follow every body, whose length it then does not tell.
         redirect: where it sends everybody instead; empty for nowhere.
         versions: ETag by file name.
         sent: (path, status, bytes of the body) of every answer.
@@ -34,6 +36,8 @@ class FileServer:
     break_after: int | None = None
     stall: bool = False
     silent: bool = False
+    refuses_ranges: bool = False
+    padding: int = 0
     redirect: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     sent: list[tuple[str, int, int]] = field(default_factory=list)
@@ -67,16 +71,20 @@ def serving(root: Path) -> Iterator[FileServer]:
                 self.send_error(404)
                 return
             content, tag = file.read_bytes(), state.versions.get(file.name, '"1"')
+            if state.refuses_ranges and "Range" in self.headers:
+                state.sent.append((path, 416, 0))
+                self.send_error(416)
+                return
             start = 0
             if state.ranges and "Range" in self.headers and self.headers["If-Range"] == tag:
                 start = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
             self.send_response(206 if start else 200)
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-            self.send_header("Content-Length", str(len(content) - start))
+            self.send_header("Content-Length", "unknown" if state.padding else str(len(content) - start))
             self.send_header("ETag", tag)
             self.end_headers()
-            body = content[start:][: state.break_after]
+            body = content[start:][: state.break_after] + bytes(state.padding)
             state.sent.append((path, 206 if start else 200, len(body)))
             self.wfile.write(body)
             if state.stall:
