@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from osgeo import gdal
 from qgis.core import (
+    QgsDataSourceUri,
+    QgsMapLayer,
     QgsProcessingAlgorithm,
     QgsProcessingContext,
     QgsProcessingFeatureSourceDefinition,
@@ -16,55 +21,107 @@ from qgis.core import (
     QgsProcessingParameterFolderDestination,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameters,
+    QgsProcessingUtils,
+    QgsProject,
+    QgsProperty,
     QgsProviderRegistry,
+    QgsVectorLayer,
 )
 
 RASTER_SUFFIXES = ("", ".tif", ".tiff")
+# What a shapefile consists of, too.
+SHAPEFILE_SUFFIXES = (".dbf", ".shx", ".prj", ".cpg")
+
+
+class Place(NamedTuple):
+    """A file, or a table in it; `table` is empty for the whole."""
+
+    file: str
+    table: str = ""
+
+    def overlaps(self, other: Place) -> bool:
+        """Whether what is written to one changes the other."""
+        return self.file == other.file and (not self.table or not other.table or self.table == other.table)
 
 
 def problem_of(algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
     """What is wrong with where the outputs shall go; empty where nothing is."""
     inputs = {
-        os.path.realpath(file)
-        for definition in algorithm.parameterDefinitions()
-        if not definition.isDestination() and (file := _file_of(definition, parameters, context))
-    }
+        place
+        for definition in algorithm.parameterDefinitions() if not definition.isDestination()
+        for place in _read(definition, parameters, context)
+    }  # fmt: skip
     for definition in algorithm.destinationParameterDefinitions():
-        path = _chosen_file(parameters.get(definition.name()))
-        if path is None or isinstance(definition, QgsProcessingParameterFolderDestination):
+        text = _text(parameters.get(definition.name()), context)
+        place = _written(text)
+        if place is None or isinstance(definition, QgsProcessingParameterFolderDestination):
             continue
-        if os.path.realpath(path) in inputs:
-            return f"The output {path} is also an input of this run; choose another name for it."
-        if not path.parent.is_dir():
-            return f"The output folder {path.parent} does not exist; create it or choose another."
-        is_raster = isinstance(definition, QgsProcessingParameterRasterDestination)
-        if is_raster and path.suffix.lower() not in RASTER_SUFFIXES:
-            return f"The output {path} would be a GeoTIFF; choose a name that ends with .tif."
+        if any(place.overlaps(other) for other in inputs):
+            return f"The output {text} is also an input of this run; choose another name for it."
+        folder, suffix = Path(place.file).parent, Path(place.file).suffix.lower()
+        if not folder.is_dir():
+            return f"The output folder {folder} does not exist; create it or choose another."
+        if isinstance(definition, QgsProcessingParameterRasterDestination) and suffix not in RASTER_SUFFIXES:
+            return f"The output {text} would be a GeoTIFF; choose a name that ends with .tif."
     return ""
 
 
-def _file_of(
+def _read(
     definition: QgsProcessingParameterDefinition, parameters: dict[str, Any], context: QgsProcessingContext
-) -> str:
-    """The file of a parameter that is a layer or a file; empty for none."""
-    value = parameters.get(definition.name())
-    if isinstance(value, QgsProcessingFeatureSourceDefinition):
-        value = value.source.staticValue()
+) -> Iterator[Place]:
+    """What a parameter that is a layer or a file is read from."""
+    value = _text(parameters.get(definition.name()), context)
     if value and isinstance(definition, QgsProcessingParameterFile):
-        return str(value)
-    if value and definition.type() in ("source", "vector", "raster", "layer"):
-        layer = QgsProcessingParameters.parameterAsLayer(definition, {definition.name(): value}, context)
+        yield Place(os.path.realpath(value))
+    elif value and definition.type() in ("source", "vector", "raster", "layer"):
+        given = parameters[definition.name()]
+        chosen = given if isinstance(given, QgsMapLayer) else value
+        layer = QgsProcessingParameters.parameterAsLayer(definition, {definition.name(): chosen}, context)
         if layer is not None:
-            parts = QgsProviderRegistry.instance().decodeUri(layer.providerType(), layer.source())
-            return parts.get("path") or ""
+            yield from _places_of(layer, context.project() or QgsProject.instance())
+
+
+def _places_of(layer: QgsMapLayer, project: QgsProject) -> Iterator[Place]:
+    """Where a layer is kept, and those that a virtual layer is made of."""
+    parts = QgsProviderRegistry.instance().decodeUri(layer.providerType(), layer.source())
+    if path := parts.get("path"):
+        file = os.path.realpath(path)
+        yield Place(file, parts.get("layerName") or _only_table(file))
+        if Path(file).suffix.lower() == ".shp":
+            yield from (Place(str(Path(file).with_suffix(suffix))) for suffix in SHAPEFILE_SUFFIXES)
+    if isinstance(layer, QgsVectorLayer):
+        for dependency in layer.dataProvider().dependencies():
+            if (other := project.mapLayer(dependency.layerId())) is not None:
+                yield from _places_of(other, project)
+
+
+def _only_table(file: str) -> str:
+    """The table of a file that has one; empty where it has several, or is none of tables."""
+    with contextlib.suppress(RuntimeError):
+        dataset = gdal.OpenEx(file, gdal.OF_VECTOR)
+        if dataset is not None and dataset.GetLayerCount() == 1:
+            return str(dataset.GetLayer(0).GetName())
     return ""
 
 
-def _chosen_file(value: Any) -> Path | None:
-    """The file that a destination names; None for none, a temporary one, or a table in a database."""
+def _text(value: Any, context: QgsProcessingContext) -> str:
+    """The text of a parameter, data-defined or not; empty where it is nothing of the kind."""
     if isinstance(value, QgsProcessingOutputLayerDefinition):
-        value = value.sink.staticValue()
-    text = str(value or "")
-    if not text or text == "TEMPORARY_OUTPUT" or text.startswith(("memory:", "ogr:", "postgis:", "spatialite:")):
+        value = value.sink
+    elif isinstance(value, QgsProcessingFeatureSourceDefinition):
+        value = value.source
+    if isinstance(value, QgsProperty):
+        return str(value.valueAsString(context.expressionContext(), "")[0])
+    return value.id() if isinstance(value, QgsMapLayer) else str(value or "")
+
+
+def _written(text: str) -> Place | None:
+    """The file, or the table in one, that a destination names; None for none, a temporary one, or a database."""
+    if not text or text == "TEMPORARY_OUTPUT" or text.startswith(("memory:", "postgis:", "spatialite:")):
         return None
-    return Path(text)
+    if text.startswith("ogr:"):
+        uri = QgsDataSourceUri(text[len("ogr:") :])
+        return Place(os.path.realpath(uri.database()), uri.table()) if uri.database() else None
+    if QgsProcessingUtils.decodeProviderKeyAndUri(text)[0]:
+        return None
+    return Place(os.path.realpath(text))

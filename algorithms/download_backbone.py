@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from qgis.core import (
@@ -17,6 +16,7 @@ from qgis.core import (
 from ..engine.backbone_registry import RegisteredBackbone, read_registry
 from ..engine.jobs import DownloadBackbone
 from ..plugin import settings
+from ..plugin.paths import chosen_folder
 from .base import SpectraFilmAlgorithm
 
 
@@ -76,7 +76,7 @@ class DownloadBackboneAlgorithm(SpectraFilmAlgorithm):
         given = self.parameterAsString(parameters, "FOLDER", context)
         job = DownloadBackbone(
             backbone=self.parameterAsEnumString(parameters, "NAME", context),
-            folder=str(Path(given).expanduser().absolute() if given else settings.backbones_folder()),
+            folder=str(chosen_folder(given) if given else settings.backbones_folder()),
             consent=self.parameterAsBool(parameters, "CONSENT", context),
             revision=self.parameterAsString(parameters, "REVISION", context),
             sha256=self.parameterAsString(parameters, "SHA256", context),

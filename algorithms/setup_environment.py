@@ -17,6 +17,7 @@ from qgis.core import (
 
 from ..engine.jobs import CheckEnvironment
 from ..plugin import engine_process, environment, settings
+from ..plugin.paths import chosen_folder
 from .base import SpectraFilmAlgorithm
 
 
@@ -77,11 +78,17 @@ class SetupEnvironmentAlgorithm(SpectraFilmAlgorithm):
         )
         self.addOutput(QgsProcessingOutputString("PYTHON", self.tr("Interpreter of the environment")))
 
+    def checkParameterValues(self, parameters: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:  # noqa: N802
+        wheels = self.parameterAsString(parameters, "WHEELS", context)
+        if wheels and not any(Path(wheels).glob("*.whl")):
+            return False, self.tr("The folder of wheels {0} holds no *.whl.").format(wheels)
+        return super().checkParameterValues(parameters, context)
+
     def processAlgorithm(  # noqa: N802
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
         given = self.parameterAsString(parameters, "FOLDER", context)
-        folder = Path(given).expanduser().absolute() if given else settings.environment_folder()
+        folder = chosen_folder(given) if given else settings.environment_folder()
         python = str(environment.interpreter_of(folder))
 
         def check() -> dict[str, Any]:

@@ -91,7 +91,11 @@ class Composites:
         else:
             missing = [self.numbers[i] for i in used if self.numbers[i] not in position]
             if missing:
-                raise EngineError(f"The composites need the bands {missing}, which are not usable in this scene.")
+                raise EngineError(
+                    f"The bands {', '.join(map(str, missing[:8]))}{', …' if len(missing) > 8 else ''} are needed, "
+                    "which this raster does not have or which are not usable; choose a scene with the same bands as "
+                    "the one that the model or the backbone was made on."
+                )
             targets = [position[self.numbers[i]] for i in used]
         weights = np.zeros((*self.low.shape, len(bands)), np.float32)
         weights[:, :, targets] = self.weights[:, :, used]

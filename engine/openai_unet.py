@@ -127,8 +127,8 @@ def read_openai_unet(path: Path) -> tuple[UNet2DModel, Conditioning]:
         architecture = Architecture.of(weights)
     except (KeyError, ValueError, IndexError) as error:
         raise EngineError(
-            f"{path} holds no U-Net of guided-diffusion or improved-diffusion ({error}); choose such a file, or a "
-            "folder in diffusers format."
+            f"{path} holds no U-Net of guided-diffusion or improved-diffusion; choose such a file, a folder in "
+            "diffusers format, or an output of 'Pretrain on scene' (a model from 'Train model' is no backbone)."
         ) from error
     # The class-conditional one of improved-diffusion was trained without rescaling.
     improved = replace(IMPROVED, rescale_timesteps=architecture.classes is None)

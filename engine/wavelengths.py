@@ -1,8 +1,8 @@
 """Wavelengths and bad-band flags, from wherever a product keeps them.
 
-Looked at in this order: per-band tags (`wavelength`, `wavelength_units`, `bbl`), GDAL's
-IMAGERY domain, the lists of an ENVI header (also one beside a GeoTIFF, as in DESIS products), an EnMAP
-metadata file beside the scene, and band names such as "band 12 (0.617600 Micrometers)".
+Looked at in this order: per-band tags (`wavelength`, `wavelength_units`, `bbl`; for NetCDF those of a dimension
+`wavelength`), GDAL's IMAGERY domain, the lists of an ENVI header (also one beside a GeoTIFF, as in DESIS products), an
+EnMAP metadata file beside the scene, and band names such as "band 12 (0.617600 Micrometers)".
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def read_band_spectra(dataset: rasterio.DatasetReader) -> list[BandSpectrum]:
     """Centre and bad-band flag of every band of an open dataset."""
     envi = dataset.tags(ns="ENVI") or header_beside(Path(dataset.name))
     header = {key: _split_list(envi.get(key, "")) for key in ("wavelength", "bbl")}
-    unit = envi.get("wavelength_units") or dataset.tags().get("wavelength_units") or ""
+    of_file = dataset.tags()
+    unit = envi.get("wavelength_units") or of_file.get("wavelength_units") or of_file.get("wavelength#units") or ""
     product = _enmap_metadata(Path(dataset.name))
     spectra = []
     for index in dataset.indexes:
@@ -53,7 +54,7 @@ def read_band_spectra(dataset: rasterio.DatasetReader) -> list[BandSpectrum]:
                 tags.setdefault(key, values[index - 1])
         good = _number(tags.get("bbl", "1")) != 0
         band_unit = tags.get("wavelength_units", unit)
-        wavelength = _number(tags.get("wavelength"))
+        wavelength = _number(tags.get("wavelength") or tags.get("netcdf_dim_wavelength"))
         imagery = dataset.tags(index, ns="IMAGERY")
         if wavelength is None and "CENTRAL_WAVELENGTH_UM" in imagery:
             wavelength, band_unit = _number(imagery["CENTRAL_WAVELENGTH_UM"]), "um"

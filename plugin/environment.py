@@ -11,9 +11,10 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, TypeVar
 
 from qgis.core import QgsProcessingException, QgsProcessingFeedback
@@ -106,6 +107,8 @@ def create(installation: Installation, check: Callable[[], Result], feedback: Qg
         QgsProcessingException: with what is wrong and what to do.
     """
     folder = installation.folder
+    if folder.exists() and not folder.is_dir():
+        raise QgsProcessingException(f"{folder} is a file; choose a folder for the environment.")
     ours = (folder / MARKER).is_file() or (folder / BEGUN).is_file()
     if folder.exists() and any(folder.iterdir()) and not ours:
         raise QgsProcessingException(
@@ -120,17 +123,19 @@ def create(installation: Installation, check: Callable[[], Result], feedback: Qg
             "The virtual environment could not be made; on Debian and Ubuntu install the package python3-venv",
         )  # fmt: skip
         pip = [str(interpreter_of(folder)), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+        lacking = "check the network, the proxy and the space on the disk"
         if installation.wheels:
             pip += ["--no-index", "--find-links", installation.wheels]
+            lacking = f"check what {installation.wheels} holds, and the space on the disk"
         if installation.index:
             pip += ["--index-url", installation.index]
         if installation.extra_index:
             pip += ["--extra-index-url", installation.extra_index]
-        if installation.proxy:
-            pip += ["--proxy", installation.proxy]
+        # Not as an argument, which everybody on the machine can read: it may hold a password.
+        proxy = {"PIP_PROXY": installation.proxy} if installation.proxy else {}
         _run(
             [*pip, "--requirement", str(REQUIREMENTS)], feedback, (4.0, 85.0),
-            "The packages could not be installed; check the network, the proxy and the space on the disk",
+            f"The packages could not be installed; {lacking}", proxy,
         )  # fmt: skip
         return check()
 
@@ -198,7 +203,7 @@ def _base_interpreter(given: str) -> str:
             return candidate
         seen.append(f"{candidate} is {'.'.join(map(str, version)) or 'no Python'}")
     wanted = ".".join(map(str, MINIMUM_PYTHON))
-    found = "; ".join(seen) if seen else f"{given or 'none'} was found"
+    found = "; ".join(seen) if seen else f"{given} is no program" if given else "none was found"
     raise QgsProcessingException(
         f"Python {wanted} or newer is needed to make the environment ({found}); install it and choose its "
         "interpreter under 'Base interpreter'."
@@ -216,10 +221,11 @@ def _version_of(python: str) -> tuple[int, ...]:
 
 
 def _run(
-    command: Sequence[str], feedback: QgsProcessingFeedback, span: tuple[float, float], problem: str
-) -> None:
-    """Run a command with progress and cancel; its last line completes the sentence `problem`."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH")}
+    command: Sequence[str], feedback: QgsProcessingFeedback, span: tuple[float, float], problem: str,
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> None:  # fmt: skip
+    """Run a command with progress, cancel and further variables; its last line completes the sentence `problem`."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH")} | dict(variables)
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
         env=environment, errors="replace", creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),

@@ -74,8 +74,9 @@ def read_legend(layer: QgsVectorLayer | None, field: str) -> Legend:
         renderer = layer.renderer()
     if not isinstance(renderer, QgsCategorizedSymbolRenderer):
         return Legend()
-    if renderer.classAttribute().strip('"') != field:
-        return Legend()
+    attribute = renderer.classAttribute().strip('"')
+    if layer.fields().lookupField(attribute) != layer.fields().lookupField(field):
+        return Legend()  # as by an expression, which is no field
     values, names, colours = [], [], []
     for category in renderer.categories():
         # A category may stand for several values.

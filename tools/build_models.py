@@ -36,10 +36,12 @@ class ModelBuilder:
     def __init__(self, name: str, text: str) -> None:
         self.model = QgsProcessingModelAlgorithm(name, "Ready-made models")
         self._help = {"ALG_DESC": text, "ALG_CREATOR": "SpectraFiLM"}
+        self._inputs: list[str] = []
 
     def input(self, definition: QgsProcessingParameterDefinition, row: int, text: str) -> None:
         """Add an input to the first column, with its help."""
         self._help[definition.name()] = text
+        self._inputs.append(definition.name())
         component = QgsProcessingModelParameter(definition.name())
         component.setPosition(QPointF(COLUMN / 2, ROW * (row + 1)))
         self.model.addModelParameter(definition, component)
@@ -76,6 +78,7 @@ class ModelBuilder:
             SystemExit: the model does not hold together.
         """
         self.model.setHelpContent(self._help)
+        self.model.setParameterOrder(self._inputs)
         ok, problems = self.model.validate()
         self.model.updateDestinationParameters()
         path = MODELS / f"{self.model.name()}.model3"

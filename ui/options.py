@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from qgis.gui import QgsFileWidget, QgsOptionsPageWidget, QgsOptionsWidgetFactory
 from qgis.PyQt.QtCore import QCoreApplication
 from qgis.PyQt.QtGui import QIcon
@@ -38,6 +40,8 @@ class OptionsPage(QgsOptionsPageWidget):
         settings.set_python_interpreter(self.interpreter.filePath().strip())
 
     def _status(self) -> str:
+        if named := os.environ.get(environment.VARIABLE):
+            return _tr("Left empty, {0} is used, which the variable {1} names.").format(named, environment.VARIABLE)
         folder = settings.environment_folder()
         if environment.is_current(folder):
             return _tr("The plugin's own environment is complete: {0}").format(folder)

@@ -111,6 +111,12 @@ def test_an_environment_that_works_outlives_a_rebuild_that_fails(made, tmp_path,
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("made")] == ["made"]
 
 
+def test_a_file_is_no_folder_for_an_environment(tmp_path, feedback):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(QgsProcessingException, match="is a file; choose a folder"):
+        environment.create(Installation(tmp_path / "file"), unchecked, feedback)
+
+
 def test_a_folder_of_the_users_beside_an_environment_is_left_alone(made, feedback):
     thesis = made.with_name("made.before") / "thesis.txt"
     thesis.parent.mkdir()

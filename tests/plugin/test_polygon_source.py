@@ -80,6 +80,12 @@ def test_selected_features_only(export):
     assert classes_of(export(layer, selected=True)) == ["b"]
 
 
+def test_the_case_of_a_field_does_not_matter_to_the_legend():
+    layer = QgsVectorLayer(POLYGONS, "labels", "ogr")
+    layer.loadDefaultStyle()
+    assert read_legend(layer, "CLASS") == read_legend(layer, "class") != Legend()
+
+
 def test_dates_are_classes_as_people_write_them(export):
     layer = QgsVectorLayer("Polygon?crs=EPSG:32633&field=class:date", "labels", "memory")
     feature = QgsFeature(layer.fields())

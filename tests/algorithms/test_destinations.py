@@ -1,0 +1,79 @@
+"""Outputs are checked before a run: nothing that it reads is overwritten, and nothing legitimate is refused."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from in_qgis import POLYGONS, SCENE
+from qgis.core import (
+    QgsApplication,
+    QgsProcessingContext,
+    QgsProcessingOutputLayerDefinition,
+    QgsProject,
+    QgsProperty,
+    QgsVectorFileWriter,
+    QgsVectorLayer,
+)
+
+
+@pytest.fixture
+def check(provider):
+    """The problem of an algorithm's parameters, empty where there is none."""
+
+    def run(name, parameters):
+        algorithm = QgsApplication.processingRegistry().algorithmById(f"spectrafilm:{name}")
+        context = QgsProcessingContext()
+        context.setProject(QgsProject.instance())
+        return algorithm.checkParameterValues(parameters, context)[1]
+
+    yield run
+    QgsProject.instance().clear()
+
+
+@pytest.fixture
+def labels(tmp_path):
+    return shutil.copy(POLYGONS, tmp_path / "labels.gpkg")
+
+
+def suggest(labels, output):
+    return {"INPUT": SCENE, "MODEL": "m.safetensors", "POLYGONS": str(labels), "OUTPUT": output}
+
+
+@pytest.mark.parametrize("table", ["polygons", "places"])
+def test_a_new_table_beside_the_labels_is_fine_but_theirs_is_not(check, labels, table):
+    problem = check("suggestsamples", suggest(labels, f"ogr:dbname='{labels}' table=\"{table}\" (geom)"))
+    assert ("also an input" in problem) is (table == "polygons")
+
+
+def test_the_layers_behind_a_virtual_one_and_the_parts_of_a_shapefile_are_inputs(check, labels, tmp_path):
+    shape = tmp_path / "drawn.shp"
+    options = QgsVectorFileWriter.SaveVectorOptions()
+    options.driverName = "ESRI Shapefile"
+    QgsVectorFileWriter.writeAsVectorFormatV3(QgsVectorLayer(str(labels), "", "ogr"), str(shape),
+                                              QgsProject.instance().transformContext(), options)  # fmt: skip
+    drawn = QgsVectorLayer(str(shape), "drawn", "ogr")
+    QgsProject.instance().addMapLayer(drawn)
+    virtual = QgsVectorLayer("?query=select * from drawn", "virtual", "virtual")
+    QgsProject.instance().addMapLayer(virtual)
+    for output in (shape, shape.with_suffix(".dbf")):
+        for polygons in (drawn.id(), virtual):
+            problem = check("trainfilm", {"INPUT": SCENE, "POLYGONS": polygons, "CLASS_FIELD": "class",
+                                          "MODEL": str(output)})  # fmt: skip
+            assert "also an input" in problem
+
+
+@pytest.mark.parametrize("wrap", [QgsProperty.fromExpression, lambda text: QgsProcessingOutputLayerDefinition(
+    QgsProperty.fromExpression(text))])  # fmt: skip
+def test_data_defined_outputs_are_what_they_say(check, labels, tmp_path, wrap):
+    assert "also an input" in check("suggestsamples", suggest(labels, wrap(f"'{labels}'")))
+    assert check("suggestsamples", suggest(labels, wrap(f"'{tmp_path}' || '/places.gpkg'"))) == ""
+
+
+@pytest.mark.parametrize("output", [
+    "TEMPORARY_OUTPUT", "memory:", "places.gpkg",
+    "postgres://dbname='gis' host=localhost port=5432 table=\"public\".\"places\" (geom)",
+    "mssql://dbname='gis' host=localhost table=\"dbo\".\"places\" (geom)",
+])  # fmt: skip
+def test_other_destinations_are_left_to_qgis(check, labels, output):
+    assert check("suggestsamples", suggest(labels, output)) == ""
