@@ -43,7 +43,7 @@ def confusion_picture(matrix: np.ndarray, names: Sequence[str]) -> bytes:
     share = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (row, column), value in np.ndenumerate(matrix):
-        if value and count <= 25:
+        if (value or row == column) and count <= 25:
             axes.text(column, row, f"{value}", ha="center", va="center", fontsize=8 if count <= 12 else 6,
                       color="white" if share[row, column] > 0.55 else INK)  # fmt: skip
     axes.set_xticks(range(count), names, rotation=60, ha="right", rotation_mode="anchor")
@@ -156,7 +156,7 @@ def learning_picture(points: Sequence[CurvePoint]) -> bytes:
     axes.set_xticks(polygons, [f"{p:.1f}" for p in polygons])
     axes.set_xlabel("polygons per class used (mean)")
     axes.set_ylabel("accuracy (%)")
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, bbox_to_anchor=(1.01, 1), loc="upper left")
     return _png(figure)
 
 

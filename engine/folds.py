@@ -51,12 +51,12 @@ def split_by_polygon(
     single, pair = ([c.name for c in classes if counts[c.id] == few] for few in (1, 2))
     if single:
         progress.warning(
-            f"Only one polygon was drawn for {', '.join(single)}; the accuracy of such classes cannot be "
+            f"Only one polygon labels pixels of {', '.join(single)}; the accuracy of such classes cannot be "
             "validated, draw at least two polygons a class in different places."
         )
     if pair:
         progress.warning(
-            f"Only two polygons were drawn for {', '.join(pair)}; what validation says of such classes hangs on two "
+            f"Only two polygons label pixels of {', '.join(pair)}; what validation says of such classes hangs on two "
             "places and means little, draw at least three polygons a class in different places."
         )
     validated = np.isin(labels.class_ids, [i for i, n in counts.items() if n > 1])

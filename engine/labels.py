@@ -95,6 +95,12 @@ def label_pixels(
         progress.warning(f"{outside} of {len(parts)} polygons lie outside the scene and are left out.")
     class_of = np.array([p.class_id for p in parts])
     pixels, owners = _merge(centre.arrays(), partial.arrays(), class_of, classes, progress)
+    idle = len(parts) - outside - len(np.unique(owners))
+    if idle:
+        progress.warning(
+            f"{idle} of the {len(parts) - outside} polygons on the scene label no pixel: they are too small for its "
+            "pixels, or lie in others."
+        )
     rows, columns = np.divmod(pixels, width)
     return Labels(rows, columns, class_of[owners], owners)
 

@@ -21,7 +21,7 @@ from rasterio.windows import Window
 
 from .errors import EngineError
 from .partial_outputs import partial_path, remove_partial_outputs
-from .scene import Scene
+from .scene import Scene, unplaced_allowed
 
 NODATA = -9999.0
 # For floats of 16 bits, which have no -9999.
@@ -110,13 +110,14 @@ class Outputs:
         path = self.reserve(destination)
         self._rasters.append(destination)
         try:
-            with rasterio.open(
-                path, "w", driver="GTiff", width=scene.width, height=scene.height, count=count, dtype=dtype,
-                nodata=nodata, crs=scene.crs, transform=scene.transform, tiled=True, blockxsize=BLOCK_COLUMNS,
-                blockysize=BLOCK_ROWS, bigtiff="IF_SAFER", **{"compress": "deflate", **options},
-            ) as dataset:  # fmt: skip
-                yield dataset
-            _verify(path)
+            with unplaced_allowed():
+                with rasterio.open(
+                    path, "w", driver="GTiff", width=scene.width, height=scene.height, count=count, dtype=dtype,
+                    nodata=nodata, crs=scene.crs, transform=scene.transform, tiled=True, blockxsize=BLOCK_COLUMNS,
+                    blockysize=BLOCK_ROWS, bigtiff="IF_SAFER", **{"compress": "deflate", **options},
+                ) as dataset:  # fmt: skip
+                    yield dataset
+                _verify(path)
         except RasterioError as error:
             raise self._disk_full(str(error)) from error
 

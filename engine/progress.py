@@ -21,11 +21,11 @@ class Progress:
         self._shown = 0.0
         self.warnings: list[str] = []
 
-    def set(self, fraction: float) -> None:
-        """Report how much of the current stage is done (0..1)."""
-        position = self._low + (self._high - self._low) * min(max(fraction, 0.0), 1.0)
+    def set(self, fraction: float, until: float = 1.0) -> None:
+        """Report how much of the current stage is done, and how much will be after the next step (0..1)."""
+        position, end = (self._low + (self._high - self._low) * min(max(f, 0.0), 1.0) for f in (fraction, until))
         self._shown = max(self._shown, position)
-        self.show(self._shown, self._high)
+        self.show(self._shown, max(self._shown, end))
 
     @contextmanager
     def stage(self, low: float, high: float, text: str = "") -> Iterator[None]:
@@ -45,7 +45,8 @@ class Progress:
         total = len(items) if isinstance(items, Sized) else 0
         for done, item in enumerate(items, 1):
             yield item
-            self.set(done / total if total else 0.0)
+            if total:
+                self.set(done / total, (done + 1) / total)
 
     def show(self, fraction: float, until: float) -> None:
         """Overridden to display: `fraction` of the whole is done, the current step ends at `until`."""

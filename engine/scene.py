@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ import numpy as np
 import rasterio
 from affine import Affine
 from rasterio.crs import CRS
-from rasterio.enums import MaskFlags
-from rasterio.errors import CRSError, RasterioError
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from .envi import open_compressed_envi, resolve_envi_header
@@ -26,6 +27,9 @@ GDAL_OPTIONS = {"GDAL_CACHEMAX": 512 * 1024 * 1024, "CPL_VSIL_GZIP_WRITE_PROPERT
 
 # No reflectance or radiance is as large; what is, stands for no data, whatever the file says or rounds off.
 FILL = 1e19
+
+# Side of the parts of a band, in pixels, that tell what it holds.
+LOOKED_AT = 64
 
 # Names of datasets inside files, which are no paths themselves.
 SUBDATASETS = ("/vsi", "NETCDF:", "HDF5:", "HDF4_SDS:", "GPKG:", "GTIFF_DIR:")
@@ -70,16 +74,16 @@ class Scene:
         spectra = read_band_spectra(dataset)
         # Where bands have scales of their own, these say the same.
         factor = _reflectance_factor(dataset) if set(dataset.scales) == {1.0} else 1.0
+        self._alpha = next((n for n in dataset.indexes if _is_alpha(dataset, n)), None)
         self.bands = tuple(
-            Band(number, s.wavelength, s.good, scale / factor, offset, nodata)
+            Band(number, s.wavelength, s.good and number != self._alpha, scale / factor, offset, nodata)
             for number, s, scale, offset, nodata in zip(
                 dataset.indexes, spectra, dataset.scales, dataset.offsets, dataset.nodatavals, strict=True
             )
         )
         # As in a virtual raster; rasterio reads such bands one by one only.
         self._of_several_types = len(set(dataset.dtypes)) > 1
-        flags = dataset.mask_flag_enums
-        self._has_mask = any(MaskFlags.per_dataset in f or MaskFlags.alpha in f for f in flags)
+        self._has_mask = any(MaskFlags.per_dataset in flags for flags in dataset.mask_flag_enums)
         self._dataset = dataset
         self._resources = resources
 
@@ -98,7 +102,8 @@ class Scene:
         resources = ExitStack()
         try:
             resources.enter_context(rasterio.Env(**GDAL_OPTIONS))
-            dataset = resources.enter_context(rasterio.open(source))
+            with unplaced_allowed():
+                dataset = resources.enter_context(rasterio.open(source))
             files = _files_of(dataset)
             dataset = open_compressed_envi(dataset, resources)
             if dataset.count == 0:
@@ -214,6 +219,8 @@ class Scene:
             mask = np.ones(raw.shape[1:], bool)
             if self._has_mask:
                 mask = self._dataset.dataset_mask(window=window) > 0
+            if self._alpha:
+                mask &= self._dataset.read(self._alpha, window=window) > 0
             return raw, mask
 
     @contextmanager
@@ -232,6 +239,30 @@ class Scene:
                 # Compared in the file's own type: a float32 nodata of -3.4e38 is not that float64.
                 usable[i] &= raw[i] != np.asarray(band.nodata).astype(raw.dtype)
         return usable
+
+
+@contextmanager
+def unplaced_allowed() -> Iterator[None]:
+    """Let rasters without a place in the world be opened and made without a warning of rasterio's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+def _is_alpha(dataset: rasterio.DatasetReader, number: int) -> bool:
+    """Whether a band tells which pixels hold data: it says so, and has no more than two values where it is looked at.
+
+    GDAL calls the fourth band of many aerial images alpha, though it is infrared.
+    """
+    if dataset.colorinterp[number - 1] != ColorInterp.alpha:
+        return False
+    height, width = (min(size, LOOKED_AT) for size in dataset.shape)
+    seen = [
+        np.unique(dataset.read(number, window=Window(column, row, width, height)))
+        for row in {0, (dataset.height - height) // 2, dataset.height - height}
+        for column in {0, (dataset.width - width) // 2, dataset.width - width}
+    ]
+    return len(np.unique(np.concatenate(seen))) <= 2
 
 
 def transform_of(dataset: rasterio.DatasetReader) -> Affine:

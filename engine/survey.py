@@ -18,6 +18,7 @@ BLOCK = 64
 SAMPLE_VALUES = 20_000_000
 ENOUGH_PIXELS = 100_000
 BLOCKING_SHARE = 0.2
+ZERO_SHARE = 0.01
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Survey:
         dropped: bands that are not used, by reason.
         blocking: bands that alone make many pixels invalid, with the share of pixels (0..1).
         valid_share: share of the sampled pixels that are valid (0..1).
+        zero_share: share of these that are 0 in every band (0..1).
     """
 
     bands: tuple[Band, ...]
@@ -41,6 +43,7 @@ class Survey:
     dropped: dict[str, tuple[Band, ...]]
     blocking: dict[Band, float]
     valid_share: float
+    zero_share: float
 
     def autocorrelation(self, projection: Projection) -> float:
         """How alike pixels two rows or columns apart are in projected spectra, noise left aside: 0 (unrelated) to 1."""
@@ -58,7 +61,16 @@ class Survey:
                 f"Band {band.label} alone has no data in {share:.0%} of the pixels that are valid in every "
                 "other band; those pixels are left out. Mark the band as bad (bbl = 0) to keep them."
             )
-        progress.info(f"{len(self.bands)} bands used; {self.valid_share:.1%} of the pixels are valid.")
+        if self.zero_share > ZERO_SHARE:
+            progress.warning(
+                f"About {self.zero_share:.0%} of the pixels are 0 in every band and count as data; if they hold none, "
+                "set 0 as the scene's nodata value."
+            )
+        if not any(b.wavelength for b in self.bands):
+            progress.info(
+                "No wavelengths were found; there is no true colour, and bands of other scenes are matched by number."
+            )
+        progress.info(f"{len(self.bands)} bands used; about {self.valid_share:.0%} of the pixels are valid.")
 
 
 def survey_scene(scene: Scene, seed: int = 0) -> Survey:
@@ -116,14 +128,16 @@ def survey_scene(scene: Scene, seed: int = 0) -> Survey:
     only_gap = gaps[gaps.sum(1) == 1].sum(0) / (valid.sum() + (gaps.sum(1) == 1).sum())
     blocking = {b: float(s) for b, s in zip(bands, only_gap, strict=True) if s > BLOCKING_SHARE}
     noise, change = (neighbour_noise(s[np.isfinite(s).all(1)]) for s in (near[:, usable], apart[:, usable]))
+    pixels = np.ascontiguousarray(sample[valid][:, usable])
     return Survey(
         bands,
-        np.ascontiguousarray(sample[valid][:, usable]),
+        pixels,
         noise,
         change,
         {reason: bands for reason, bands in dropped.items() if bands},
         blocking,
         float(valid.sum() / seen),
+        float((pixels == 0).all(1).mean()),
     )
 
 

@@ -104,16 +104,18 @@ def prepare(
     Raises:
         EngineError: fewer than two classes have a valid pixel.
     """
+    drawn = count_by_class(labels, classes)
+    total = len(labels)
     labels = labels.select(thin_labels(labels, 4 * per_class, seed))
     with progress.stage(0.0, 0.1):
         spectra, valid = read_pixels(scene, survey.bands, labels.rows, labels.columns, progress)
     if not valid.all():
         progress.warning(f"{(~valid).sum()} of {len(valid)} labelled pixels have no valid data and are left out.")
     labels, spectra = labels.select(valid), spectra[valid]
-    classes, labels = _keep_classes(classes, labels, progress)
+    classes, labels = _keep_classes(classes, labels, drawn, progress)
     kept = thin_labels(labels, per_class, seed)
     if len(kept) < len(labels):
-        progress.info(f"{len(kept)} of {len(labels)} labelled pixels are used, at most {per_class} a class.")
+        progress.info(f"{len(kept)} of {total} labelled pixels are used, at most {per_class} a class.")
     labels, spectra = labels.select(kept), spectra[kept]
     targets = labels.class_ids - 1
     pool = np.concatenate([survey.pixels, spectra])
@@ -180,18 +182,23 @@ def valid_context(
 
 
 def _keep_classes(
-    classes: list[LandCoverClass], labels: Labels, progress: Progress
+    classes: list[LandCoverClass], labels: Labels, drawn: dict[int, tuple[int, int]], progress: Progress
 ) -> tuple[list[LandCoverClass], Labels]:
-    """Leave out classes without a valid pixel and number the others 1, 2, ..."""
+    """Leave out classes without a valid pixel and number the others 1, 2, ...
+
+    Args:
+        drawn: pixels and polygons of each class id before any were left out, for the log.
+    """
     counts = count_by_class(labels, classes)
     for c in classes:
-        pixels, polygons = counts[c.id]
-        if pixels == 0:
-            progress.warning(f"Class '{c.name}' has no valid pixel and is left out.")
-        else:
+        if counts[c.id][0]:
+            pixels, polygons = drawn[c.id]
             progress.info(f"Class {c.name}: {pixels} pixel(s) of {polygons} polygon(s).")
-            if pixels < FEW_PIXELS:
-                progress.warning(f"Class '{c.name}' has only {pixels} pixel(s); it will hardly be recognised.")
+        else:
+            progress.warning(f"Class '{c.name}' has no valid pixel and is left out.")
+    few = [f"{c.name} ({counts[c.id][0]})" for c in classes if 0 < counts[c.id][0] < FEW_PIXELS]
+    if few:
+        progress.warning(f"There are only a few labelled pixels of {', '.join(few)}, which teach little.")
     kept = [c for c in classes if counts[c.id][0]]
     if len(kept) < 2:
         raise EngineError(

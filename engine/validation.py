@@ -75,8 +75,9 @@ def train(
     accuracy, smoothing, temperature, scores = _validate(data, folds, networks[0], networks[1:])
     if "experts" in scores:
         progress.info(
-            "Experts, weighed by cross-validation (pixels two rows or columns apart correlate by "
-            f"{data.autocorrelation:.2f}): {describe_experts(scores['experts'])}."
+            "Experts, weighed by the probabilities that they give to held-out pixels, the spectral one favoured where "
+            f"surroundings say little (correlation of pixels two rows or columns apart: {data.autocorrelation:.2f}): "
+            f"{describe_experts(scores['experts'])}."
         )
     if "neighbours" in scores:
         progress.info(f"Neighbours that look alike: {describe_neighbours(smoothing.shares)}.")

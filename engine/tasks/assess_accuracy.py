@@ -27,7 +27,7 @@ from ..polygons import LandCoverClass, class_name, class_order, read_features, t
 from ..progress import Progress
 from ..report import json_twin, write_report
 from ..sampling import read_pixels
-from ..scene import Scene, transform_of
+from ..scene import Scene, transform_of, unplaced_allowed
 
 ROWS = 512
 BLOCK = 32
@@ -64,7 +64,7 @@ def assess_accuracy(job: AssessAccuracy, progress: Progress, token: str) -> dict
         with progress.stage(0.0, 0.5, f"Reading the map {job.map}."):
             counts = _count_pixels(land_cover, progress)
         classes = _map_classes(land_cover, counts)
-        with progress.stage(0.5, 0.9, f"Reading the reference {job.reference}."):
+        with progress.stage(0.5, 0.9, f"Reading the reference {job.reference_title or job.reference}."):
             if job.reference.lower().endswith(GEOJSON):
                 pairs = _compare_features(job, land_cover, classes, progress)
             else:
@@ -150,6 +150,7 @@ def _compare_raster(
     strips = []
     try:
         with (
+            unplaced_allowed(),
             rasterio.open(path) as source,
             WarpedVRT(source, src_crs=_crs_of(source, crs), src_transform=transform_of(source), crs=land_cover.crs,
                       transform=land_cover.transform, width=land_cover.width, height=land_cover.height,

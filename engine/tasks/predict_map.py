@@ -17,6 +17,9 @@ from ..progress import Progress
 from ..scene import Band, Scene
 from .model_on_scene import classified_pieces, compare_values, model_bands
 
+# Of each class, on average.
+ENOUGH_POLYGONS = 3
+
 
 def predict_map(job: PredictMap, progress: Progress, token: str) -> dict[str, Any]:
     """Stream the scene through the model; the map is 0 and the other rasters nodata where it is not valid."""
@@ -29,6 +32,11 @@ def predict_map(job: PredictMap, progress: Progress, token: str) -> dict[str, An
         bands = model_bands(model, scene, progress)
         if (job.confidence or job.probabilities) and not model.scores:
             progress.warning("The model was trained without validation, so its confidences are not calibrated.")
+        elif job.confidence and model.scores["polygons"] < ENOUGH_POLYGONS * len(model.classes):
+            progress.warning(
+                f"The confidences were calibrated on {model.scores['samples']} pixels of {model.scores['polygons']} "
+                "polygons only, so that they may be far off."
+            )
         device = choose_device(job.device, progress)
         with progress.stage(0.0, 0.04):
             compare_values(model, scene, bands, progress)

@@ -30,6 +30,9 @@ def read_labels(job: LabelJob, scene: Scene, progress: Progress) -> tuple[list[L
     # Several values of a legend may have one name.
     in_legend = [name for name in dict.fromkeys(job.class_names) if name in present]
     names = in_legend + sorted(present - set(in_legend), key=class_order)
+    for variants in _written_alike(names):
+        written = " and ".join(f"'{name}'" for name in variants)
+        progress.warning(f"{written} are different classes; make them one if they are the same.")
     classes = make_classes(names, [colour_of.get(n, "") for n in names])
     parts = to_parts(features, classes, scene.transform, job.polygons_crs, scene.crs)
     labels = label_pixels(parts, classes, scene.height, scene.width, progress)
@@ -38,6 +41,14 @@ def read_labels(job: LabelJob, scene: Scene, progress: Progress) -> tuple[list[L
             "No pixel is labelled by one class alone; check that polygons of different classes do not cover each other."
         )
     return classes, labels
+
+
+def _written_alike(names: list[str]) -> list[list[str]]:
+    """Names that differ by case or blanks only."""
+    by_spelling: dict[str, list[str]] = {}
+    for name in names:
+        by_spelling.setdefault("".join(name.casefold().split()), []).append(name)
+    return [variants for variants in by_spelling.values() if len(variants) > 1]
 
 
 def composites_for(kind: str, method: Method, survey: Survey, backbone: Backbone, progress: Progress) -> Composites:

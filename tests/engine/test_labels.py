@@ -57,6 +57,15 @@ def test_a_class_of_tiny_polygons_only_gets_the_pixels_they_cover_most(progress)
     assert "The polygons of class 'tree' cover no pixel by more than half" in progress.warnings[0]
 
 
+def test_polygons_that_label_nothing_are_counted(progress):
+    tiny = square(0, 0)["coordinates"][0][0]
+    speck = [tiny, [tiny[0] + 1, tiny[1]], [tiny[0] + 1, tiny[1] - 1], tiny]
+    geometries = [("grass", square(10, 10)), ("grass", {"type": "Polygon", "coordinates": [speck]})]
+    parts = to_parts(geometries, CLASSES, TRANSFORM, "EPSG:32633", UTM33)
+    label_pixels(parts, CLASSES, 20, 30, progress)
+    assert any("1 of the 2 polygons on the scene label no pixel" in w for w in progress.warnings)
+
+
 def test_conflicting_pixels_are_dropped_and_counted(progress):
     found = labelled([rectangle(1, 0, 0, 4, 4), rectangle(2, 2, 2, 6, 6)], progress)
     assert not {(r, c) for r in (2, 3) for c in (2, 3)} & found.keys()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.control
+import rasterio.enums
 import rasterio.shutil
 from rasterio.windows import Window
 from synthetic import BANDS, CRS, HEIGHT, TRANSFORM, WIDTH, make_spectra, write_scene
@@ -70,6 +71,22 @@ def test_fill_values_that_the_file_does_not_declare_or_rounds_off_are_no_data(tm
         _, valid = scene.read(Window(0, 0, WIDTH, HEIGHT), scene.bands)
     assert not valid[0, 0]
     assert valid.sum() == HEIGHT * WIDTH - 1
+
+
+@pytest.mark.parametrize("is_mask", [True, False])
+def test_a_band_of_opacity_tells_which_pixels_hold_data(tmp_path, is_mask):
+    """A fourth band that GDAL calls alpha, but that has many values, is a spectral one."""
+    spectra = make_spectra()[:4]
+    if is_mask:
+        spectra[3] = 255.0
+        spectra[3, :10] = 0.0
+    path = write_scene(tmp_path / "alpha.tif", spectra, nodata=None, photometric="RGB")
+    with rasterio.open(path, "r+") as dataset:
+        dataset.colorinterp = [*dataset.colorinterp[:3], rasterio.enums.ColorInterp.alpha]
+    with Scene.open(str(path)) as scene:
+        _, valid = scene.read(Window(0, 0, WIDTH, HEIGHT), scene.bands[:3])
+        assert scene.bands[3].good is not is_mask
+    assert valid.sum() == (HEIGHT - 10 * is_mask) * WIDTH
 
 
 def test_gains_and_a_scale_factor_of_one_envi_header_say_the_same(tmp_path):

@@ -53,6 +53,14 @@ def test_a_band_that_spoils_many_pixels_is_pointed_out(tmp_path, progress):
     assert "Band 7 (593 nm) alone has no data in 40%" in progress.warnings[0]
 
 
+def test_zeros_in_all_bands_are_pointed_out(tmp_path, progress):
+    spectra = make_spectra()
+    spectra[:, :20] = 0.0
+    with Scene.open(str(write_scene(tmp_path / "s.tif", spectra))) as scene:
+        survey_scene(scene).log(progress)
+    assert any("About 25% of the pixels are 0 in every band" in w for w in progress.warnings)
+
+
 def test_a_sparsely_filled_scene_is_read_until_there_is_data(tmp_path):
     spectra = np.full((3, 1024, 1024), -1.0, np.float32)
     spectra[:, 1000:, 1000:] = np.random.default_rng(0).random((3, 24, 24), np.float32)

@@ -55,8 +55,8 @@ def test_a_class_of_one_polygon_or_one_pixel_works_with_a_warning(scene_path, ba
     recorder = Recorder()
     values = run_job(training(scene_path, polygons, backbone_path, tmp_path), recorder)
     assert values["overall_accuracy"] > 90
-    assert any("Only one polygon was drawn for tree" in w for w in recorder.warnings)
-    assert any("has only" in w for w in recorder.warnings)
+    assert any("Only one polygon labels pixels of tree" in w for w in recorder.warnings)
+    assert any(f"only a few labelled pixels of tree ({count**2})" in w for w in recorder.warnings)
     assert "Only one polygon" in (tmp_path / "r.html").read_text()
 
 
@@ -138,3 +138,21 @@ def test_what_a_run_reads_is_never_overwritten(polygons_path, backbone_path, tmp
     with pytest.raises(EngineError, match="also an input of this run"):
         run_job(replace(job, model=str(backbone)), Recorder())
     assert before == {path: path.read_bytes() for path in before}
+
+
+def test_names_that_differ_by_case_or_blanks_are_pointed_out(scene_path, backbone_path, tmp_path):
+    names = {"field": "Field", "roof": "roof", "tree": "fi eld", "water": "water"}
+    polygons = write_polygons(tmp_path / "p.geojson", [(names[name], g) for name, g in quarter_polygons()])
+    recorder = Recorder()
+    job = training(scene_path, polygons, backbone_path, tmp_path, method="spectral", class_names=(), class_colours=())
+    run_job(job, recorder)
+    assert "'fi eld' and 'Field' are different classes; make them one if they are the same." in recorder.warnings
+
+
+def test_confidences_from_a_few_polygons_are_not_promised(scene_path, backbone_path, tmp_path):
+    polygons = write_polygons(tmp_path / "p.geojson", [f for i, f in enumerate(quarter_polygons()) if i % 3])
+    run_job(training(scene_path, polygons, backbone_path, tmp_path, method="spectral"), Recorder())
+    recorder = Recorder()
+    run_job(PredictMap(str(scene_path), str(tmp_path / "m.safetensors"), str(tmp_path / "map.tif"),
+                       confidence=str(tmp_path / "c.tif")), recorder)  # fmt: skip
+    assert any("of 8 polygons only, so that they may be far off" in w for w in recorder.warnings)
