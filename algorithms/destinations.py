@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from osgeo import gdal
 from qgis.core import (
     QgsDataSourceUri,
     QgsMapLayer,
@@ -97,11 +95,8 @@ def _places_of(layer: QgsMapLayer, project: QgsProject) -> Iterator[Place]:
 
 def _only_table(file: str) -> str:
     """The table of a file that has one; empty where it has several, or is none of tables."""
-    with contextlib.suppress(RuntimeError):
-        dataset = gdal.OpenEx(file, gdal.OF_VECTOR)
-        if dataset is not None and dataset.GetLayerCount() == 1:
-            return str(dataset.GetLayer(0).GetName())
-    return ""
+    tables = QgsProviderRegistry.instance().providerMetadata("ogr").querySublayers(file)
+    return str(tables[0].name()) if len(tables) == 1 else ""
 
 
 def _text(value: Any, context: QgsProcessingContext) -> str:
