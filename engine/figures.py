@@ -19,6 +19,7 @@ from .polygons import LandCoverClass
 
 INK = "#333333"
 LONGEST_NAME = 40
+MOST_OVERLAPS = 3
 # For names of classes that matplotlib's own font cannot write; taken where they are installed.
 CHINESE_JAPANESE_KOREAN = (
     "Noto Sans CJK SC", "Microsoft YaHei", "PingFang SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Yu Gothic",
@@ -67,11 +68,12 @@ def spectra_picture(
     """
     figure, axes = plt.subplots(figsize=(7.5, 4))
     position = np.array(wavelengths or band_numbers, float)
-    order = np.argsort(position)
+    order = _detector_by_detector(position)
     position = position[order]
     steps = np.diff(position)
     # A line across a gap (water vapour, dropped bands) would show data that are not there.
-    breaks = np.flatnonzero(steps > 4 * np.median(steps)) + 1 if wavelengths and len(steps) > 8 else np.array([], int)
+    gaps = steps > 4 * np.median(steps) if wavelengths and len(steps) > 8 else np.zeros(len(steps), bool)
+    breaks = np.flatnonzero(gaps | (steps < 0)) + 1
     for land_cover in classes:
         own = spectra[class_ids == land_cover.id][:, order]
         if not len(own):
@@ -88,6 +90,14 @@ def spectra_picture(
     axes.set_ylabel("value of the scene")
     axes.legend(frameon=False, fontsize=8, bbox_to_anchor=(1.01, 1), loc="upper left")
     return _png(figure)
+
+
+def _detector_by_detector(position: np.ndarray) -> np.ndarray:
+    """The order in which bands are joined: as they are where few detectors overlap, else by wavelength."""
+    order = np.arange(len(position))
+    if np.median(np.diff(position)) < 0:
+        order = order[::-1]
+    return order if (np.diff(position[order]) < 0).sum() <= MOST_OVERLAPS else np.argsort(position, kind="stable")
 
 
 def curve_picture(final: Sequence[tuple[int, float]], folds: Sequence[Sequence[tuple[int, float]]]) -> bytes:
