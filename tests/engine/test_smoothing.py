@@ -65,14 +65,13 @@ def test_what_surrounds_a_pixel_ends_at_the_edges_of_the_scene():
     assert (np.diff(keys) > 0).all(), "in raster order, none twice"
 
 
-def test_surroundings_are_read_of_as_many_labelled_pixels_as_fit(noisy_scene_path, monkeypatch):
+def test_surroundings_are_read_of_as_many_labelled_pixels_as_fit(noisy_scene_path):
     side = 2 * REACH + 1
-    monkeypatch.setattr(training_data, "MOST_AROUND", 2 * side**2)
     rows, columns = np.array([10, 10, 10, 40, 40]), np.array([10, 30, 50, 10, 30])
     labels = Labels(rows, columns, np.ones(5, np.int64), np.arange(5))
     with Scene.open(str(noisy_scene_path)) as scene:
         found = training_data._with_surroundings(
-            scene, survey_scene(scene), labels, np.array([3, 1, 0, 2, 4]), Progress()
+            scene, survey_scene(scene), labels, np.array([3, 1, 0, 2, 4]), 2 * side**2, Progress()
         )
     places = set(zip(found[0].tolist(), found[1].tolist(), strict=True))
     assert set(zip(rows.tolist(), columns.tolist(), strict=True)) < places, "all labelled pixels"
