@@ -83,7 +83,8 @@ class Scene:
         )
         # As in a virtual raster; rasterio reads such bands one by one only.
         self._of_several_types = len(set(dataset.dtypes)) > 1
-        self._has_mask = any(MaskFlags.per_dataset in flags for flags in dataset.mask_flag_enums)
+        flags = dataset.mask_flag_enums
+        self._has_mask = any(MaskFlags.per_dataset in f and MaskFlags.alpha not in f for f in flags)
         self._dataset = dataset
         self._resources = resources
 

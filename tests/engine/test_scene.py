@@ -73,13 +73,14 @@ def test_fill_values_that_the_file_does_not_declare_or_rounds_off_are_no_data(tm
     assert valid.sum() == HEIGHT * WIDTH - 1
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize("is_mask", [True, False])
-def test_a_band_of_opacity_tells_which_pixels_hold_data(tmp_path, is_mask):
+def test_a_band_of_opacity_tells_which_pixels_hold_data(tmp_path, is_mask, dtype):
     """A fourth band that GDAL calls alpha, but that has many values, is a spectral one."""
-    spectra = make_spectra()[:4]
+    spectra = (200 * make_spectra()[:4]).clip(1).astype(dtype)
+    spectra[3, :10] = 0
     if is_mask:
-        spectra[3] = 255.0
-        spectra[3, :10] = 0.0
+        spectra[3, 10:] = 255
     path = write_scene(tmp_path / "alpha.tif", spectra, nodata=None, photometric="RGB")
     with rasterio.open(path, "r+") as dataset:
         dataset.colorinterp = [*dataset.colorinterp[:3], rasterio.enums.ColorInterp.alpha]
