@@ -23,11 +23,6 @@ class Estimate:
     low: float
     high: float
 
-    @property
-    def known(self) -> float | None:
-        """The figure, or None where it is not defined."""
-        return None if np.isnan(self.value) else self.value
-
     def __str__(self) -> str:
         if np.isnan(self.value):
             return "not defined"
@@ -86,6 +81,11 @@ class AreaAdjusted:
 
     overall: Estimate
     classes: tuple[AreaEstimate, ...]
+
+
+def known(figure: float) -> float | None:
+    """A figure, or None where it is not defined: JSON has no NaN."""
+    return None if np.isnan(figure) else figure
 
 
 def confusion_matrix(

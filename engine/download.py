@@ -23,14 +23,12 @@ from .progress import Progress
 TIMEOUT_SECONDS = 30.0
 BLOCK = 1 << 18
 MEGABYTE = 1_000_000
+RANGE_NOT_SATISFIABLE = 416
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 class DownloadError(Exception):
     """What went wrong: the first half of a sentence, whose second says what to do instead."""
-
-
-RANGE_NOT_SATISFIABLE = 416
 
 
 @dataclass(frozen=True)

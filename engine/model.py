@@ -188,6 +188,7 @@ def _check_consistency(model: Model) -> None:
         "bands": min(model.band_numbers, default=0) < 1 or len(model.wavelengths) not in (0, bands),
         "projections": model.spectral.components.shape[1] != bands
         or not all(np.isfinite(p.mean).all() and np.isfinite(p.components).all() for p in projections),
+        "scores": bool(model.scores) and not {"samples", "polygons"} <= model.scores.keys(),
         "votes of neighbours": len(model.smoothing.shares) > len(STEPS),
     }
     if found := [name for name, is_wrong in wrong.items() if is_wrong]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from .accuracy import Accuracy, assess
+from .accuracy import Accuracy, assess, known
 from .calibration import (
     calibration_error,
     fit_shares,
@@ -123,7 +123,7 @@ def _validate(
     scores |= {
         "overall_accuracy": accuracy.overall.value,
         "average_accuracy": accuracy.average.value,
-        "kappa": accuracy.kappa.known,
+        "kappa": known(accuracy.kappa.value),
         "calibration_error": 100 * calibration_error(probabilities, targets),
         "protocol": f"{len(folds)}-fold cross-validation grouped by polygon",
         "samples": accuracy.samples,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..accuracy import known
 from ..backbone import Backbone, files_of
 from ..device import choose_device
 from ..errors import EngineError
@@ -80,7 +80,7 @@ def analyse_scene(job: AnalyseFeatures, progress: Progress, token: str) -> dict[
         "timesteps": ",".join(map(str, best.timesteps)),
         "overall_accuracy": best.with_spectra.overall_accuracy,
         "average_accuracy": best.with_spectra.average_accuracy,
-        "kappa": None if math.isnan(best.with_spectra.kappa) else best.with_spectra.kappa,
+        "kappa": known(best.with_spectra.kappa),
     }
 
 

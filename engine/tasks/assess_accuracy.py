@@ -15,7 +15,7 @@ from rasterio.errors import CRSError, RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
-from ..accuracy import adjust_for_area, assess
+from ..accuracy import adjust_for_area, assess, known
 from ..class_colours import default_colours
 from ..errors import EngineError
 from ..figures import confusion_picture, map_picture
@@ -93,7 +93,7 @@ def assess_accuracy(job: AssessAccuracy, progress: Progress, token: str) -> dict
     return {
         "overall_accuracy": accuracy.overall.value,
         "average_accuracy": accuracy.average.value,
-        "kappa": accuracy.kappa.known,
+        "kappa": known(accuracy.kappa.value),
     }
 
 

@@ -19,7 +19,7 @@ SHOWN_TIMESTEPS = (5, 50, 100, 200, 400)
 
 def pretrain_scene(job: PretrainScene, progress: Progress, token: str) -> dict[str, Any]:
     """Pretrain without labels, and write the denoiser that does best on held-out parts of the scene."""
-    with Scene.open(job.scene, job.scene_crs) as scene, Outputs([*scene.files], token) as outputs:
+    with Scene.open(job.scene, job.scene_crs) as scene, Outputs(scene.files, token) as outputs:
         outputs.check(job.output, job.report, json_twin(job.report) if job.report else "")
         device = choose_device(job.device, progress)
         with progress.stage(0.0, 0.04, f"Surveying {job.scene}."):

@@ -19,7 +19,7 @@ from ..survey import survey_scene
 
 def select_bands(job: SelectBands, progress: Progress, token: str) -> dict[str, Any]:
     """Write bytes 1..255, 0 where the scene is not valid, and the recipe as a tag."""
-    with Scene.open(job.scene, job.scene_crs) as scene, Outputs([*scene.files], token) as outputs:
+    with Scene.open(job.scene, job.scene_crs) as scene, Outputs(scene.files, token) as outputs:
         outputs.check(job.output)
         with progress.stage(0.0, 0.2, f"Surveying {job.scene}."):
             survey = survey_scene(scene)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
+from ..accuracy import known
 from ..backbone import Backbone, files_of
 from ..composites import band_wavelengths
 from ..device import choose_device
@@ -83,8 +84,8 @@ def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]
         f"{accuracy.average}, kappa {accuracy.kappa}."
     )
     overall = accuracy.overall
-    values = (overall.value, overall.low, overall.high, accuracy.average.value, accuracy.kappa.known)
-    return dict(zip(RESULTS, values, strict=True))
+    values = (overall.value, overall.low, overall.high, accuracy.average.value, accuracy.kappa.value)
+    return dict(zip(RESULTS, map(known, values), strict=True))
 
 
 def _warn_of_unused(job: TrainFilm, method: Method, progress: Progress) -> None:
