@@ -134,9 +134,19 @@ class FilmEnsemble(nn.Module):
             probabilities.append(compared.expand_as(probabilities[0]))
         return probabilities
 
-    def forward(self, spectra: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        """Logits (R, n, classes) of spectra (n, bands) and features (n, channels + means)."""
-        return torch.tensordot(self.shares, torch.stack(self.experts(spectra[None], features[None])), 1)
+    def forward(self, spectra: torch.Tensor, features: torch.Tensor, votes: bool = False) -> torch.Tensor:
+        """Logits (R, n, classes) of spectra (n, bands) and features (n, channels + means).
+
+        Args:
+            votes: whether one more (n, classes) follows: which part of the say (0..1) the experts of all members whose
+                most probable class it is have.
+        """
+        experts = torch.stack(self.experts(spectra[None], features[None]))
+        logits = torch.tensordot(self.shares, experts, 1)
+        if not votes:
+            return logits
+        chosen = F.one_hot(experts.argmax(-1), experts.shape[-1]).float().mean(1)
+        return torch.cat([logits, torch.tensordot(self.shares, chosen, 1)[None]])
 
     def _equal_shares(self) -> torch.Tensor:
         count = len(self.experts_named)

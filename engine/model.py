@@ -14,6 +14,7 @@ import torch
 from scipy.special import entr
 from torch import nn
 
+from .calibration import mixture
 from .ensemble import FilmEnsemble
 from .errors import EngineError
 from .feature_settings import FeatureSettings
@@ -30,10 +31,16 @@ FORMAT_VERSION = 5
 
 @dataclass(frozen=True)
 class Classification:
-    """Class probabilities (n, C) and the members' disagreement (n,), both 0..1."""
+    """What is known of pixels.
+
+    Attributes:
+        probabilities: (n, C), 0..1.
+        disagreement: (n,) which part of the say (0..1) experts have that would have chosen another class; None where
+            they were not asked.
+    """
 
     probabilities: np.ndarray
-    disagreement: np.ndarray
+    disagreement: np.ndarray | None = None
 
     def entropy(self) -> np.ndarray:
         """Entropy of the probabilities in units of log C: (n,), 0 where one class is certain."""
@@ -77,26 +84,32 @@ class Model:
         return getattr(self.network, "replicas", 1)
 
     @torch.inference_mode()
-    def logits(self, spectra: np.ndarray, features: np.ndarray, device: torch.device) -> np.ndarray:
+    def logits(
+        self, spectra: np.ndarray, features: np.ndarray, device: torch.device, votes: bool = False
+    ) -> np.ndarray:
         """Logits (members, n, C) of pixels, each by itself.
 
         Args:
             spectra: (n, bands) as read from the scene.
             features: (n, k) spatial features, projected already; (n, 0) for spectral methods.
             device: where the network is.
+            votes: whether the votes of an ensemble's experts follow, see `FilmEnsemble.forward`.
         """
         projected = torch.from_numpy(self.spectral.apply(spectra)).to(device)
-        logits: torch.Tensor = self.network(projected, torch.from_numpy(features).to(device))
+        inputs = projected, torch.from_numpy(features).to(device)
+        logits: torch.Tensor = self.network(*inputs, votes=True) if votes else self.network(*inputs)
         return logits.cpu().numpy()
 
     def classification(self, logits: np.ndarray) -> Classification:
-        """What (smoothed) logits (members, n, C) say."""
-        members = torch.softmax(torch.from_numpy(logits) / self.temperature, -1)
-        mixture = members.mean(0)
-        # Jensen-Shannon divergence of the members, in units of log C: 0 where all agree.
-        entropy = torch.special.entr(mixture).sum(-1) - torch.special.entr(members).sum(-1).mean(0)
-        disagreement = (entropy / np.log(len(self.classes))).clamp(0, 1)
-        return Classification(mixture.numpy(), disagreement.numpy())
+        """What (smoothed) logits (members, n, C) say, with votes after them or not.
+
+        Source of the disagreement: Freeman (1965), Elementary applied statistics: the variation ratio, of votes.
+        """
+        probabilities = mixture(logits[: self.members], self.temperature)
+        if len(logits) == self.members:
+            return Classification(probabilities)
+        for_it = np.take_along_axis(logits[-1], probabilities.argmax(1)[:, None], 1)[:, 0]
+        return Classification(probabilities, (1 - for_it).clip(0, 1))
 
     def save(self, path: Path) -> None:
         """Write the model to a file."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from rasterio.windows import Window
 
 from .outputs import BLOCK_ROWS
@@ -20,6 +21,7 @@ PLACES_PER_PIXEL = 2
 OFFSETS = [
     (down, right) for down in range(RADIUS + 1) for right in range(-RADIUS, RADIUS + 1) if (down, right) > (0, 0)
 ]
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,13 @@ class Smoothing:
         """How many pixels away a pixel can matter."""
         return reach_of(len(self.shares))
 
-    def apply(self, logits: np.ndarray, spectra: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    def apply(
+        self, logits: np.ndarray, spectra: np.ndarray, rows: np.ndarray, columns: np.ndarray,
+        device: torch.device = CPU,
+    ) -> np.ndarray:  # fmt: skip
         """Smoothed logits (members, n, C); arguments as in `average_alike`."""
         for step, share in zip(STEPS, self.shares):
-            logits = mix(logits, average_alike(logits, spectra, rows, columns, self.noise, step), share)
+            logits = mix(logits, average_alike(logits, spectra, rows, columns, self.noise, step, device), share)
         return logits
 
 
@@ -58,8 +63,9 @@ def mix(own: np.ndarray, averaged: np.ndarray, share: float) -> np.ndarray:
 
 
 def average_alike(
-    logits: np.ndarray, spectra: np.ndarray, rows: np.ndarray, columns: np.ndarray, noise: float, step: int = 1
-) -> np.ndarray:
+    logits: np.ndarray, spectra: np.ndarray, rows: np.ndarray, columns: np.ndarray, noise: float, step: int = 1,
+    device: torch.device = CPU,
+) -> np.ndarray:  # fmt: skip
     """Averages over 5 x 5 pixels in which one counts the less, the more its spectrum differs.
 
     The weight of a pixel at the squared distance d^2 is exp(-d^2 / noise), where noise alone makes d^2 = 2 * noise on
@@ -75,6 +81,7 @@ def average_alike(
         rows, columns: (n,) positions in raster order, none twice. Pixels that are not among them do not count.
         noise: see `Smoothing`.
         step: from one of the 5 x 5 pixels to the next.
+        device: where it is computed.
     """
     if not len(rows):
         return logits
@@ -82,31 +89,31 @@ def average_alike(
     width = int(columns.max() - columns.min()) + 1 + step * RADIUS
     keys = (rows - rows[0]) * width + columns - columns.min()
     size = int(keys[-1]) + 1
+    said, seen = torch.from_numpy(logits).to(device), torch.from_numpy(spectra).to(device)
     if size > PLACES_PER_PIXEL * len(keys):
-        return _average(logits, spectra, np.ones(len(keys), np.float32), noise, step, width, keys)
-    filled = np.zeros(size, np.float32)
-    logits_there = np.zeros((logits.shape[0], size, logits.shape[2]), logits.dtype)
-    spectra_there = np.zeros((size, spectra.shape[1]), spectra.dtype)
-    filled[keys], logits_there[:, keys], spectra_there[keys] = 1, logits, spectra
-    return _average(logits_there, spectra_there, filled, noise, step, width, None)[:, keys]
+        return _average(said, seen, said.new_ones(len(keys)), noise, step, width, keys).cpu().numpy()
+    places = torch.from_numpy(keys).to(device)
+    filled = said.new_zeros(size).index_fill(0, places, 1.0)
+    said_there = said.new_zeros(len(said), size, said.shape[2]).index_copy(1, places, said)
+    seen_there = seen.new_zeros(size, seen.shape[1]).index_copy(0, places, seen)
+    return _average(said_there, seen_there, filled, noise, step, width, None)[:, places].cpu().numpy()
 
 
 def _average(
-    logits: np.ndarray, spectra: np.ndarray, filled: np.ndarray, noise: float, step: int, width: int,
+    logits: torch.Tensor, spectra: torch.Tensor, filled: torch.Tensor, noise: float, step: int, width: int,
     keys: np.ndarray | None,
-) -> np.ndarray:  # fmt: skip
+) -> torch.Tensor:  # fmt: skip
     """The averages of `average_alike` over places in rows of a width.
 
     Args:
         filled: (n,) 1 where there is a pixel, 0 where there is none.
         keys: (n,) places, ascending; None for all from the first to the last, which spares looking for them.
     """
-    total, weights = logits.copy(), np.ones(len(filled), np.float32)
+    total, weights = logits.clone(), torch.ones_like(filled)
     for down, right in OFFSETS:
-        ours, theirs = _pairs(step * (down * width + right), len(filled), keys)
-        difference = spectra[ours] - spectra[theirs]
-        weight = np.exp(np.einsum("nk,nk->n", difference, difference) / -max(noise, 1e-12)).astype(np.float32)
-        weight *= filled[ours] * filled[theirs]
+        ours, theirs = _pairs(step * (down * width + right), len(filled), keys, filled.device)
+        distance = (spectra[ours] - spectra[theirs]).square_().sum(1)
+        weight = torch.exp(distance / -max(noise, 1e-12)) * filled[ours] * filled[theirs]
         for here, there in ((ours, theirs), (theirs, ours)):
             total[:, here] += weight[:, None] * logits[:, there]
             weights[here] += weight
@@ -114,14 +121,14 @@ def _average(
 
 
 def _pairs(
-    offset: int, count: int, keys: np.ndarray | None
-) -> tuple[slice, slice] | tuple[np.ndarray, np.ndarray]:
+    offset: int, count: int, keys: np.ndarray | None, device: torch.device
+) -> tuple[slice, slice] | tuple[torch.Tensor, torch.Tensor]:
     """Indices of places and of those so much further on."""
     if keys is None:
         return slice(0, max(count - offset, 0)), slice(offset, None)
     found = np.searchsorted(keys, keys + offset).clip(max=count - 1)
     ours = np.flatnonzero(keys[found] == keys + offset)
-    return ours, found[ours]
+    return torch.from_numpy(ours).to(device), torch.from_numpy(found[ours]).to(device)
 
 
 def around(rows: np.ndarray, columns: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -141,7 +148,7 @@ class ScoredRows:
         window: the columns of the strip, and the rows from the first to the last of the arrays.
         spectra: (bands, height, span), where the span may reach beyond the window's columns on both sides.
         valid: (height, span).
-        logits: (members, C, height, span), anything where not valid.
+        logits: (members, C, height, span), anything where not valid; the votes of experts may follow.
     """
 
     window: Window

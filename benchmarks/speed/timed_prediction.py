@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from unittest import mock
 
+import torch
 from torch import Tensor
 
 from spectrafilm.engine.backbone import Backbone
@@ -25,6 +26,8 @@ def main() -> None:
         nonlocal inside, device
         started = time.monotonic()
         activations = original(self, images, timestep, layers)
+        if self.device.target.type == "cuda":  # which computes while Python goes on
+            torch.cuda.synchronize()
         inside += time.monotonic() - started
         device = self.device.target.type
         return activations

@@ -29,16 +29,20 @@ ModelJob = Union[PredictMap, SuggestSamples]  # noqa: UP007
 
 
 def classified_pieces(
-    job: ModelJob, model: Model, scene: Scene, bands: list[Band], device: Device, progress: Progress
-) -> Iterator[tuple[Window, np.ndarray, np.ndarray, Classification]]:
+    job: ModelJob, model: Model, scene: Scene, bands: list[Band], device: Device, progress: Progress,
+    votes: bool = False,
+) -> Iterator[tuple[Window, np.ndarray, np.ndarray, Classification]]:  # fmt: skip
     """The whole scene in windows: window, spectra (n, bands) of its valid pixels, which they are, and their classes.
+
+    Args:
+        votes: whether the experts of an ensemble are asked for their disagreement.
 
     Raises:
         EngineError: no pixel of the scene is valid in the model's bands.
     """
     model.network.to(device.target)
     any_valid = False
-    pieces = (_score(model, piece, device) for piece in _pieces(job, model, scene, bands, device, progress))
+    pieces = (_score(model, piece, device, votes) for piece in _pieces(job, model, scene, bands, device, progress))
     reach = model.smoothing.reach
     for window, around in in_context(pieces, reach, scene.height):
         rows, columns = np.nonzero(around.valid)
@@ -47,7 +51,7 @@ def classified_pieces(
             # Row by row, since copies of all bands would fill the memory.
             of_rows = zip(around.spectra.swapaxes(0, 1), around.valid, strict=True)
             projected = np.concatenate([model.spectral.apply(row[:, valid].T) for row, valid in of_rows])
-            logits = model.smoothing.apply(logits, projected, rows, columns)
+            logits = model.smoothing.apply(logits, projected, rows, columns, device.target)
         top, left = int(window.row_off - around.window.row_off), int(min(reach, window.col_off))
         place = np.s_[top : top + int(window.height), left : left + int(window.width)]
         inside = np.zeros(around.valid.shape, bool)
@@ -105,7 +109,7 @@ def compare_values(model: Model, scene: Scene, bands: list[Band], progress: Prog
 def _pieces(
     job: ModelJob, model: Model, scene: Scene, bands: list[Band], device: Device, progress: Progress
 ) -> Iterator[Piece]:
-    derived = COPIES * model.members * len(model.classes)
+    derived = COPIES * (model.members + 1) * len(model.classes)
     if model.features is None:
         return stream_spectra(scene, bands, progress, derived)
     reach = model.smoothing.reach
@@ -147,15 +151,15 @@ def _load_backbone(given: str, settings: FeatureSettings, device: Device) -> Bac
     )
 
 
-def _score(model: Model, piece: Piece, device: Device) -> ScoredRows:
-    """A piece with the logits of its valid pixels."""
+def _score(model: Model, piece: Piece, device: Device, votes: bool) -> ScoredRows:
+    """A piece with the logits of its valid pixels, and the votes of experts after them."""
     window, spectra, valid, features = piece
     pixels, theirs = spectra[:, valid].T, features[:, valid].T
     parts = [
-        model.logits(pixels[i : i + CHUNK], np.ascontiguousarray(theirs[i : i + CHUNK]), device.target)
+        model.logits(pixels[i : i + CHUNK], np.ascontiguousarray(theirs[i : i + CHUNK]), device.target, votes)
         for i in range(0, len(pixels), CHUNK)
     ]
-    logits = np.zeros((model.members, len(model.classes), *valid.shape), np.float32)
+    logits = np.zeros((model.members + votes, len(model.classes), *valid.shape), np.float32)
     if parts:
         logits[:, :, valid] = np.concatenate(parts, 1).swapaxes(1, 2)
     return ScoredRows(window, spectra, valid, logits)

@@ -72,10 +72,11 @@ def _write_rasters(
 
         confidence = optional(job.confidence, ["confidence"])
         probabilities = optional(job.probabilities, [c.name for c in model.classes])
-        # A single network has no members that could disagree; its entropy stands in.
+        # A single network has no experts that could disagree; its entropy stands in.
         kind = "disagreement of the ensemble" if model.method.ensemble else "entropy"
         uncertainty = optional(job.uncertainty, [kind])
-        for window, _, valid, result in classified_pieces(job, model, scene, bands, device, progress):
+        votes = bool(uncertainty) and model.method.ensemble
+        for window, _, valid, result in classified_pieces(job, model, scene, bands, device, progress, votes):
             classes = np.zeros(valid.shape, np.uint8)
             classes[valid] = result.probabilities.argmax(1) + 1
             counts += np.bincount(classes.ravel(), minlength=len(counts))
@@ -85,7 +86,7 @@ def _write_rasters(
             if probabilities:
                 write_masked(probabilities, _spread(result.probabilities, valid), valid, window)
             if uncertainty:
-                values = result.disagreement if model.method.ensemble else result.entropy()
+                values = result.entropy() if result.disagreement is None else result.disagreement
                 write_masked(uncertainty, _spread(values[:, None], valid), valid, window)
     return counts
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import torch
 from rasterio.windows import Window
 from synthetic import BANDS, HEIGHT, WIDTH, make_spectra, square, write_polygons, write_scene
 from training_job import training
@@ -162,3 +163,26 @@ def test_neighbours_are_asked_where_validation_says_that_they_know(backbone_path
     assert all(share > 0.4 for share in smoothing.shares)
     said = [message for message in recorder.messages if "Neighbours that look alike" in message]
     assert ("within 6 pixels" if fields else "not asked") in said[0]
+
+
+def test_neighbours_count_in_what_experts_disagree_about_as_in_the_map(smooth_model, noisy_scene_path, backbone_path,
+                                                                       tmp_path):  # fmt: skip
+    model = Model.load(str(smooth_model))
+    features = ExtractFeatures(str(noisy_scene_path), str(tmp_path / "f.tif"), str(backbone_path))
+    run_job(features, Progress())
+    outputs = {"output": str(tmp_path / "map.tif"), "uncertainty": str(tmp_path / "u.tif")}
+    run_job(PredictMap(str(noisy_scene_path), str(smooth_model), features=features.output, **outputs), Progress())
+    with rasterio.open(noisy_scene_path) as scene, rasterio.open(features.output) as raster:
+        spectra = torch.from_numpy(model.spectral.apply(scene.read().reshape(BANDS, -1).T))
+        seen = torch.from_numpy(model.spatial.apply(raster.read().reshape(raster.count, -1).T.astype(np.float32)))
+    with torch.inference_mode():
+        experts = torch.stack(model.network.experts(spectra[None], seen[None])).numpy()
+    classes = np.arange(experts.shape[-1])
+    votes = np.einsum("k,krnc->nc", model.network.shares.numpy(), experts.argmax(-1)[..., None] == classes)
+    rows, columns = (i.ravel() for i in np.indices((HEIGHT, WIDTH)))
+    votes = (votes / model.members)[None].astype(np.float32)
+    votes = model.smoothing.apply(votes, spectra.numpy(), rows, columns)[0]
+    with rasterio.open(tmp_path / "map.tif") as mapped_classes, rasterio.open(tmp_path / "u.tif") as uncertainty:
+        mapped_ids, found = mapped_classes.read(1).ravel(), uncertainty.read(1).ravel()
+    np.testing.assert_allclose(found, 1 - votes[np.arange(len(votes)), mapped_ids - 1], atol=1e-3)
+    assert found.max() > 0.2

@@ -103,7 +103,9 @@ def test_confidence_and_probabilities_fit_the_map(mapped):
     np.testing.assert_allclose(probabilities.sum(0), 1, atol=1e-4)
     np.testing.assert_array_equal(probabilities.argmax(0) + 1, classes)
     np.testing.assert_allclose(probabilities.max(0), confidence, atol=1e-6)
-    assert 0 <= uncertainty.min() <= uncertainty.max() <= 1
+    assert 0 <= uncertainty.min() < uncertainty.max() <= 1
+    least = confidence < np.quantile(confidence, 0.1)
+    assert uncertainty[least].mean() > 2 * uncertainty[~least].mean()
 
 
 def test_invalid_pixels_are_0_in_the_map_and_nodata_elsewhere(trained, tmp_path):
