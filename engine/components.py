@@ -75,8 +75,8 @@ def noise_adjusted_components(pixels: np.ndarray, noise: np.ndarray, count: int)
 
 def _standardised(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean and standard deviation of each band, and the covariance of the bands divided by it."""
-    mean, spread = pixels.mean(0), np.maximum(pixels.std(0), 1e-12)
-    centred = ((pixels - mean) / spread).astype(np.float64)
+    mean, spread = pixels.mean(0, dtype=np.float64), np.maximum(pixels.std(0, dtype=np.float64), 1e-12)
+    centred = (pixels - mean) / spread
     return mean, spread, centred.T @ centred / len(centred)
 
 
@@ -86,7 +86,11 @@ def _components(
     order = np.argsort(strength)[::-1][:count]
     order = order[strength[order] > 1e-12 * strength.max()]
     axes = (vectors[:, order] / np.sqrt(strength[order]) / spread[:, None]).T
-    # The sign of a component is arbitrary; its largest weight is made positive.
-    axes *= np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]
+    axes = oriented(axes)
     of_noise = np.einsum("kb,bc,kc->k", axes, noise, axes)
     return Components(mean, axes, strength[order], np.clip(1 - of_noise, LEAST_SIGNAL, 1))
+
+
+def oriented(axes: np.ndarray) -> np.ndarray:
+    """Axes (k, B) of which the largest weight is positive: the sign of a component is arbitrary."""
+    return axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]

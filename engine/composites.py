@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .components import noise_adjusted_components
+from .components import noise_adjusted_components, oriented
 from .errors import EngineError
 from .scene import Band
 from .survey import Survey
@@ -210,7 +210,8 @@ def _stretched(kind: str, weights: np.ndarray, survey: Survey, stretch: tuple[fl
 def published_composite(survey: Survey) -> Composites:
     """One true-colour image as in the authors' code: a common minimum and maximum, gamma 0.4.
 
-    Without wavelengths the three most informative bands take the place of true colour.
+    Without wavelengths the three most informative bands take the place of true colour. Minimum and maximum are those of
+    the surveyed pixels, and values are not rounded to bytes.
 
     Source: GeoDiffNet, the code published before the FiLM version.
     """
@@ -268,10 +269,7 @@ def _principal_components(survey: Survey, triplets: int) -> np.ndarray:
     """Weights (K, 3, B) of principal components 1-3, 4-6, ..."""
     covariance = np.cov(survey.pixels, rowvar=False)
     _, axes = np.linalg.eigh(covariance)
-    axes = axes.T[::-1]
-    # A component's sign is arbitrary; its largest weight is made positive.
-    axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]
-    return _in_triplets(axes, triplets)
+    return _in_triplets(oriented(axes.T[::-1]), triplets)
 
 
 def _noise_adjusted(survey: Survey) -> np.ndarray:

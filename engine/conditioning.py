@@ -12,10 +12,18 @@ from diffusers import DDPMScheduler
 
 from .errors import EngineError
 
-# Schedulers of models that work with noise levels sigma instead of timesteps.
-# KarrasEDMScheduler is what the author of `dg845/diffusers-cm_edm_imagenet64_ema` wrote for it.
-SIGMA_SCHEDULERS = (
-    "CMStochasticIterativeScheduler", "EDMEulerScheduler", "EDMDPMSolverMultistepScheduler", "KarrasEDMScheduler",
+# Schedulers of models that work with noise levels sigma instead of timesteps, and what the logarithm of sigma is
+# multiplied by when such a model is told it.
+SIGMA_SCHEDULERS = {
+    "CMStochasticIterativeScheduler": 250.0, "EDMEulerScheduler": 0.25, "EDMDPMSolverMultistepScheduler": 0.25,
+    # What the author of `dg845/diffusers-cm_edm_imagenet64_ema` wrote for it; "edm" as `precondition_type` is 0.25.
+    "KarrasEDMScheduler": 250.0,
+}  # fmt: skip
+# Schedulers of models that work with timesteps; what they are sampled with does not matter here.
+TIMESTEP_SCHEDULERS = (
+    "DDPM", "DDPMParallel", "DDIM", "DDIMParallel", "PNDM", "DPMSolverMultistep", "DPMSolverSinglestep", "DPMSolverSDE",
+    "DEISMultistep", "UniPCMultistep", "EulerDiscrete", "EulerAncestralDiscrete", "HeunDiscrete", "LMSDiscrete",
+    "KDPM2Discrete", "KDPM2AncestralDiscrete", "SASolver",
 )  # fmt: skip
 
 
@@ -46,20 +54,19 @@ class Conditioning:
         return cls(abar.sqrt(), (1 - abar).sqrt(), timesteps * (told or len(abar)) / len(abar))
 
     @classmethod
-    def of_sigmas(cls, sigma_data: float) -> Conditioning:
-        """EDM and consistency models: c_in (x_0 + sigma eps), told 250 ln sigma.
+    def of_sigmas(cls, sigma_data: float, factor: float) -> Conditioning:
+        """EDM and consistency models: c_in (x_0 + sigma eps), told factor * ln sigma.
 
         c_in = 1 / sqrt(sigma^2 + sigma_data^2) brings the input to a standard deviation of 1.
-        Timestep t stands for the sigma that makes as much noise as timestep t of 1000 of the cosine
-        schedule, so that timesteps mean the same for every backbone.
+        Timestep t stands for the sigma that makes as much noise as timestep t of 1000 of the cosine schedule.
 
         Source: Karras et al. (2022), Elucidating the design space of diffusion-based generative
-        models, table 1; Song et al. (2023), Consistency models, appendix C.
+        models, table 1, where the factor is 1/4; Song et al. (2023), Consistency models, appendix C, where it is 250.
         """
         abar = DDPMScheduler(1000, beta_schedule="squaredcos_cap_v2").alphas_cumprod
         sigma = ((1 - abar) / abar).sqrt()
         scale = (sigma**2 + sigma_data**2).rsqrt()
-        return cls(scale, scale * sigma, 250 * sigma.log())
+        return cls(scale, scale * sigma, factor * sigma.log())
 
 
 def read_conditioning(folder: Path) -> Conditioning:
@@ -73,11 +80,15 @@ def read_conditioning(folder: Path) -> Conditioning:
         raise EngineError(f"The backbone {folder} has no scheduler_config.json, so its noise schedule is unknown.")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-        if config.get("_class_name") in SIGMA_SCHEDULERS:
+        name = config.get("_class_name", "")
+        if name in SIGMA_SCHEDULERS:
             sigma_data = float(config.get("sigma_data", 0.5))
             if not (math.isfinite(sigma_data) and sigma_data > 0):
                 raise ValueError(f"sigma_data {sigma_data}")
-            return Conditioning.of_sigmas(sigma_data)
+            factor = 0.25 if config.get("precondition_type") == "edm" else SIGMA_SCHEDULERS[name]
+            return Conditioning.of_sigmas(sigma_data, factor)
+        if name.removesuffix("Scheduler") not in TIMESTEP_SCHEDULERS:
+            raise ValueError(f"'{name}' is none of DDPM, EDM or a consistency model")
         conditioning = Conditioning.of_schedule(DDPMScheduler.from_config(config))
         if not len(conditioning):
             raise ValueError("it has no timestep")

@@ -5,7 +5,7 @@ for GeoDiffNet. What the paper leaves open (widths of the FiLM regressors and of
 marked below.
 
 Every network maps spectra (n, k) and spatial features (n, d) to logits (1, n, classes): the first
-axis counts the members of an ensemble.
+axis counts the members of an ensemble. Features beyond the `channels` of a network are not looked at.
 """
 
 from __future__ import annotations
@@ -49,24 +49,26 @@ class GeoDiffNet(nn.Module):
 
     def __init__(self, bands: int, channels: int, classes: int) -> None:
         super().__init__()
+        self.channels = channels
         self.head = _head(channels, classes)
 
     def forward(self, spectra: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        return self.head(features)[None]
+        return self.head(features[:, : self.channels])[None]
 
 
 class GeoDiffNetFilm(nn.Module):
     """Spatial features scaled and shifted by what the pixel's spectrum says (FiLM).
 
     f' = gamma(s) * f + beta(s). Chosen here, since the paper does not say: gamma = 1 + Linear and
-    beta = Linear of the embedding, both starting at zero, so that training starts from GeoDiffNet;
-    the two-layer classifier has 128 hidden units.
+    beta = Linear of the embedding, both starting at zero, so that training starts from the features as
+    they are; the two-layer classifier has 128 hidden units.
     """
 
     learning_rate = LEARNING_RATE
 
     def __init__(self, bands: int, channels: int, classes: int) -> None:
         super().__init__()
+        self.channels = channels
         self.encoder = SpectralEncoder(bands)
         self.scale = nn.Linear(EMBEDDING, channels)
         self.shift = nn.Linear(EMBEDDING, channels)
@@ -77,4 +79,4 @@ class GeoDiffNetFilm(nn.Module):
 
     def forward(self, spectra: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         embedding = torch.relu(self.encoder(spectra))
-        return self.head((1 + self.scale(embedding)) * features + self.shift(embedding))[None]
+        return self.head((1 + self.scale(embedding)) * features[:, : self.channels] + self.shift(embedding))[None]

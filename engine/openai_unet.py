@@ -137,7 +137,9 @@ def read_openai_unet(path: Path) -> tuple[UNet2DModel, Conditioning]:
         unet = convert(weights, architecture, flags)
     except (KeyError, RuntimeError, ValueError) as error:
         raise EngineError(f"The weights in {path} do not form a whole U-Net ({str(error)[:200]}).") from error
-    scheduler = DDPMScheduler(flags.diffusion_steps, beta_schedule=SCHEDULES[flags.noise_schedule])
+    # Linear variances end where those of 1000 steps do (`get_named_beta_schedule` of either repository).
+    ends = {"beta_start": 0.1 / flags.diffusion_steps, "beta_end": 20 / flags.diffusion_steps}
+    scheduler = DDPMScheduler(flags.diffusion_steps, beta_schedule=SCHEDULES[flags.noise_schedule], **ends)
     return unet, Conditioning.of_schedule(scheduler, 1000 if flags.rescale_timesteps else flags.diffusion_steps)
 
 

@@ -66,9 +66,9 @@ def _weighted(components: Components) -> np.ndarray:
 
 def fit_standard(pixels: np.ndarray) -> Projection:
     """Every band with mean 0 and standard deviation 1."""
-    return Projection(
-        pixels.mean(0).astype(np.float32), np.diag(1 / np.maximum(pixels.std(0), 1e-12)).astype(np.float32)
-    )
+    # Sums of many values as 32-bit floats would lose what bands with large values and little contrast differ by.
+    mean, deviation = pixels.mean(0, dtype=np.float64), pixels.std(0, dtype=np.float64)
+    return Projection(mean.astype(np.float32), np.diag(1 / np.maximum(deviation, 1e-12)).astype(np.float32))
 
 
 def fit_spatial(features: np.ndarray, means: int = 0) -> Projection:
@@ -81,13 +81,13 @@ def fit_spatial(features: np.ndarray, means: int = 0) -> Projection:
         features: (n, channels) features of pixels of the scene, labelled or not.
         means: how many of the channels, the last ones, are means of neighbourhoods.
     """
-    mean = features.mean(0)
+    mean = features.mean(0, dtype=np.float64).astype(np.float32)
     channels = len(mean) - means
     spatial = SPATIAL_SCALE * _common_scale(features[:, :channels] - mean[:channels], SPATIAL_COMPONENTS)
     of_means = np.zeros((means, means))
     axes = _common_scale(features[:, channels:] - mean[channels:], means)
     of_means[: len(axes)] = axes
-    return Projection(mean.astype(np.float32), block_diag(spatial, of_means).astype(np.float32))
+    return Projection(mean, block_diag(spatial, of_means).astype(np.float32))
 
 
 def _common_scale(centred: np.ndarray, count: int) -> np.ndarray:

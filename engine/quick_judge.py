@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +50,7 @@ class Judge:
     def gain(self, predicted: np.ndarray, rival: np.ndarray) -> tuple[float, float]:
         """Difference (0..1) of the means of OA and AA, and its standard error, in which a polygon counts as one draw.
 
-        Either may be predictions (r, n) of several runs, which are averaged.
+        The error of a single polygon is infinite. Either may be predictions (r, n) of several runs, which are averaged.
         """
         ids, tested = self.labels.class_ids, self.folds.validated
         counts = np.bincount(ids[tested], minlength=self.classes + 1)
@@ -57,5 +58,7 @@ class Judge:
         weights = (0.5 / tested.sum() + 0.5 / (occurring * np.maximum(counts[ids], 1))) * tested
         hits, rival_hits = (np.atleast_2d(p == ids).mean(0) for p in (predicted, rival))
         difference = weights * (hits - rival_hits)
-        _, polygon = np.unique(self.labels.polygons, return_inverse=True)
-        return float(difference.sum()), float(np.sqrt(np.sum(np.bincount(polygon, difference) ** 2)))
+        _, polygon = np.unique(self.labels.polygons[tested], return_inverse=True)
+        parts = np.bincount(polygon, difference[tested])
+        error = math.sqrt(len(parts) * parts.var(ddof=1)) if len(parts) > 1 else math.inf
+        return float(difference.sum()), error

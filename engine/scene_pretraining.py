@@ -1,8 +1,9 @@
 """Pretraining of a spectral backbone on a scene, without labels.
 
 Source: DiffSpectralNet (arXiv 2312.12441) and the code of SpectralDiff; DiffCRN (arXiv 2502.19699). Chosen here: so
-that a CPU is done in minutes, neighbouring bands are averaged, cubes have 32 x 32 pixels instead of 64 x 64, a fast
-cosine schedule takes the place of very many epochs, and the weights that denoise held-out blocks best are kept.
+that a CPU is done in minutes, neighbouring bands are averaged, cubes have 32 x 32 pixels instead of 64 x 64 and are
+turned and mirrored, networks are narrower, a fast cosine schedule with small batches takes the place of very many
+epochs, and the weights that denoise held-out blocks best are kept.
 Features are taken from patches of 64 x 64, whose edges matter less. What is learned is in `pretraining_losses`.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -117,10 +118,11 @@ def pretrain(scene: Scene, survey: Survey, recipe: Recipe, device: Device, progr
         ) from error
     with progress.stage(0.0, 0.1, f"Reading blocks of {scene.path}."):
         blocks = _read_blocks(scene, survey, composites, rng, progress)
-    apart = round(HELD_OUT_SHARE * len(blocks)) or int(len(blocks) > 3)
-    if not apart:
+    apart = max(round(HELD_OUT_SHARE * len(blocks)), 1)
+    held_out, training = blocks[:apart], _away_from(blocks[:apart], blocks[apart:])
+    if 2 * sum(len(block.corners) for block in training) < sum(len(block.corners) for block in blocks):
         progress.warning("The scene is too small to hold part of it out; the loss is that of what was trained on.")
-    held_out, training = blocks[:apart] if apart else blocks, blocks[apart:]
+        held_out = training = blocks
     device = device_of(denoiser, device)
     run = _Run(denoiser.to(device.target), device, scheme, rng)
     # The same cubes at every check.
@@ -153,24 +155,40 @@ class _Block:
     """Part of a scene.
 
     Attributes:
+        place: row and column in the scene of its upper left pixel.
         values: (positions, 64, 64) float16.
         corners: (n, 2) upper left pixels of the cubes of which half is valid.
     """
 
+    place: np.ndarray
     values: np.ndarray
     corners: np.ndarray
 
     @classmethod
-    def of(cls, rows: MirroredRows) -> _Block:
+    def of(cls, place: np.ndarray, rows: MirroredRows) -> _Block:
         half = CUBE // 2
         share = uniform_filter(rows.valid.astype(np.float32), CUBE)[half : BLOCK - half + 1, half : BLOCK - half + 1]
-        return cls(fill_invalid(rows.images[0], rows.valid).astype(np.float16), np.argwhere(share >= LEAST_VALID))
+        values = fill_invalid(rows.images[0], rows.valid).astype(np.float16)
+        return cls(place, values, np.argwhere(share >= LEAST_VALID))
+
+    def away_from(self, other: _Block) -> _Block:
+        """Without the cubes that share pixels with another block."""
+        offset = self.place + self.corners - other.place
+        apart = ((offset <= -CUBE) | (offset >= BLOCK)).any(1)
+        return replace(self, corners=self.corners[apart])
 
     def crop(self, rng: np.random.Generator) -> np.ndarray:
         """A random cube (positions, 32, 32), turned and mirrored."""
         row, column = self.corners[rng.integers(len(self.corners))]
         crop = np.rot90(self.values[:, row : row + CUBE, column : column + CUBE], int(rng.integers(4)), (1, 2))
         return crop if rng.random() < 0.5 else crop[:, :, ::-1]
+
+
+def _away_from(held_out: list[_Block], blocks: list[_Block]) -> list[_Block]:
+    """Blocks without the cubes that reach into one that is held out: those at the far edges overlap others."""
+    for other in held_out:
+        blocks = [block.away_from(other) for block in blocks]
+    return [block for block in blocks if len(block.corners)]
 
 
 def _read_blocks(
@@ -185,7 +203,7 @@ def _read_blocks(
         row, column = corners[index]
         row, column = max(min(row, scene.height - BLOCK), 0), max(min(column, scene.width - BLOCK), 0)
         rows = MirroredRows.read(scene, survey.bands, composites, row, column, BLOCK, BLOCK)
-        block = _Block.of(rows)
+        block = _Block.of(np.array([row, column]), rows)
         if len(block.corners):
             blocks.append(block)
         if len(blocks) == wanted:

@@ -90,9 +90,10 @@ def build_network(
 def _published_network(
     method: Method, bands: int, features: int, means: int, sections: tuple[int, int], classes: int
 ) -> PublishedNetwork:
+    # A features raster has means of neighbourhoods after what the U-Net says; published methods do not look at them.
     if method.key == "diffcrn":
         return DiffCRN(features - means, sections, classes)
-    return PUBLISHED[method.key](bands, features, classes)
+    return PUBLISHED[method.key](bands, features - means, classes)
 
 
 def fit(

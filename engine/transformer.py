@@ -22,12 +22,16 @@ DROPOUT = 0.1
 
 
 class DiffSpectralNet(nn.Module):
-    """Spatial features (n, d) of a spectral backbone to logits (1, n, classes); spectra are not looked at."""
+    """Spatial features (n, d) of a spectral backbone to logits (1, n, classes).
+
+    Neither spectra nor features beyond `channels` are looked at.
+    """
 
     learning_rate = 1e-3
 
     def __init__(self, bands: int, channels: int, classes: int) -> None:
         super().__init__()
+        self.channels = channels
         tokens = math.ceil(channels / TOKEN)
         self.padding = tokens * TOKEN - channels
         self.embed = nn.Linear(TOKEN, WIDTH)
@@ -42,7 +46,7 @@ class DiffSpectralNet(nn.Module):
         self.head = nn.Sequential(nn.LayerNorm(WIDTH), nn.Linear(WIDTH, 128), nn.GELU(), nn.Linear(128, classes))
 
     def forward(self, spectra: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        tokens = self.embed(F.pad(features, (0, self.padding)).unflatten(1, (-1, TOKEN)))
+        tokens = self.embed(F.pad(features[:, : self.channels], (0, self.padding)).unflatten(1, (-1, TOKEN)))
         values = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], 1) + self.positions
         earlier = values
         for index, layer in enumerate(self.layers):

@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from diffusers import EDMEulerScheduler
 from synthetic import save_backbone
 
 from spectrafilm.engine.backbone import Backbone
@@ -17,7 +18,7 @@ from spectrafilm.engine.progress import Progress
 
 
 def test_sigmas_stand_for_the_noise_levels_of_the_cosine_schedule():
-    conditioning = Conditioning.of_sigmas(0.5)
+    conditioning = Conditioning.of_sigmas(0.5, 250)
     share = conditioning.noise / (conditioning.noise**2 + conditioning.signal**2).sqrt()
     assert share[[0, 50, 100]].tolist() == pytest.approx([0.0064, 0.0913, 0.169], rel=0.01)
     sigma = 0.169 / math.sqrt(1 - 0.169**2)
@@ -25,21 +26,26 @@ def test_sigmas_stand_for_the_noise_levels_of_the_cosine_schedule():
 
 
 def test_sigma_models_get_inputs_of_unit_scale():
-    conditioning = Conditioning.of_sigmas(0.5)
+    conditioning = Conditioning.of_sigmas(0.5, 250)
     torch.manual_seed(0)
     seen = conditioning.add_noise(0.5 * torch.randn(100_000), torch.randn(100_000), 400)
     assert float(seen.std()) == pytest.approx(1, abs=0.01)
 
 
-@pytest.mark.parametrize("name", ["CMStochasticIterativeScheduler", "EDMEulerScheduler", "KarrasEDMScheduler"])
-def test_a_folder_of_a_sigma_model_is_a_backbone_and_told_the_logarithm(tmp_path, name):
+@pytest.mark.parametrize(("config", "factor"), [
+    ({"_class_name": "CMStochasticIterativeScheduler"}, 250),
+    ({"_class_name": "KarrasEDMScheduler"}, 250),
+    ({"_class_name": "KarrasEDMScheduler", "precondition_type": "edm"}, 0.25),
+    ({"_class_name": "EDMEulerScheduler"}, 0.25),
+])  # fmt: skip
+def test_a_folder_of_a_sigma_model_is_a_backbone_and_told_the_logarithm(tmp_path, config, factor):
     save_backbone(tmp_path, num_class_embeds=10)
-    (tmp_path / "scheduler_config.json").write_text(json.dumps({"_class_name": name, "sigma_data": 0.5}))
+    (tmp_path / "scheduler_config.json").write_text(json.dumps({**config, "sigma_data": 0.5}))
     backbone = Backbone.load(str(tmp_path), choose_device("cpu", Progress()))
     told = []
     backbone._unet.time_proj.register_forward_pre_hook(lambda _module, inputs: told.append(float(inputs[0][0])))
     backbone.activations(torch.zeros(1, 3, 32, 32), 100, [0])
-    assert told == [pytest.approx(float(Conditioning.of_sigmas(0.5).told[100]))]
+    assert told == [pytest.approx(float(Conditioning.of_sigmas(0.5, factor).told[100]))]
     assert backbone.timesteps == 1000
 
 
@@ -50,8 +56,18 @@ def test_timesteps_of_denoising_models_are_told_as_they_are(tmp_path):
     assert float(conditioning.signal[0] ** 2 + conditioning.noise[0] ** 2) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("text", ["{", '{"_class_name": "EDMEulerScheduler", "sigma_data": 0}', "[1]",
-                                  '{"beta_schedule": "sideways"}'])  # fmt: skip
+def test_what_an_edm_model_is_told_is_what_its_scheduler_tells_it():
+    scheduler = EDMEulerScheduler()
+    sigma = torch.tensor(3.0)
+    conditioning = Conditioning.of_sigmas(0.5, 0.25)
+    noise_of = conditioning.noise / conditioning.signal
+    nearest = int((noise_of - sigma).abs().argmin())
+    assert float(conditioning.told[nearest]) == pytest.approx(float(scheduler.precondition_noise(sigma)), abs=0.01)
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"_class_name": "ScoreSdeVeScheduler"}',
+                                  '{"_class_name": "EDMEulerScheduler", "sigma_data": 0}', "[1]",
+                                  '{"_class_name": "DDPMScheduler", "beta_schedule": "sideways"}'])  # fmt: skip
 def test_a_damaged_schedule_is_named(tmp_path, text):
     (tmp_path / "scheduler_config.json").write_text(text)
     with pytest.raises(EngineError, match=r"scheduler_config.json does not describe a noise schedule"):

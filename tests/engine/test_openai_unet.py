@@ -96,6 +96,18 @@ def test_the_cosine_schedule_has_the_published_noise_levels(checkpoint):
     assert conditioning.noise[[0, 50, 100]].tolist() == pytest.approx([0.0064, 0.0913, 0.169], rel=0.01)
 
 
+def test_a_linear_schedule_of_more_steps_ends_in_the_same_noise(checkpoint):
+    """As `get_named_beta_schedule` of either repository scales it."""
+    noise = {}
+    for steps in (1000, 4000):
+        flags = {**SMALL, "diffusion_steps": steps, "noise_schedule": "linear"}
+        checkpoint.with_suffix(".json").write_text(json.dumps(flags))
+        _, conditioning = read_openai_unet(checkpoint)
+        noise[steps] = conditioning.noise[[steps // 20, steps // 10, steps - 1]].tolist()
+    assert noise[1000] == pytest.approx([0.172, 0.322, 1.0], abs=0.003)
+    assert noise[4000] == pytest.approx(noise[1000], abs=0.003)
+
+
 @pytest.mark.parametrize(("classes", "told"), [(None, 50), (10, 200)])
 def test_improved_diffusion_is_told_timesteps_of_a_thousand_but_with_classes(tmp_path, classes, told):
     """As the defaults and flags of its repository say."""

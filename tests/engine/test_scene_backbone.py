@@ -13,13 +13,17 @@ from synthetic import BANDS, HEIGHT, WIDTH, make_spectra, write_scene
 from training_job import training
 
 from spectrafilm.engine.backbone import Backbone
+from spectrafilm.engine.composites import band_averages
 from spectrafilm.engine.device import choose_device
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.jobs import AnalyseFeatures, ExtractFeatures, PredictMap, PretrainScene
 from spectrafilm.engine.progress import Progress, Recorder
 from spectrafilm.engine.runner import run_job
+from spectrafilm.engine.scene import Scene
 from spectrafilm.engine.scene_backbone import DENOISERS, SceneBackbone
+from spectrafilm.engine.scene_pretraining import BLOCK, CUBE, _away_from, _read_blocks
 from spectrafilm.engine.spectral_unet import SpectralUNet
+from spectrafilm.engine.survey import survey_scene
 
 POSITIONS, NARROW = 16, 4
 
@@ -101,13 +105,32 @@ def test_pixels_without_data_are_not_learned(tmp_path):
     assert not list(tmp_path.glob(".spectrafilm-part-*"))
 
 
-@pytest.mark.parametrize(("bands", "size", "channels"), [(3, 80, 8), (BANDS, 20, 16), (12, 80, 16)])
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_held_out_is_not_trained_on(tmp_path, seed):
+    """Blocks at the far edges of a scene of 150 x 170 pixels overlap others."""
+    path = write_scene(tmp_path / "s.tif", np.tile(make_spectra(), (1, 2, 2))[:, :150, :170])
+    with Scene.open(str(path)) as scene:
+        survey = survey_scene(scene)
+        blocks = _read_blocks(scene, survey, band_averages(survey, 8), np.random.default_rng(seed), Progress())
+    held_out, training = blocks[:1], _away_from(blocks[:1], blocks[1:])
+    assert len(blocks) == 9
+    assert 5 <= len(training) <= 8
+    tested = np.zeros((150, 170), bool)
+    row, column = held_out[0].place
+    tested[row : row + BLOCK, column : column + BLOCK] = True
+    for block in training:
+        for row, column in block.place + block.corners:
+            assert not tested[row : row + CUBE, column : column + CUBE].any()
+
+
+@pytest.mark.parametrize(("bands", "size", "channels"), [(3, 160, 8), (BANDS, 20, 16), (12, 160, 16), (12, 80, 16)])
 def test_few_bands_and_small_scenes_will_do(tmp_path, bands, size, channels):
-    scene = write_scene(tmp_path / "s.tif", make_spectra()[:bands, :size, :size])
+    spectra = np.tile(make_spectra(), (1, 2, 2))[:bands, :size, :size]
+    scene = write_scene(tmp_path / "s.tif", spectra)
     recorder = Recorder()
     run_job(pretraining(scene, tmp_path, cubes=8, positions=channels), recorder)
     assert SceneBackbone.load(tmp_path / "b.safetensors").composites.channels == channels
-    assert any("too small" in warning for warning in recorder.warnings) == (size < 80)
+    assert any("too small" in warning for warning in recorder.warnings) == (size < 100)
 
 
 def test_positions_that_no_network_has_are_one_sentence(scene_path, tmp_path):
