@@ -23,7 +23,8 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray, polygons: np.ndarra
 
     Source: Guo et al. (2017), On calibration of modern neural networks, for the mixture of an ensemble's members.
     They take the most likely temperature; of a few labels that can be far off, so that temperatures near 1 are
-    more probable here beforehand (a normal distribution of the logarithm). A polygon counts as one observation.
+    more probable here beforehand (a normal distribution of the logarithm). All pixels together count as many
+    observations as they have polygons.
 
     Args:
         logits: (members, n, C) of pixels that the members were not trained on.
@@ -42,8 +43,9 @@ def fit_shares(
 ) -> np.ndarray:
     """How much each expert has to say: the mean of all mixtures, weighted by their likelihood on held-out pixels.
 
-    Mixtures with shares in steps of 0.2 are tried, each at its best temperature. A polygon counts as one
-    observation, since its pixels are alike. Few polygons say little; many leave little but the best mixture.
+    Mixtures with shares in steps of 0.2 are tried, each at its best temperature. All pixels together count as many
+    observations as they have polygons, since those of one are alike. Few polygons say little; many leave little but the
+    best mixture.
     Taking the best mixture alone follows chance where polygons are few.
 
     Classes count by the square root of their pixels, as in training.

@@ -80,8 +80,9 @@ def fit_kernel(
 
     Bandwidth, ridge and sharpness are those that are best when every polygon is left out in turn, which has a
     closed form (An et al., 2007, Fast cross-validation algorithms for least squares support vector machine and
-    kernel ridge regression). Classes count by the square root of their pixels, as in training of the networks. Of
-    many pixels a part, even among the classes, is kept.
+    kernel ridge regression). Of many pixels a part, as even among the classes as can be, is kept; classes count by the
+    square root of what is kept of them, so that where much is thinned out they count more alike than in training of the
+    networks.
 
     Args:
         parts: (n, width) each; see `KernelMachine`.

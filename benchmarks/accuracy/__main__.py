@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from spectrafilm.benchmarks.json_lines import read_lines
+from spectrafilm.engine.errors import EngineError
 
 from .measure import measure
-from .pool import PROTOCOLS, make_pool
+from .pool import Pool, make_pool
 from .rows import ROWS
 from .scenes import few_label_parser, find_scenes, label_scene, results_folder
 from .table import write_page
@@ -30,17 +31,28 @@ def main() -> None:
         results = results_folder(scene, arguments) / "results.jsonl"
         if not arguments.page_only:
             pool = make_pool(label_scene(scene, arguments), smoothed=True)
+            print(f"{scene.title}: {_pixels_by_class(pool)}", flush=True)
             # All rows of a seed before the next, so that what is measured can be compared at any time.
             for seed in range(arguments.seeds):
                 for per_class in arguments.labels:
-                    for protocol in PROTOCOLS:
+                    for protocol in pool.protocols:
                         measure(pool, protocol, per_class, seed, {row: ROWS[row] for row in arguments.rows}, results)
         if results.exists():
             kept.append((scene.title, read_lines(results)))
     if not arguments.no_page:
-        write_page(kept, arguments.docs)
+        write_page(kept, arguments.docs, own=bool(arguments.own))
+        print(f"Written: {arguments.docs / 'accuracy.md'}")
+
+
+def _pixels_by_class(pool: Pool) -> str:
+    """How many pixels and areas there are of each class, for people."""
+    of_class = [(c.name, pool.labels.select(pool.labels.class_ids == c.id)) for c in pool.classes]
+    return ", ".join(f"class {name} {len(x)} pixels of {len(np.unique(x.polygons))} areas" for name, x in of_class)
 
 
 if __name__ == "__main__":
     np.seterr(divide="ignore", invalid="ignore")
-    main()
+    try:
+        main()
+    except EngineError as error:
+        raise SystemExit(str(error)) from error

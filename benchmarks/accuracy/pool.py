@@ -12,7 +12,7 @@ from skimage.morphology import dilation, disk, erosion, reconstruction
 from sklearn.decomposition import PCA
 
 from spectrafilm.benchmarks.real_scenes.rows import untrained_backbone
-from spectrafilm.benchmarks.real_scenes.scenes import LabelledScene
+from spectrafilm.benchmarks.real_scenes.scenes import DIVISION, LabelledScene
 from spectrafilm.engine.backbone import BUNDLED, Backbone
 from spectrafilm.engine.device import choose_device
 from spectrafilm.engine.feature_source import ComputedFeatures
@@ -30,10 +30,13 @@ from spectrafilm.engine.tasks.training_inputs import composites_for, settings_fo
 
 PER_CLASS = 600
 LEAST_PER_CLASS = 20
+# Of a standard division.
+MOST_TESTED = 50_000
 RADII = (1, 2, 3, 4)
 SHIPPED, PUBLISHED = "spectrafilm", "geodiffnet-f"
 RANDOM = "random pixels"
-PROTOCOLS = (RANDOM, "polygons apart")
+APART = "polygons apart"
+PROTOCOLS = (RANDOM, APART)
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,8 @@ class Pool:
 
     Attributes:
         name, title: of the scene.
-        labels: at most 600 pixels of every class that has 20.
+        labels: at most 600 pixels of every class that has 20; of a standard division all training pixels and at most
+            50 000 others.
         classes: by class id - 1, also those that have no pixel in the pool.
         spectra: (n, bands).
         surroundings: (m, bands) pixels of the whole scene, unlabelled.
@@ -73,6 +77,7 @@ class Pool:
         neighbourhood_means: how many of the features of `SHIPPED`, the last ones, are means of neighbourhoods.
         for_training: (n,) bool for scenes that come with a division, else None.
         near: None where nothing is smoothed.
+        protocols: by which labels are drawn; a standard division keeps training and test pixels apart as it is.
     """
 
     name: str
@@ -89,6 +94,7 @@ class Pool:
     neighbourhood_means: int
     for_training: np.ndarray | None
     near: Near | None = None
+    protocols: tuple[str, ...] = PROTOCOLS
 
     def fit_spectral(self) -> Projection:
         """The projection of spectra with which the plugin's networks are trained."""
@@ -138,10 +144,8 @@ def make_pool(labelled: LabelledScene, smoothed: bool = False) -> Pool:
         smoothed: whether neighbours may have a say, as in the plugin, for which features around the pixels are needed.
     """
     folder = labelled.folder
-    labels = labelled.labels
-    counts = np.bincount(labels.class_ids, minlength=len(labelled.classes) + 1)
-    labels = labels.select(counts[labels.class_ids] >= LEAST_PER_CLASS)
-    labels = labels.select(thin_labels(labels, PER_CLASS, 0))
+    divided = labelled.real.protocol == DIVISION
+    labels = _of_division(labelled) if divided else _thinned(labelled)
     spectra = labelled.spectra(labels)
     valid = np.isfinite(labelled.pixels).all(0)
     image = fill_invalid(np.where(valid, labelled.pixels, 0.0), valid)
@@ -163,8 +167,25 @@ def make_pool(labelled: LabelledScene, smoothed: bool = False) -> Pool:
         labelled.real.name, labelled.real.title, labels, labelled.classes, spectra, survey.pixels, survey.noise,
         survey.autocorrelation(fit_spectral(survey.pixels, survey.noise)), means,
         _profiles(image)[:, labels.rows, labels.columns].T, features, sources[SHIPPED, "bundled"].settings.means,
-        division, near,
+        division, near, (APART,) if divided else PROTOCOLS,
     )  # fmt: skip
+
+
+def _thinned(labelled: LabelledScene) -> Labels:
+    labels = labelled.labels
+    counts = np.bincount(labels.class_ids, minlength=len(labelled.classes) + 1)
+    few = [c.name for c in labelled.classes if counts[c.id] < LEAST_PER_CLASS]
+    if few:
+        print(f"{labelled.real.title}: classes of fewer than {LEAST_PER_CLASS} pixels are left out: {', '.join(few)}")
+    labels = labels.select(counts[labels.class_ids] >= LEAST_PER_CLASS)
+    return labels.select(thin_labels(labels, PER_CLASS, 0))
+
+
+def _of_division(labelled: LabelledScene) -> Labels:
+    labels = labelled.labels
+    training = labelled.in_training_raster(labels)
+    others = np.random.default_rng(0).permutation(np.flatnonzero(~training))[:MOST_TESTED]
+    return labels.select(np.sort(np.concatenate([np.flatnonzero(training), others])))
 
 
 def _near(
@@ -196,7 +217,8 @@ def feature_source(scene: Scene, survey: Survey, method: Method, path: Path) -> 
 def kept_features(source: ComputedFeatures, labels: Labels, folder: Path) -> np.ndarray:
     """Features (n, channels) of labelled pixels, computed once and kept in `folder`."""
     settings = replace(source.settings, backbone_path="")
-    digest = hashlib.sha256(f"{settings} {len(labels)}".encode()).hexdigest()[:16]
+    places = np.stack([labels.rows, labels.columns]).astype("<i8")
+    digest = hashlib.sha256(f"{settings} ".encode() + places.tobytes()).hexdigest()[:16]
     kept = folder / f"features-{digest}.npy"
     if not kept.exists():
         np.save(kept, source.at(labels.rows, labels.columns, Progress()).astype(np.float16))

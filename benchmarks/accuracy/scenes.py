@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from spectrafilm.benchmarks.command_line import make_parser
 from spectrafilm.benchmarks.real_scenes.scenes import SCENES, LabelledScene, RealScene
@@ -22,8 +23,20 @@ FOLDER = Path(__file__).resolve().parents[2] / "resources" / "sample"
 def few_label_parser(description: str | None, scenes: Sequence[str] = NAMES) -> argparse.ArgumentParser:
     """A parser of where things are and which scenes are measured; they share a folder of results."""
     parser = make_parser(description, "accuracy", scenes, NAMES)
-    parser.add_argument("--own", type=Path, help="folder of labelled scenes (see own_scenes.py), measured instead")
+    text = "folder of labelled scenes (see own_scenes.py), measured instead; pages go to its folder `pages`"
+    parser.add_argument("--own", type=Path, action=_Own, help=text)
     return parser
+
+
+class _Own(argparse.Action):
+    """Pages of other scenes do not take the place of ours."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, _option: str | None = None
+    ) -> None:
+        namespace.own = values
+        if namespace.docs == parser.get_default("docs"):
+            namespace.docs = values / "pages"
 
 
 def find_scenes(arguments: argparse.Namespace) -> list[RealScene]:

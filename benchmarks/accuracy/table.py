@@ -16,7 +16,11 @@ from matplotlib import pyplot as plt
 from .pool import PROTOCOLS
 from .rows import CLASSICAL, ROWS, SPECTRAFILM, UNTRAINED
 
-HEAD, TRIED = (Path(__file__).with_name(name) for name in ("head.md", "tried.md"))
+HEAD, TERMS, FINDINGS, TRIED = (
+    Path(__file__).with_name(f"{name}.md") for name in ("head", "terms", "findings", "tried")
+)
+OWN_HEAD = "# Accuracy with few labels\n"
+LEGEND_INCHES = 0.8
 DRAWN = {"SVM": "#9e9e9e", "SVM, noise-adjusted components": "#fb8c00", "SVM, 5 x 5 means": "#616161",
          "SVM, morphological profiles": "#212121", "Spectral only": "#1e88e5", "SVM, spectra and features": "#43a047",
          SPECTRAFILM: "#d81b60"}  # fmt: skip
@@ -40,18 +44,22 @@ RIVALS: dict[str, Callable[[dict[str, dict[int, float]]], str]] = {
 }
 
 
-def write_page(scenes: list[tuple[str, Results]], docs: Path) -> None:
+def write_page(scenes: list[tuple[str, Results]], docs: Path, own: bool = False) -> None:
     """Write accuracy.md, accuracy.json and images/accuracy.png.
 
     Args:
         scenes: title and figures of each scene.
+        own: whether they are a user's, of which our findings do not speak.
     """
     (docs / "images").mkdir(parents=True, exist_ok=True)
-    text = HEAD.read_text(encoding="utf-8") + overview(scenes)
+    head, terms, findings, tried = (part.read_text(encoding="utf-8") for part in (HEAD, TERMS, FINDINGS, TRIED))
+    text = f"{OWN_HEAD}\n{terms}" if own else f"{head}\n{terms}\n{findings}"
+    text += overview(scenes)
     for title, results in scenes:
         for protocol in PROTOCOLS:
             text += section(title, protocol, results)
-    text += TRIED.read_text(encoding="utf-8")
+    if not own:
+        text += tried
     (docs / "accuracy.md").write_text(text, encoding="utf-8")
     summary = {title: summarize(results) for title, results in scenes}
     # One line a figure, so that changes can be read.
@@ -73,12 +81,13 @@ def by_row(results: Results, protocol: str, labels: int, figure: str) -> dict[st
 
 
 def paired(ours: dict[int, float], theirs: dict[int, float]) -> tuple[float, float] | None:
-    """Mean difference over common seeds, and its standard error."""
+    """Mean difference over common seeds, and its standard error (NaN of a single one); None without one."""
     common = sorted(ours.keys() & theirs.keys())
-    if len(common) < 2:
+    if not common:
         return None
     differences = np.array([ours[seed] - theirs[seed] for seed in common])
-    return float(differences.mean()), float(differences.std(ddof=1) / np.sqrt(len(common)))
+    error = differences.std(ddof=1) / np.sqrt(len(common)) if len(common) > 1 else np.nan
+    return float(differences.mean()), float(error)
 
 
 def summarize(results: Results) -> list[dict]:
@@ -128,13 +137,13 @@ def section(title: str, protocol: str, results: Results) -> str:
     lines = [f"\n## {title}, {protocol}\n", "| | " + " | ".join(f"{n} a class" for n in counts) + " |",
              "|---" * (len(counts) + 1) + "|"]  # fmt: skip
     figures = {n: [by_row(results, protocol, n, f) for f in FIGURES] for n in counts}
-    seeds = max(len(values.get(SPECTRAFILM, {})) for values, _ in figures.values())
+    seeds = max(len(by_seed) for values, _ in figures.values() for by_seed in values.values())
     for row in ROWS:
         cells = []
         for n in counts:
             hits, recalls = (list(values.get(row, {}).values()) for values in figures[n])
             spread = f" ± {np.std(hits, ddof=1):.1f}" if len(hits) > 1 else ""
-            fewer = f" ({len(hits)} seeds)" if len(hits) < seeds else ""
+            fewer = f" ({_seeds(len(hits))})" if len(hits) < seeds else ""
             cells.append(f"{np.mean(hits):.1f}{spread} / {np.mean(recalls):.1f}{fewer}" if hits else "–")
         name = f"**{row}**" if row == SPECTRAFILM else row
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
@@ -144,15 +153,19 @@ def section(title: str, protocol: str, results: Results) -> str:
             overall = figures[n][0]
             rival = choose(overall)
             gain = paired(overall.get(SPECTRAFILM, {}), overall.get(rival, {}))
-            cells.append(f"{gain[0]:+.1f} ± {gain[1]:.1f}" if gain else "–")
+            cells.append((f"{gain[0]:+.1f}" + ("" if np.isnan(gain[1]) else f" ± {gain[1]:.1f}")) if gain else "–")
         lines.append(f"| *SpectraFiLM − {name}* | " + " | ".join(cells) + " |")
     errors = [by_row(results, protocol, n, "calibration_error").get(SPECTRAFILM, {}).values() for n in counts]
     means = " | ".join(f"{np.mean(list(e)):.1f}" if e else "–" for e in errors)
     lines.append(f"| *expected calibration error of SpectraFiLM* | {means} |")
     lines.append(
-        f"\n{seeds} seeds; OA ± standard deviation / AA, per cent; differences of OA are paired, ± standard error."
+        f"\n{_seeds(seeds)}; OA ± standard deviation / AA, per cent; differences of OA are paired, ± standard error."
     )
     return "\n".join(lines) + "\n"
+
+
+def _seeds(count: int) -> str:
+    return f"{count} seed{'s' * (count != 1)}"
 
 
 def draw_curves(scenes: list[tuple[str, Results]], path: Path) -> None:
@@ -179,6 +192,6 @@ def draw_curves(scenes: list[tuple[str, Results]], path: Path) -> None:
         axes.set_xlabel("labels per class")
     handles, names = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="lower center", ncol=3, frameon=False, fontsize=8)
-    figure.tight_layout(rect=(0, 0.06, 1, 1))
+    figure.tight_layout(rect=(0, LEGEND_INCHES / figure.get_figheight(), 1, 1))
     figure.savefig(path, dpi=110)
     plt.close(figure)

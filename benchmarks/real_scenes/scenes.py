@@ -10,16 +10,18 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from rasterio.crs import CRS
 from rasterio.features import shapes
 
 from spectrafilm.engine.folds import split_by_polygon
 from spectrafilm.engine.labels import Labels, label_pixels
 from spectrafilm.engine.polygons import LandCoverClass, class_order, make_classes, read_features, to_parts
 from spectrafilm.engine.progress import Progress
-from spectrafilm.engine.scene import Scene
+from spectrafilm.engine.scene import Scene, transform_of, unplaced_allowed
 from spectrafilm.engine.survey import survey_scene
 from spectrafilm.tools.qgis_shell import QgisShell
 
+RASTERS = (".tif", ".tiff")
 # Class field of polygons that are made from label rasters.
 CLASS = "class"
 POTSDAM = {1: "roof", 2: "pavement", 3: "low vegetation", 4: "tree", 5: "soil", 6: "water"}
@@ -50,6 +52,9 @@ class RealScene:
 
 
 BY_POLYGON = "5-fold by polygon"
+DIVISION = "standard division"
+# What label rasters often have where nothing is labelled, beside 0 and nodata.
+UNLABELLED = 255
 ENMAP_LABELS = "enmap_berlin/LandCov_BerlinUrbanGradient.shp"
 SCENES = {
     s.name: s
@@ -94,19 +99,19 @@ class LabelledScene:
         self.has_validation_raster = len(real.labels) == 2
         self.folder = folder
         self._progress = Progress()
-        if self.source.suffix == ".tif":
-            layers = [_polygonize(data / name, real.names) for name in real.labels]
-        else:
-            layers = [self._single_parts(self.source, shell)]
-        self._features: list[dict[str, Any]] = [feature for layer in layers for feature in layer]
-        self._first = len(layers[0])
         with Scene.open(self.path) as scene:
             self._shape, self._transform, self._crs = (scene.height, scene.width), scene.transform, scene.crs
             survey = survey_scene(scene)
             self.bands = survey.bands
             raster = scene.read_pixels(rasterio.windows.Window(0, 0, scene.width, scene.height), survey.bands)
-        self.crs = f"EPSG:{self._crs.to_epsg()}"
+        self.crs = self._crs.to_wkt()
         self.pixels = raster.reshape(len(survey.bands), *self._shape)
+        if self.source.suffix.lower() in RASTERS:
+            layers = [_polygonize(data / name, real.names, self._crs) for name in real.labels]
+        else:
+            layers = [self._single_parts(self.source, shell)]
+        self._features: list[dict[str, Any]] = [feature for layer in layers for feature in layer]
+        self._first = len(layers[0])
         everything = self._write(self._features, folder / "polygons.geojson")
         named = read_features(str(everything), real.class_field, self._progress)
         self.classes: list[LandCoverClass] = make_classes(sorted({name for name, _ in named}, key=class_order))
@@ -157,18 +162,32 @@ class LabelledScene:
         return list(json.loads(parts.read_text(encoding="utf-8"))["features"])
 
     def _write(self, features: Sequence[dict[str, Any]], path: Path) -> Path:
-        code = self._crs.to_epsg()
-        crs = {"type": "name", "properties": {"name": f"urn:ogc:def:crs:EPSG::{code}"}}
-        collection = {"type": "FeatureCollection", "crs": crs, "features": list(features)}
+        collection: dict[str, Any] = {"type": "FeatureCollection", "features": list(features)}
+        if code := self._crs.to_epsg():
+            collection["crs"] = {"type": "name", "properties": {"name": f"urn:ogc:def:crs:EPSG::{code}"}}
         path.write_text(json.dumps(collection), encoding="utf-8")
         return path
 
 
-def _polygonize(path: Path, names: Mapping[int, str]) -> list[dict[str, Any]]:
+def class_numbers(values: np.ndarray, path: str) -> np.ndarray:
+    """Numbers of a label raster as 32-bit integers; 0 where nothing is labelled.
+
+    Raises:
+        SystemExit: they are no class numbers.
+    """
+    numbers = np.where(np.isfinite(values) & (values > 0) & (values != UNLABELLED), values, 0)
+    if np.any(numbers != np.rint(numbers)):
+        raise SystemExit(f"{path} holds numbers with decimals and is no label raster.")
+    return numbers.astype(np.int32)
+
+
+def _polygonize(path: Path, names: Mapping[int, str], crs: CRS) -> list[dict[str, Any]]:
     """The areas of a label raster as features with a field `class`."""
-    with rasterio.open(path) as dataset:
-        values = dataset.read(1)
-        areas = shapes(values, mask=values > 0, transform=dataset.transform)
+    with unplaced_allowed(), rasterio.open(path) as dataset:
+        if dataset.crs and dataset.crs != crs:
+            raise SystemExit(f"{path} has another coordinate reference system than its scene; warp it.")
+        values = class_numbers(np.where(dataset.read_masks(1) > 0, dataset.read(1), 0), str(path))
+        areas = shapes(values, mask=values > 0, transform=transform_of(dataset))
         return [
             {
                 "type": "Feature",

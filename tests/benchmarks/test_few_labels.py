@@ -8,8 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import rasterio
 import torch
-from synthetic import make_spectra, write_scene
+from scipy.io import savemat
+from synthetic import CRS, HEIGHT, QUARTERS, TRANSFORM, WIDTH, make_spectra, write_scene
 
 from spectrafilm.benchmarks.accuracy import __main__ as benchmark
 from spectrafilm.benchmarks.accuracy.fusions import ConcatenationEnsemble, SumEnsemble
@@ -19,36 +21,117 @@ from spectrafilm.benchmarks.accuracy.rounds import labels_needed, mean_of_rounds
 from spectrafilm.benchmarks.accuracy.rows import ROWS, Prediction
 from spectrafilm.benchmarks.accuracy.table import paired
 from spectrafilm.benchmarks.json_lines import read_lines
+from spectrafilm.benchmarks.real_scenes.scenes import LabelledScene
 from spectrafilm.engine.labels import Labels
 from spectrafilm.engine.polygons import make_classes
 
 
-def test_a_matlab_scene_is_measured_from_the_command_line(matlab, tmp_path, monkeypatch):
-    docs = tmp_path / "docs"
+def test_a_matlab_scene_is_measured_from_the_command_line(matlab, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [
         "accuracy", "--python", sys.executable, "--own", str(matlab), "--folder", str(tmp_path / "work"),
-        "--docs", str(docs), "--labels", "3", "--seeds", "2", "--rows", "SVM", "SpectraFiLM",
+        "--labels", "3", "--seeds", "2", "--rows", "SVM", "SpectraFiLM",
     ])  # fmt: skip
     benchmark.main()
-    results = read_lines(tmp_path / "work" / "Farm" / "results.jsonl")
+    (file,) = (tmp_path / "work").glob("Farm_corrected-*/results.jsonl")
+    results = read_lines(file)
     assert len(results) == 2 * 2 * 2, "rows, seeds, protocols"
     assert {r["training_pixels"] for r in results} == {6}
     assert {r["test_pixels"] for r in results if r["protocol"] == "polygons apart"} == {144}
     assert np.mean([r["overall_accuracy"] for r in results if r["row"] == "SpectraFiLM"]) > 80
-    summary = json.loads((docs / "accuracy.json").read_text(encoding="utf-8"))["Farm"]
+    assert "class 1" in capsys.readouterr().out
+    summary = json.loads((matlab / "pages" / "accuracy.json").read_text(encoding="utf-8"))["Farm corrected"]
     assert {entry["seeds"] for entry in summary} == {2}
-    page = (docs / "accuracy.md").read_text(encoding="utf-8")
+    page = (matlab / "pages" / "accuracy.md").read_text(encoding="utf-8")
     assert "SpectraFiLM − best classical row" in page
-    before = len(results)
+    assert "Potsdam" not in page.replace("as Potsdam's training and validation tiles are", ""), "nothing of our scenes"
     benchmark.main()
-    assert len(read_lines(tmp_path / "work" / "Farm" / "results.jsonl")) == before, "measured once"
+    assert len(read_lines(file)) == len(results), "measured once"
 
 
-def test_a_standard_division_and_incomplete_pairs(tmp_path):
-    for name in ("city", "city_train", "city_test", "lonely", "half", "half_train"):
+def write_labels(path, values, **options):
+    options = {"crs": CRS, "transform": TRANSFORM, **options}
+    height, width = values.shape
+    with rasterio.open(path, "w", driver="GTiff", count=1, dtype=values.dtype, height=height, width=width,
+                       **options) as dataset:  # fmt: skip
+        dataset.write(values, 1)
+
+
+def squares() -> np.ndarray:
+    """Two squares of 8 x 8 pixels in each quarter of the synthetic scene, numbered 1 to 4."""
+    ids = np.zeros((HEIGHT, WIDTH), np.int64)
+    for number, (rows, columns) in enumerate(QUARTERS.values(), 1):
+        for offset in (4, 24):
+            top, left = rows.start + offset, columns.start + offset
+            ids[top : top + 8, left : left + 8] = number
+    return ids
+
+
+def test_a_standard_division_is_measured_as_it_is(tmp_path, monkeypatch):
+    """Beside one raster of all labels the division is taken: all pixels train that are asked for, all others test."""
+    write_scene(tmp_path / "city.tif", make_spectra())
+    ids = squares()
+    training = np.indices(ids.shape)[0] % 8 < 2
+    write_labels(tmp_path / "City_GT.tif", ids)
+    write_labels(tmp_path / "city_train.tif", np.where(training, ids, 255).astype(np.uint8), nodata=255)
+    write_labels(tmp_path / "city_test.tif", np.where(training, -1, ids))
+    monkeypatch.setattr(sys, "argv", [
+        "accuracy", "--python", sys.executable, "--own", str(tmp_path), "--folder", str(tmp_path / "work"),
+        "--labels", "9999", "--seeds", "1", "--rows", "SVM",
+    ])  # fmt: skip
+    benchmark.main()
+    (file,) = (tmp_path / "work").glob("city-*/results.jsonl")
+    (result,) = read_lines(file)
+    assert result["protocol"] == "polygons apart"
+    assert result["training_pixels"] == ((ids > 0) & training).sum()
+    assert result["test_pixels"] == ((ids > 0) & ~training).sum()
+    assert result["overall_accuracy"] > 95
+    page = (tmp_path / "pages" / "accuracy.md").read_text(encoding="utf-8")
+    assert "city (standard division), polygons apart" in page
+
+
+def test_other_labels_are_another_scene(tmp_path):
+    write_scene(tmp_path / "a.tif", make_spectra())
+    names = []
+    for number in (1, 2):
+        write_labels(tmp_path / "a_gt.tif", np.full((HEIGHT, WIDTH), number, np.uint8))
+        names += [scene.name for scene in own_scenes(tmp_path, tmp_path / "work")]
+    assert names[0] != names[1]
+
+
+@pytest.mark.parametrize(("labels", "reason"), [
+    (np.ones((30, 20)), "30 x 20 pixels"), (np.full((20, 30), 1.5), "decimals"),
+])  # fmt: skip
+def test_matlab_labels_that_do_not_fit_are_refused(tmp_path, labels, reason):
+    savemat(tmp_path / "Farm.mat", {"cube": np.zeros((20, 30, 8))})
+    savemat(tmp_path / "Farm_gt.mat", {"truth": labels})
+    with pytest.raises(SystemExit, match=reason):
+        own_scenes(tmp_path, tmp_path / "work")
+    assert not list(tmp_path.glob("work/*/*.tif"))
+
+
+def test_corrected_and_uncorrected_cubes_are_two_scenes(tmp_path):
+    for name in ("pines", "pines_corrected"):
+        savemat(tmp_path / f"{name}.mat", {"cube": np.full((20, 30, 8), len(name))})
+    savemat(tmp_path / "pines_gt.mat", {"truth": np.ones((20, 30), np.uint8)})
+    scenes = own_scenes(tmp_path, tmp_path / "work")
+    assert [s.title for s in scenes] == ["pines", "pines corrected"]
+    assert scenes[0].name != scenes[1].name
+    assert scenes[0].scene != scenes[1].scene
+
+
+def test_half_a_division_is_no_division(tmp_path):
+    for name in ("lonely", "half", "half_train"):
         write_scene(tmp_path / f"{name}.tif", make_spectra())
+    with pytest.raises(SystemExit, match="has _train labels only"):
+        own_scenes(tmp_path, tmp_path / "work")
+
+
+def test_labels_of_another_system_are_refused(tmp_path, monkeypatch):
+    write_scene(tmp_path / "a.tif", make_spectra())
+    write_labels(tmp_path / "a_gt.tif", squares(), crs="EPSG:32632")
     (scene,) = own_scenes(tmp_path, tmp_path / "work")
-    assert (scene.name, len(scene.labels)) == ("city", 2)
+    with pytest.raises(SystemExit, match="another coordinate reference system"):
+        LabelledScene(scene, tmp_path, tmp_path, None)
 
 
 def test_a_folder_without_labels_says_how_to_name_them(tmp_path):
@@ -131,7 +214,10 @@ def test_a_majority_filter_mends_single_pixels_and_keeps_borders(pool):
 
 def test_paired_differences_use_common_seeds_only():
     assert paired({0: 80.0, 1: 82.0, 2: 99.0}, {0: 79.0, 1: 79.0}) == pytest.approx((2.0, 1.0))
-    assert paired({0: 80.0}, {0: 79.0}) is None
+    difference, error = paired({0: 80.0}, {0: 79.0})
+    assert difference == 1.0
+    assert np.isnan(error)
+    assert paired({0: 80.0}, {1: 79.0}) is None
 
 
 def test_labels_needed_is_interpolated():
