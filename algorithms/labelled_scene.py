@@ -22,6 +22,8 @@ from qgis.core import (
 from ..plugin.polygon_source import FIELD, Legend, export_features, layer_title, read_legend
 from .base import SpectraFilmAlgorithm, crs_text
 
+LABELS = [QgsProcessing.SourceType.TypeVectorPolygon, QgsProcessing.SourceType.TypeVectorPoint]
+
 
 class LabelledSceneAlgorithm(SpectraFilmAlgorithm):
     """An algorithm with a scene, polygons on it, and the field of their class."""
@@ -38,14 +40,14 @@ class LabelledSceneAlgorithm(SpectraFilmAlgorithm):
             "The hyperspectral or multispectral raster on which the polygons were drawn.",
         )
         self.add(
-            QgsProcessingParameterFeatureSource("POLYGONS", self.tr("Training polygons"),
-                                                [QgsProcessing.SourceType.TypeVectorPolygon]),
+            QgsProcessingParameterFeatureSource("POLYGONS", self.tr("Training polygons or points"), LABELS),
             "Polygons of known land cover, in any coordinate reference system. A pixel is used when its centre lies "
-            "in a polygon; polygons smaller than a pixel use the pixels that they mostly cover.",
+            "in a polygon; polygons smaller than a pixel use the pixels that they mostly cover. A point labels the "
+            "pixel that it lies in.",
         )  # fmt: skip
         self.add(
             QgsProcessingParameterField("CLASS_FIELD", self.tr("Class field"), parentLayerParameterName="POLYGONS"),
-            "The field that says which class a polygon shows, as text or number.",
+            "The field that says which class a polygon or point shows, as text or number.",
         )
 
     def checkParameterValues(self, parameters: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:  # noqa: N802

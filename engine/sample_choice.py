@@ -25,7 +25,7 @@ class Candidates:
 
     Attributes:
         rows, columns: (n,) positions.
-        spectra: (n, k) projected, with an overall standard deviation of about 1.
+        spectra: (n, k) projected.
         probabilities: (n, C).
         uncertainty: (n,) 0..1, by which they count.
     """
@@ -43,9 +43,12 @@ class Candidates:
         """Those that a mask or an index array picks."""
         return Candidates(*(values[keep] for values in self._values()))
 
-    def one_per_block(self, side: int, rng: np.random.Generator) -> Candidates:
-        """A random one of every block of `side` x `side` pixels: neighbours tell much the same."""
-        order = rng.permutation(len(self))
+    def one_per_block(self, side: int, seed: int) -> Candidates:
+        """A random one of every block of `side` x `side` pixels: neighbours tell much the same.
+
+        Which one hangs on the seed and on where they lie, not on how a scene is cut into pieces.
+        """
+        order = np.argsort(_scattered(self.rows, self.columns, seed))
         blocks = np.stack([self.rows[order] // side, self.columns[order] // side], 1)
         _, first = np.unique(blocks, axis=0, return_index=True)
         return self.select(order[first])
@@ -57,6 +60,18 @@ class Candidates:
 
     def _values(self) -> list[np.ndarray]:
         return [getattr(self, field.name) for field in fields(self)]
+
+
+def _scattered(rows: np.ndarray, columns: np.ndarray, seed: int) -> np.ndarray:
+    """Numbers (n,) of positions that look random and are always the same.
+
+    Source: Steele, Lea & Flood (2014), Fast splittable pseudorandom number generators, the mixing of SplitMix64.
+    """
+    start = np.random.SeedSequence(seed).generate_state(1, np.uint64)
+    value = start ^ (rows.astype(np.uint64) << np.uint64(32) | columns.astype(np.uint64))
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        value = (value ^ (value >> np.uint64(shift))) * np.uint64(factor)
+    return value ^ (value >> np.uint64(31))
 
 
 def hesitation(probabilities: np.ndarray) -> np.ndarray:

@@ -268,7 +268,11 @@ def _is_alpha(dataset: rasterio.DatasetReader, number: int) -> bool:
 
 def transform_of(dataset: rasterio.DatasetReader) -> Affine:
     """From pixels to map coordinates; without a place in the world rows count downwards from 0, as in QGIS."""
-    return Affine.scale(1, -1) if dataset.transform.is_identity else dataset.transform
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", NotGeoreferencedWarning)
+        # Only so does rasterio tell no place from one whose numbers are those of the pixels.
+        dataset.read_transform()
+    return Affine.scale(1, -1) if caught else dataset.transform
 
 
 def _files_of(dataset: rasterio.DatasetReader) -> list[str]:

@@ -47,7 +47,10 @@ class SpectralUNet(nn.Module):
 
     @property
     def decoder(self) -> list[nn.Module]:
-        """Modules whose outputs are decoder layers 0 to 3: the bottleneck, then the blocks of the decoder."""
+        """Modules whose outputs are decoder layers 0 to 3: the bottleneck, then the blocks of the decoder.
+
+        The authors take what goes into these blocks, skip connections included.
+        """
         return [self.down[-1], *self.up]
 
     def forward(self, cubes: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:

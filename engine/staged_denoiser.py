@@ -1,7 +1,8 @@
 """The denoiser of DiffCRN: stages of spatial and of spectral self-attention, no U-Net.
 
 Source: DiffCRN (arXiv 2502.19699), section on the staged architecture. What it does not say is chosen here: widths,
-heads, windows of 8 x 8 pixels, layer normalisation, and where convolutions stand.
+heads, windows of 8 x 8 pixels, layer normalisation, queries and keys of unit length with a learned sharpness, and where
+convolutions stand.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class StagedDenoiser(nn.Module):
         self.out = nn.Conv2d(width, positions, 1)
 
     def stages(self, cubes: torch.Tensor, timestep: torch.Tensor) -> list[torch.Tensor]:
-        """Outputs (n, width, height, width) of all stages."""
+        """Outputs (n, channels, rows, columns) of all stages."""
         steps = timestep.to(cubes.device, torch.float32).expand(len(cubes))
         embedding = self.time(sinusoids(steps).to(self.out.weight.dtype))
         values, found = self.stem(cubes), []

@@ -45,7 +45,6 @@ def suggest_samples(job: SuggestSamples, progress: Progress, token: str) -> dict
             compare_values(model, scene, bands, progress)
         # So many candidates can all be compared with each other, whatever the size of the scene.
         block = max(LEAST_BLOCK, math.ceil(math.sqrt(scene.width * scene.height / MOST_BLOCKS)))
-        rng = np.random.default_rng(job.seed)
         free_parts: list[Candidates] = []
         labelled_parts: list[Candidates] = []
         with progress.stage(0.04, 0.95, f"Looking for places in {job.scene} where {model.method.title} hesitates."):
@@ -56,10 +55,10 @@ def suggest_samples(job: SuggestSamples, progress: Progress, token: str) -> dict
                                   hesitating * mean_around(hesitating, valid))  # fmt: skip
                 free = ~_covered(labelled, window)[rows, columns]
                 for kept, parts in ((free, free_parts), (~free, labelled_parts)):
-                    few = here.select(kept).one_per_block(block, rng)
+                    few = here.select(kept).one_per_block(block, job.seed)
                     parts.append(replace(few, spectra=model.spectral.apply(few.spectra)))
         # A block can lie in several pieces.
-        candidates, covered = (Candidates.join(x).one_per_block(block, rng) for x in (free_parts, labelled_parts))
+        candidates, covered = (Candidates.join(x).one_per_block(block, job.seed) for x in (free_parts, labelled_parts))
         if not len(candidates):
             raise EngineError(f"Every valid pixel of {job.scene} is labelled already; there is nothing to suggest.")
         with progress.stage(0.95, 1.0, f"Choosing {job.count} of {len(candidates)} candidates."):

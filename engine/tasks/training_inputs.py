@@ -18,6 +18,8 @@ from ..survey import Survey
 
 STRIDE = 32
 CLEANEST = (0,)
+# Values of polygons made from label rasters that often stand for no label.
+NO_CLASS = frozenset({"0", "-1", "255"})
 LabelJob = Union[TrainFilm, AnalyseFeatures]  # noqa: UP007
 
 
@@ -33,6 +35,10 @@ def read_labels(job: LabelJob, scene: Scene, progress: Progress) -> tuple[list[L
     for variants in _written_alike(names):
         written = " and ".join(f"'{name}'" for name in variants)
         progress.warning(f"{written} are different classes; make them one if they are the same.")
+    for name in NO_CLASS & present:
+        progress.warning(
+            f"'{name}' is trained as a class like the others; if it stands for what is not labelled, filter the layer."
+        )
     classes = make_classes(names, [colour_of.get(n, "") for n in names])
     parts = to_parts(features, classes, scene.transform, job.polygons_crs, scene.crs)
     labels = label_pixels(parts, classes, scene.height, scene.width, progress)

@@ -13,6 +13,7 @@ from qgis.core import (
     QgsCoordinateTransform,
     QgsFeature,
     QgsPalettedRasterRenderer,
+    QgsProcessing,
     QgsProcessingAlgRunnerTask,
     QgsProcessingContext,
     QgsProcessingFeatureSourceDefinition,
@@ -79,6 +80,25 @@ def test_the_analysis_of_features_recommends_a_setting_that_training_takes_over(
     run("trainfilm", {**TRAIN, **outputs, "ANALYSIS": report})
     settings = json.loads((tmp_path / "training.json").read_text())["settings"]
     assert settings["decoder layers"] == results["BEST_LAYERS"].replace(",", ", ")
+
+
+def test_points_label_the_pixels_they_lie_in(run, provider, tmp_path):
+    types = provider.algorithm("trainfilm").parameterDefinition("POLYGONS").dataTypes()
+    assert QgsProcessing.SourceType.TypeVectorPoint in types
+    polygons = QgsVectorLayer(POLYGONS, "polygons", "ogr")
+    points = QgsVectorLayer(f"Point?crs={polygons.crs().authid()}&field=class:string", "points", "memory")
+    for polygon in polygons.getFeatures():
+        point = QgsFeature(points.fields())
+        point.setAttributes([polygon["class"]])
+        point.setGeometry(polygon.geometry().pointOnSurface())
+        points.dataProvider().addFeature(point)
+    QgsProject.instance().addMapLayer(points)
+    outputs = {"MODEL": str(tmp_path / "model.safetensors"), "REPORT": str(tmp_path / "r.html")}
+    trained = run("trainfilm", {**TRAIN, "POLYGONS": points.id(), "METHOD": 3, **outputs})
+    QgsProject.instance().clear()
+    assert trained["OVERALL_ACCURACY"] > 50
+    accuracy = json.loads((tmp_path / "r.json").read_text())["accuracy"]
+    assert accuracy["samples"] == accuracy["groups"]
 
 
 @pytest.mark.parametrize(("pretraining", "training"), [(0, 4), (1, 5)])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spectrafilm.engine.components import neighbour_noise, noise_adjusted_components, principal_components
-from spectrafilm.engine.projection import fit_spectral
+from spectrafilm.engine.projection import fit_spectral, fit_standard
 
 SIDE, BANDS = 60, 12
 RNG = np.random.default_rng(0)
@@ -70,3 +70,13 @@ def test_projected_spectra_have_a_deviation_of_one_a_band():
     projected = fit_spectral(PIXELS, neighbour_noise(STEPS)).apply(PIXELS)
     assert projected.shape == (len(PIXELS), 2 * BANDS)
     assert np.sum(projected**2) / len(PIXELS) == pytest.approx(BANDS, rel=1e-3)
+
+
+def test_large_values_with_little_contrast_keep_their_scale():
+    """Brightness temperatures, say: sums of 100 000 of them as 32-bit floats would be far off."""
+    pixels = np.random.default_rng(0).normal(30_000, 30, (100_000, 3)).astype(np.float32)
+    projected = fit_standard(pixels).apply(pixels)
+    np.testing.assert_allclose(projected.mean(0, dtype=float), 0, atol=0.01)
+    np.testing.assert_allclose(projected.std(0, dtype=float), 1, atol=0.01)
+    found = principal_components(pixels, np.eye(3), 3)
+    np.testing.assert_allclose((pixels - found.mean).mean(0, dtype=float) / 30, 0, atol=0.01)

@@ -113,10 +113,12 @@ def test_control_points_alone_are_refused(tmp_path):
         Scene.open(str(tmp_path / "points.tif"), "EPSG:32633")
 
 
-def test_a_scene_without_a_place_lies_where_qgis_draws_it(tmp_path):
-    path = write_scene(tmp_path / "s.tif", make_spectra()[:3], transform=rasterio.Affine.identity(), crs=None)
+@pytest.mark.parametrize(("transform", "place"), [(None, (3, -2)), (rasterio.Affine.identity(), (3, 2))])
+def test_a_scene_without_a_place_lies_where_qgis_draws_it(tmp_path, transform, place):
+    """One that says its coordinates are those of the pixels lies there, upside down."""
+    path = write_scene(tmp_path / "s.tif", make_spectra()[:3], transform=transform, crs=None)
     with Scene.open(str(path), "EPSG:32633") as scene:
-        assert scene.transform @ (3, 2) == (3, -2)
+        assert scene.transform @ (3, 2) == place
 
 
 def test_all_files_of_a_scene_are_known(tmp_path):

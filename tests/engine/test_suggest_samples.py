@@ -128,6 +128,19 @@ def test_nothing_is_chosen_twice(groups):
     assert len(set(zip(chosen.rows.tolist(), chosen.columns.tolist(), strict=True))) == 400
 
 
+def test_candidates_do_not_hang_on_how_a_scene_is_cut(groups):
+    def places(pixels):
+        return set(zip(pixels.rows.tolist(), pixels.columns.tolist(), strict=True))
+
+    whole = groups.one_per_block(8, 0)
+    parts = [groups.select(np.arange(start, 400, 7)).one_per_block(8, 0) for start in range(7)]
+    assert places(Candidates.join(parts).one_per_block(8, 0)) == places(whole)
+    assert len(whole) == len(set(zip((whole.rows // 8).tolist(), (whole.columns // 8).tolist(), strict=True)))
+    assert places(groups.one_per_block(8, 1)) != places(whole)
+    inside = np.stack([whole.rows % 8, whole.columns % 8]).mean(1)
+    assert inside == pytest.approx([3.5, 3.5], abs=1), "from anywhere in a block"
+
+
 def test_a_line_of_mixed_pixels_counts_less_than_an_area():
     probabilities = np.tile([0.9, 0.06, 0.04], (81, 1))
     image = probabilities.reshape(9, 9, 3)

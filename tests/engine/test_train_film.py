@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
+import torch
 from synthetic import (
+    BANDS,
     make_spectra,
     quarter_polygons,
     square,
@@ -19,7 +21,7 @@ from synthetic import (
 from training_job import training
 
 from spectrafilm.engine.errors import EngineError
-from spectrafilm.engine.jobs import PredictMap, PretrainScene, SelectBands
+from spectrafilm.engine.jobs import ExtractFeatures, PredictMap, PretrainScene, SelectBands
 from spectrafilm.engine.model import Model
 from spectrafilm.engine.progress import Recorder
 from spectrafilm.engine.runner import run_job
@@ -156,3 +158,30 @@ def test_confidences_from_a_few_polygons_are_not_promised(scene_path, backbone_p
     run_job(PredictMap(str(scene_path), str(tmp_path / "m.safetensors"), str(tmp_path / "map.tif"),
                        confidence=str(tmp_path / "c.tif")), recorder)  # fmt: skip
     assert any("of 8 polygons only, so that they may be far off" in w for w in recorder.warnings)
+
+
+def test_a_class_that_may_stand_for_no_label_is_warned_of(scene_path, backbone_path, tmp_path):
+    named = [("0" if name == "water" else name, geometry) for name, geometry in quarter_polygons()]
+    recorder = Recorder()
+    polygons = write_polygons(tmp_path / "p.geojson", named)
+    run_job(training(scene_path, polygons, backbone_path, tmp_path, method="spectral", validate=False), recorder)
+    assert sum("'0' is trained as a class like the others" in warning for warning in recorder.warnings) == 1
+
+
+@pytest.mark.parametrize("method", ["geodiffnet", "geodiffnet-f"])
+def test_published_methods_do_not_look_at_means_in_a_features_raster(
+    scene_path, polygons_path, backbone_path, tmp_path, method
+):
+    raster = tmp_path / "features.tif"
+    run_job(ExtractFeatures(str(scene_path), str(raster), str(backbone_path)), Recorder())
+    job = training(scene_path, polygons_path, backbone_path, tmp_path, method=method, features=str(raster))
+    run_job(job, Recorder())
+    model = Model.load(job.model)
+    network, means = model.network, model.features.means
+    assert means > 0
+    assert network.channels == model.channels - means
+    spectra, features = torch.randn(5, BANDS), torch.randn(5, model.channels)
+    changed = features.clone()
+    changed[:, -means:] += 1
+    with torch.inference_mode():
+        assert torch.equal(network(spectra, features), network(spectra, changed))
