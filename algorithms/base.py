@@ -209,7 +209,10 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
         Raises:
             QgsProcessingException: the text holds something else.
         """
-        text = self.parameterAsString(parameters, key, context)
+        given = parameters.get(key)
+        # From Python; QGIS makes an empty text of a list.
+        text = ",".join(map(str, given)) if isinstance(given, (list, tuple)) else self.parameterAsString(
+            parameters, key, context)  # fmt: skip
         try:
             return tuple(int(part) for part in text.replace(";", ",").split(",") if part.strip())
         except ValueError:

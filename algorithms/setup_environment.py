@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ class SetupEnvironmentAlgorithm(SpectraFilmAlgorithm):
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802
         self.add(
             QgsProcessingParameterString("FOLDER", self.tr("Folder of the environment"), optional=True),
-            "Where to make it. Left empty: in your QGIS profile.",
+            "Where to make it. Left empty: in your QGIS profile, on Windows in the folder SpectraFiLM of your local "
+            "application data, since paths may not be long there.",
         )
         self.add(
             QgsProcessingParameterFile("BASE_PYTHON", self.tr("Base interpreter"),
@@ -117,5 +119,11 @@ class SetupEnvironmentAlgorithm(SpectraFilmAlgorithm):
             raise QgsProcessingException(
                 self.tr("The environment {0} works, but Settings > Options > SpectraFiLM names the interpreter {1}, "
                         "which goes first; clear that setting.").format(folder, overruled)
+            )  # fmt: skip
+        variable = os.environ.get(environment.VARIABLE, "")
+        if not overruled and variable and variable != python:
+            feedback.pushWarning(
+                self.tr("The variable {0} names the interpreter {1}, which goes first.").format(
+                    environment.VARIABLE, variable)
             )  # fmt: skip
         return {"PYTHON": python}

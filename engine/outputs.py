@@ -83,12 +83,16 @@ class Outputs:
                     f"Two outputs of this run would be {path} (a report has a .json beside it, a map "
                     "a .qml); choose different names."
                 )
-            if path.is_dir():
-                raise EngineError(f"The output {path} is a folder; choose a file name in it.")
+            try:
+                if path.is_dir():
+                    raise EngineError(f"The output {path} is a folder; choose a file name in it.")
+            except OSError as error:  # a name that is too long, say
+                raise EngineError(f"The output {path} cannot be written ({error.strerror}); rename it.") from error
             if not path.parent.is_dir():
                 raise EngineError(f"The output folder {path.parent} does not exist; create it or choose another.")
             try:
-                with tempfile.TemporaryFile(dir=path.parent):
+                # A name as long as that which it will be written under, since Windows limits the length of paths.
+                with tempfile.TemporaryFile(dir=path.parent, prefix=partial_path(str(path), self._token).name):
                     pass
             except OSError as error:
                 raise EngineError(

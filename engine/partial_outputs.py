@@ -7,17 +7,27 @@ when it is whole. Should the engine be killed, the QGIS half finds its remains b
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
+# On Windows a process that was ended may hold its files a little longer.
+ATTEMPTS = 10 if os.name == "nt" else 1
+PAUSE_SECONDS = 0.2
 MARK = ".spectrafilm-part-"
 
 
 def partial_path(destination: str, token: str) -> Path:
-    """Where an output is written until it is whole; suffixes stay, since drivers go by them."""
+    """Where an output is written until it is whole.
+
+    A name of fixed length, since that of the destination may be as long as names can be; its suffix stays, since
+    drivers go by it.
+    """
     path = Path(destination)
-    return path.with_name(f"{MARK}{token}-{path.name}")
+    digest = hashlib.sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return path.with_name(f"{MARK}{token}-{digest}{path.suffix}")
 
 
 def remove_partial_outputs(destinations: Iterable[str], token: str) -> None:
@@ -26,5 +36,14 @@ def remove_partial_outputs(destinations: Iterable[str], token: str) -> None:
         with contextlib.suppress(OSError):
             for path in folder.iterdir():
                 if path.name.startswith(f"{MARK}{token}-"):
-                    with contextlib.suppress(OSError):
-                        os.remove(path)
+                    _remove(path)
+
+
+def _remove(path: Path) -> None:
+    for attempt in range(ATTEMPTS):
+        with contextlib.suppress(OSError):
+            os.remove(path)
+        if not path.exists():
+            return
+        if attempt < ATTEMPTS - 1:
+            time.sleep(PAUSE_SECONDS)

@@ -21,6 +21,7 @@ from typing import Any, TextIO
 
 from .errors import EngineError
 from .jobs import SAVE_MEMORY, Job, from_json
+from .parent import wait_until_stdin_closes
 from .partial_outputs import remove_partial_outputs
 from .progress import Progress
 
@@ -114,7 +115,7 @@ def _claim_stdout() -> TextIO:
 
 def _stop_when_stdin_closes(job: Job, token: str) -> None:
     def watch() -> None:
-        sys.stdin.read()
+        wait_until_stdin_closes()
         _thread.interrupt_main()
         # A long call in native code does not see the interrupt.
         time.sleep(GRACE_SECONDS)

@@ -27,7 +27,8 @@ from .paths import LAUNCHER
 POLL_SECONDS = 0.1
 CREEP_SECONDS = 0.4
 CREEP_SHARE = 0.006
-CANCEL_SECONDS = 1.2
+# More than the engine takes to clean up.
+CANCEL_SECONDS = 1.8
 EXIT_SECONDS = 10
 OUT_OF_MEMORY = (-9, 137)
 # Settings of QGIS's own Python, GDAL and Qt would send the engine to the wrong libraries and data.

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import IO, TypeVar
 
 from qgis.core import QgsProcessingException, QgsProcessingFeedback
+from qgis.PyQt.QtCore import QLockFile
 
 from . import settings
 from .paths import REQUIREMENTS
@@ -28,7 +29,10 @@ MARKER = "spectrafilm-environment.json"
 BEGUN = "spectrafilm-environment.begun"
 MINIMUM_PYTHON = (3, 10)
 EXPECTED_PACKAGES = 45
+# Windows refuses longer paths unless it is told otherwise; the longest within torch's wheel is that of a licence.
+LONGEST_PATH, LONGEST_IN_PACKAGES = 259, 171
 POLL_SECONDS = 0.2
+INTEL_MAC = "darwin-x86_64"
 Result = TypeVar("Result")
 
 
@@ -115,6 +119,7 @@ def create(installation: Installation, check: Callable[[], Result], feedback: Qg
             f"The folder {folder} is not empty and no environment made by SpectraFiLM; choose another folder, or "
             "delete this one if you do not need it."
         )
+    _check_length(folder)
     base = _base_interpreter(installation.base)
     feedback.pushInfo(f"Making an environment in {folder} from {base}.")
     with _replacing(folder):
@@ -143,11 +148,15 @@ def create(installation: Installation, check: Callable[[], Result], feedback: Qg
 @contextlib.contextmanager
 def _replacing(folder: Path) -> Iterator[None]:
     """An empty folder marked as ours; if what is done in it fails, the environment that was there before."""
+    lock = QLockFile(str(folder) + ".lock")
+    lock.setStaleLockTime(0)  # only that of a program that has ended
     before = folder.with_name(folder.name + ".before")
     if before.exists() and not (before / MARKER).is_file():
         raise QgsProcessingException(f"{before} is in the way; move or rename it.")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        if not lock.tryLock(0) and lock.error() == QLockFile.LockError.LockFailedError:
+            raise QgsProcessingException(f"Another run is making the environment {folder} just now; wait for its end.")
         if is_complete(folder):
             shutil.rmtree(before, ignore_errors=True)
             folder.rename(before)
@@ -165,7 +174,32 @@ def _replacing(folder: Path) -> Iterator[None]:
         if before.exists():
             before.rename(folder)
         raise
+    finally:
+        lock.unlock()
     shutil.rmtree(before, ignore_errors=True)
+
+
+def _check_length(folder: Path) -> None:
+    """Refuse a folder in which packages would have paths that are too long for Windows."""
+    packages = len(str(folder)) + len(r"\Lib\site-packages") + 1
+    if packages + LONGEST_IN_PACKAGES > LONGEST_PATH and not _long_paths_allowed():
+        most = LONGEST_PATH - LONGEST_IN_PACKAGES - (packages - len(str(folder)))
+        raise QgsProcessingException(
+            f"The folder {folder} is too deep for Windows, which allows paths of {LONGEST_PATH} characters; choose "
+            f"another one, with at most {most} characters, such as C:\\SpectraFiLM."
+        )
+
+
+def _long_paths_allowed() -> bool:
+    if os.name != "nt":
+        return True
+    import winreg
+
+    with contextlib.suppress(OSError):
+        place = r"SYSTEM\CurrentControlSet\Control\FileSystem"
+        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, place) as key:  # type: ignore[attr-defined]
+            return bool(winreg.QueryValueEx(key, "LongPathsEnabled")[0])  # type: ignore[attr-defined]
+    return False
 
 
 def mark_complete(folder: Path) -> None:
@@ -193,12 +227,17 @@ def _base_interpreter(given: str) -> str:
     """An interpreter that is new enough; inside QGIS `sys.executable` may be QGIS itself."""
     name = "python.exe" if os.name == "nt" else "python3"
     candidates = [given] if given else [
+        # An embedded Python may take the first one on the PATH for its executable; its prefix tells where it is from.
+        str(Path(sys.exec_prefix) / name), str(Path(sys.exec_prefix) / "bin" / name),
         sys.executable if Path(sys.executable or "").name.lower().startswith("python") else "",
-        str(Path(sys.exec_prefix) / name), str(Path(sys.exec_prefix) / "bin" / name), shutil.which(name) or "",
+        shutil.which(name) or "",
     ]  # fmt: skip
     seen = []
     for candidate in dict.fromkeys(c for c in candidates if c and (Path(c).is_file() or shutil.which(c))):
-        version = _version_of(candidate)
+        version, platform = _version_of(candidate)
+        if platform == INTEL_MAC:
+            seen.append(f"{candidate} is made for Intel, for which torch has no packages on macOS")
+            continue
         if version >= MINIMUM_PYTHON:
             return candidate
         seen.append(f"{candidate} is {'.'.join(map(str, version)) or 'no Python'}")
@@ -210,14 +249,18 @@ def _base_interpreter(given: str) -> str:
     )
 
 
-def _version_of(python: str) -> tuple[int, ...]:
-    code = "import sys; print(*sys.version_info[:2])"
+def _version_of(python: str) -> tuple[tuple[int, ...], str]:
+    """Version of an interpreter, () where it is none, and its system and processor, as in "darwin-x86_64"."""
+    code = "import sys, platform; print(f'{sys.platform}-{platform.machine()}', *sys.version_info[:2])"
     try:
-        answer = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, timeout=30, check=True,
-                                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0))  # fmt: skip
-        return tuple(map(int, answer.stdout.split()))
+        answer = subprocess.run(
+            [python, "-I", "-c", code], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30,
+            check=True, creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )  # fmt: skip
+        platform, *version = answer.stdout.split()
+        return tuple(map(int, version)), platform
     except (OSError, ValueError, subprocess.SubprocessError):
-        return ()
+        return (), ""
 
 
 def _run(

@@ -46,6 +46,8 @@ class Legend:
 
 def value_text(value: Any) -> str:
     """A field value as text; 3.0 and 3 are the same class."""
+    if isinstance(value, bool):
+        return str(value).lower()  # as QGIS writes it into styles
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, (QDate, QDateTime, QTime)):

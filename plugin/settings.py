@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from urllib.parse import quote
 
@@ -23,8 +24,16 @@ def set_python_interpreter(path: str) -> None:
 
 def environment_folder() -> Path:
     """Where the plugin's own compute environment is, or would be."""
-    default = Path(QgsApplication.qgisSettingsDirPath()) / "spectrafilm" / "environment"
-    return Path(str(QgsSettings().value(ENVIRONMENT, "") or default))
+    return Path(str(QgsSettings().value(ENVIRONMENT, "") or _default_environment_folder()))
+
+
+def _default_environment_folder() -> Path:
+    local = os.environ.get("LOCALAPPDATA", "")
+    if os.name == "nt" and local:
+        # Paths within a profile of QGIS leave too little of the 259 characters of Windows for what torch holds, and
+        # profiles may be copied over the network.
+        return Path(local) / "SpectraFiLM" / "env"
+    return Path(QgsApplication.qgisSettingsDirPath()) / "spectrafilm" / "environment"
 
 
 def set_environment_folder(folder: Path) -> None:

@@ -135,6 +135,7 @@ def test_labels_without_classes(fails, values, field, sentence):
     ("parameters", "sentence"),
     [
         ({"LAYERS": "5,x"}, "whole numbers separated by commas"),
+        ({"LAYERS": [7, 12]}, "no decoder layer 12; it has the layers 0 (deepest) to 11"),
         ({"LAYERS": "12"}, "no decoder layer 12; it has the layers 0 (deepest) to 11"),
         ({"TIMESTEPS": "5000"}, "no timestep 5000"),
         ({"BACKBONE": "/nowhere"}, "is no backbone"),

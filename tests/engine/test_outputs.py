@@ -158,6 +158,16 @@ def test_rasters_lie_on_the_grid_of_the_scene(tmp_path, scene_path):
         assert dataset.profile["tiled"]
 
 
+def test_names_may_be_as_long_as_files_can_have(tmp_path):
+    longest = tmp_path / ("m" * 251 + ".txt")
+    with Outputs() as outputs:
+        outputs.check(str(longest))
+        outputs.reserve(str(longest)).write_text("whole")
+    assert [path.name for path in tmp_path.iterdir()] == [longest.name]
+    with pytest.raises(EngineError, match="cannot be written .*; rename it"):
+        Outputs().check(str(tmp_path / ("m" * 252 + ".txt")))
+
+
 def test_remains_are_found_by_token_and_nothing_else_is_deleted(tmp_path):
     ours, others = partial_path(str(tmp_path / "a.tif"), "t1"), partial_path(str(tmp_path / "a.tif"), "t2")
     for path in (ours, others, tmp_path / "a.tif"):

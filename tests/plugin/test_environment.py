@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from qgis.core import QgsProcessingException, QgsSettings
+from qgis.PyQt.QtCore import QLockFile
 
 from spectrafilm.plugin import environment, settings
 from spectrafilm.plugin.environment import Installation
@@ -185,15 +186,37 @@ def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path, feedback):
     assert (tmp_path / "mine" / "thesis.txt").exists()
 
 
-@pytest.mark.parametrize("base", ["/nowhere/python3", "old"])
-def test_a_base_interpreter_that_will_not_do_is_one_sentence(tmp_path, feedback, base):
-    if base == "old":
-        old = tmp_path / "python3"
-        old.write_text("#!/bin/sh\necho 3 8\n")
-        old.chmod(0o755)
-        base = str(old)
-    with pytest.raises(QgsProcessingException, match=r"Python 3.10 or newer is needed .*(3\.8|none|nowhere)"):
+@pytest.mark.parametrize(("answer", "reason"), [
+    ("", "nowhere"), ("linux-x86_64 3 8", r"is 3\.8"), ("darwin-x86_64 3 12", "made for Intel"),
+])  # fmt: skip
+def test_a_base_interpreter_that_will_not_do_is_one_sentence(tmp_path, feedback, answer, reason):
+    base = "/nowhere/python3"
+    if answer:
+        other = tmp_path / "python3"
+        other.write_text(f"#!/bin/sh\necho {answer}\n")
+        other.chmod(0o755)
+        base = str(other)
+    with pytest.raises(QgsProcessingException, match=rf"Python 3.10 or newer is needed .*{reason}"):
         environment.create(Installation(tmp_path / "new", base=base), unchecked, feedback)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_too_deep_for_windows_is_refused_before_anything_is_fetched(tmp_path, feedback, monkeypatch):
+    """Whether long paths are allowed is asked of Windows, which is faked here."""
+    monkeypatch.setattr(environment, "_long_paths_allowed", lambda: False)
+    environment._check_length(Path(r"C:\Users\mueller\AppData\Local\SpectraFiLM\env"))
+    deep = tmp_path / ("a" * 80)
+    with pytest.raises(QgsProcessingException, match="too deep for Windows.*at most 69 characters"):
+        environment.create(Installation(deep), unchecked, feedback)
+    assert not deep.exists()
+
+
+def test_two_runs_do_not_make_the_same_environment(tmp_path, feedback):
+    lock = QLockFile(str(tmp_path / "new.lock"))
+    assert lock.tryLock(0)
+    with pytest.raises(QgsProcessingException, match="Another run is making the environment"):
+        environment.create(Installation(tmp_path / "new"), unchecked, feedback)
+    lock.unlock()
     assert not (tmp_path / "new").exists()
 
 

@@ -142,6 +142,12 @@ def test_numbers_and_nothing_are_classes_and_no_class(export):
     assert classes_of(features) == ["3", None]
 
 
+def test_yes_and_no_are_written_as_in_styles():
+    """QGIS writes the values of a boolean field as true and false into styles and reads them back as texts."""
+    legend = Legend(("true", "false"), ("wood", "open"), ("#005500", "#aabb11"))
+    assert [legend.name_of(value) for value in (True, False, "true", None)] == ["wood", "open", "wood", None]
+
+
 def test_a_missing_field_names_those_there_are(export):
     with pytest.raises(QgsProcessingException, match="no field 'klass' \\(they have class\\)"):
         export(memory_layer([("a", SQUARE)]), field="klass")
