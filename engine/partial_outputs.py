@@ -1,4 +1,4 @@
-"""Temporary names of outputs in the making, known on both sides of the border.
+"""Names of what is temporary, known on both sides of the border.
 
 An output is written beside its destination under a name that carries the run's token and renamed
 when it is whole. Should the engine be killed, the QGIS half finds its remains by the token.
@@ -17,6 +17,8 @@ from pathlib import Path
 ATTEMPTS = 10 if os.name == "nt" else 1
 PAUSE_SECONDS = 0.2
 MARK = ".spectrafilm-part-"
+# Beginning of the name of the folder for temporary files of one run.
+SCRATCH = "spectrafilm-"
 
 
 def partial_path(destination: str, token: str) -> Path:

@@ -11,18 +11,22 @@ has cancelled or died, and the engine stops.
 from __future__ import annotations
 
 import _thread
+import atexit
 import json
 import os
+import shutil
 import sys
+import tempfile
 import threading
 import time
 import traceback
+from pathlib import Path
 from typing import Any, TextIO
 
 from .errors import EngineError
 from .jobs import SAVE_MEMORY, Job, from_json
 from .parent import wait_until_stdin_closes
-from .partial_outputs import remove_partial_outputs
+from .partial_outputs import SCRATCH, remove_partial_outputs
 from .progress import Progress
 
 GRACE_SECONDS = 1.0
@@ -62,6 +66,7 @@ class MessageStream(Progress):
 
 def serve() -> int:
     """Read a job from standard input, run it, and report; the process's exit status."""
+    atexit.register(_remove_scratch)
     stream = _claim_stdout()
     messages = MessageStream(stream)
     messages.send("hello")
@@ -113,6 +118,13 @@ def _claim_stdout() -> TextIO:
     return stream
 
 
+def _remove_scratch() -> None:
+    """Delete the folder for temporary files, which QGIS made and cannot delete where it has crashed."""
+    folder = Path(tempfile.gettempdir())
+    if folder.name.startswith(SCRATCH):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _stop_when_stdin_closes(job: Job, token: str) -> None:
     def watch() -> None:
         wait_until_stdin_closes()
@@ -120,6 +132,7 @@ def _stop_when_stdin_closes(job: Job, token: str) -> None:
         # A long call in native code does not see the interrupt.
         time.sleep(GRACE_SECONDS)
         remove_partial_outputs(job.outputs(), token)
+        _remove_scratch()
         os._exit(EXIT_CANCELLED)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import t as student
 from sklearn.svm import SVC
 
-from .accuracy import average_accuracy, cohen_kappa, confusion_matrix, overall_accuracy
+from .accuracy import Z95, average_accuracy, cohen_kappa, confusion_matrix, overall_accuracy
 from .folds import Folds
 from .labels import Labels
 
@@ -50,7 +51,8 @@ class Judge:
     def gain(self, predicted: np.ndarray, rival: np.ndarray) -> tuple[float, float]:
         """Difference (0..1) of the means of OA and AA, and its standard error, in which a polygon counts as one draw.
 
-        The error of a single polygon is infinite. Either may be predictions (r, n) of several runs, which are averaged.
+        The error is wider where polygons are few (Student's distribution), and infinite for one. Either may be
+        predictions (r, n) of several runs, which are averaged.
         """
         ids, tested = self.labels.class_ids, self.folds.validated
         counts = np.bincount(ids[tested], minlength=self.classes + 1)
@@ -60,5 +62,7 @@ class Judge:
         difference = weights * (hits - rival_hits)
         _, polygon = np.unique(self.labels.polygons[tested], return_inverse=True)
         parts = np.bincount(polygon, difference[tested])
-        error = math.sqrt(len(parts) * parts.var(ddof=1)) if len(parts) > 1 else math.inf
-        return float(difference.sum()), error
+        if len(parts) < 2:
+            return float(difference.sum()), math.inf
+        widened = student.ppf(0.975, len(parts) - 1) / Z95
+        return float(difference.sum()), float(widened * math.sqrt(len(parts) * parts.var(ddof=1)))

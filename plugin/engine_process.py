@@ -21,7 +21,7 @@ from typing import IO, Any
 from qgis.core import QgsProcessingException, QgsProcessingFeedback
 
 from ..engine.jobs import SAVE_MEMORY, Job, to_json
-from ..engine.partial_outputs import remove_partial_outputs
+from ..engine.partial_outputs import SCRATCH, remove_partial_outputs
 from .paths import LAUNCHER
 
 POLL_SECONDS = 0.1
@@ -47,7 +47,7 @@ def run_job(job: Job, python: str, feedback: QgsProcessingFeedback) -> dict[str,
         QgsProcessingException: the job failed or was cancelled; nothing partial is left.
     """
     token = uuid.uuid4().hex[:12]
-    scratch = tempfile.mkdtemp(prefix="spectrafilm-")
+    scratch = tempfile.mkdtemp(prefix=SCRATCH)
     try:
         engine = _Engine(python, scratch)
         try:

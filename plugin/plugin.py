@@ -37,6 +37,10 @@ class SpectraFilmPlugin:
     def unload(self) -> None:
         """Take everything out again."""
         if self.provider is not None:
+            if self.iface is not None:
+                from ..ui.dialogs import close_dialogs
+
+                close_dialogs(self.provider.id())
             QgsApplication.processingRegistry().removeProvider(self.provider)
             self.provider = None
         if self.options is not None and self.iface is not None:

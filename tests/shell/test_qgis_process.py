@@ -89,12 +89,15 @@ def test_failures_end_with_a_non_zero_status_and_a_sentence(shell, tmp_path):
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_ending_qgis_ends_the_engine_and_leaves_nothing(shell, tmp_path, how):
+def test_ending_qgis_ends_the_engine_and_leaves_nothing(shell, tmp_path, tmp_path_factory, monkeypatch, how):
+    temporary = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setitem(shell.environment, "TMPDIR", str(temporary))
     process = shell.start("spectrafilm:extractfeatures", {"INPUT": SCENE, "STRIDE": 4, "OUTPUT": tmp_path / "f.tif"})
     deadline = time.monotonic() + 60
     while not any(p.name.startswith(".spectrafilm-part-") for p in tmp_path.iterdir()):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+    assert list(temporary.glob("spectrafilm-*"))
     process.send_signal(how)
     process.wait(60)  # QGIS itself may take its time to end on a busy machine
     until = time.monotonic() + 2 + BUSY
@@ -102,6 +105,10 @@ def test_ending_qgis_ends_the_engine_and_leaves_nothing(shell, tmp_path, how):
         time.sleep(0.1)
     assert not list(tmp_path.iterdir())
     assert not engines_writing_to(tmp_path)
+    until = time.monotonic() + 2 + BUSY
+    while list(temporary.glob("spectrafilm-*")) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not list(temporary.glob("spectrafilm-*"))
 
 
 def engines_writing_to(folder):
