@@ -74,6 +74,9 @@ def read_legend(layer: QgsVectorLayer | None, field: str) -> Legend:
         # A layer that was opened for this run only has not been given its style; one of the project keeps its own.
         layer.loadDefaultStyle()
         renderer = layer.renderer()
+    # As in clusters of points and inverted polygons.
+    while renderer is not None and renderer.embeddedRenderer() is not None:
+        renderer = renderer.embeddedRenderer()
     if not isinstance(renderer, QgsCategorizedSymbolRenderer):
         return Legend()
     attribute = renderer.classAttribute().strip('"')
@@ -88,7 +91,7 @@ def read_legend(layer: QgsVectorLayer | None, field: str) -> Legend:
                 continue
             values.append(value_text(value))
             names.append((category.label() or value_text(value)).strip())
-            colours.append(category.symbol().color().name())
+            colours.append(category.symbol().color().name() if category.symbol() else "")
     return Legend(tuple(values), tuple(names), tuple(colours))
 
 

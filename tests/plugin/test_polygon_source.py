@@ -12,6 +12,7 @@ from qgis.core import (
     QgsFeature,
     QgsFillSymbol,
     QgsGeometry,
+    QgsInvertedPolygonRenderer,
     QgsPointXY,
     QgsProcessing,
     QgsProcessingContext,
@@ -172,6 +173,16 @@ def test_names_and_colours_come_from_the_categorized_style(export):
     legend = read_legend(layer, "class")
     assert legend == Legend(("7", "2"), ("Roof", "Tree"), ("#ff0000", "#008000"))
     assert classes_of(export(layer, legend=legend)) == ["Tree", "Roof"]
+
+
+def test_a_style_within_another_counts_and_a_category_may_have_no_symbol():
+    layer = styled(memory_layer([("a", SQUARE)]), [("a", "A", "#ff0000"), ("b", "B", "#00ff00")])
+    expected = read_legend(layer, "class")
+    layer.setRenderer(QgsInvertedPolygonRenderer(layer.renderer().clone()))
+    assert read_legend(layer, "class") == expected != Legend()
+    bare = QgsCategorizedSymbolRenderer("class", [QgsRendererCategory("a", None, "A")])
+    layer.setRenderer(bare)
+    assert read_legend(layer, "class") == Legend(("a",), ("A",), ("",))
 
 
 def test_a_style_by_another_field_is_left_alone(qgis_app):
