@@ -63,6 +63,12 @@ class Accuracy:
     samples: int
     groups: int
 
+    @property
+    def is_chance(self) -> bool:
+        """Whether agreement cannot be told from chance: kappa or, where it has one, its interval reaches 0."""
+        kappa = self.kappa
+        return bool(kappa.value <= 0 if np.isnan(kappa.low) else kappa.low <= 0)
+
 
 @dataclass(frozen=True)
 class AreaEstimate:

@@ -29,6 +29,10 @@ from ..report import json_twin, write_report
 from ..sampling import read_pixels
 from ..scene import Scene, transform_of, unplaced_allowed
 
+CHANCE = (
+    "Map and reference agree no better than by chance (kappa); check that they belong together, the class field, and "
+    "their coordinate reference systems."
+)
 ROWS = 512
 BLOCK = 32
 PICTURE = 900
@@ -75,6 +79,8 @@ def assess_accuracy(job: AssessAccuracy, progress: Progress, token: str) -> dict
         position[[c.id for c in classes]] = np.arange(1, len(classes) + 1)
         reference, mapped = position[pairs.reference], position[pairs.mapped]
         accuracy = assess(reference, mapped, names, pairs.groups, pairs.counts)
+        if accuracy.is_chance:
+            progress.warning(CHANCE)
         area = adjust_for_area(accuracy.matrix, counts[[c.id for c in classes]], names)
         pictures = {
             "confusion": confusion_picture(accuracy.matrix, names),

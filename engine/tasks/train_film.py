@@ -30,6 +30,11 @@ from .training_report import TrainingResult, write_training_report
 
 RESULTS = ("overall_accuracy", "overall_accuracy_low", "overall_accuracy_high", "average_accuracy", "kappa")
 
+CHANCE = (
+    "Held-out polygons are classified no better than by chance (kappa); check the class field, and that the polygons "
+    "lie where they should. Or there are too few of them, or the scene does not show these classes."
+)
+
 
 def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]:
     """Train, validate by polygon, and write the model and its report."""
@@ -54,6 +59,8 @@ def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]
             )
         with progress.stage(0.6, 0.92, f"Training {method.title} on {len(data.labels)} pixels."):
             trained = train(method, data, job.validate, job.seed, progress)
+        if trained.accuracy and trained.accuracy.is_chance:
+            progress.warning(CHANCE)
         model = Model(
             method=method,
             classes=data.classes,

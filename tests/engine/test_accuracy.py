@@ -188,3 +188,12 @@ def test_intervals_hold_what_they_promise_with_few_polygons(polygons):
 
 def test_a_class_with_a_single_sample_has_no_area_estimate():
     assert adjust_for_area(np.array([[9, 0], [0, 1]]), np.array([50, 50]), ["a", "b"]) is None
+
+
+def test_chance_is_told_from_agreement():
+    rng = np.random.default_rng(0)
+    reference, groups = rng.integers(1, 4, 300), np.arange(300) // 5
+    assert assess(reference, rng.integers(1, 4, 300), list("abc"), groups).is_chance
+    right = np.where(rng.random(300) < 0.5, reference, 1)
+    assert not assess(reference, right, list("abc"), groups).is_chance
+    assert not assess(reference, reference, list("abc"), np.zeros(300, int)).is_chance, "one polygon, no interval"

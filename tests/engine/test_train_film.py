@@ -12,6 +12,7 @@ import rasterio.shutil
 import torch
 from synthetic import (
     BANDS,
+    CRS,
     make_spectra,
     quarter_polygons,
     square,
@@ -21,7 +22,7 @@ from synthetic import (
 from training_job import training
 
 from spectrafilm.engine.errors import EngineError
-from spectrafilm.engine.jobs import ExtractFeatures, PredictMap, PretrainScene, SelectBands
+from spectrafilm.engine.jobs import AssessAccuracy, ExtractFeatures, PredictMap, PretrainScene, SelectBands
 from spectrafilm.engine.model import Model
 from spectrafilm.engine.progress import Recorder
 from spectrafilm.engine.runner import run_job
@@ -185,3 +186,23 @@ def test_published_methods_do_not_look_at_means_in_a_features_raster(
     changed[:, -means:] += 1
     with torch.inference_mode():
         assert torch.equal(network(spectra, features), network(spectra, changed))
+
+
+def test_labels_that_agree_with_nothing_are_warned_of(scene_path, backbone_path, tmp_path):
+    """In training and in an assessment: each quarter holds polygons of three classes."""
+    polygons = quarter_polygons()
+    names = [polygons[(3 * i + i // 3) % len(polygons)][0] for i in range(len(polygons))]
+    path = write_polygons(tmp_path / "p.geojson", [(n, geometry) for n, (_, geometry) in zip(names, polygons)])
+    recorder = Recorder()
+    run_job(training(scene_path, path, backbone_path, tmp_path, method="spectral"), recorder)
+    assert any("classified no better than by chance" in warning for warning in recorder.warnings)
+    assert "classified no better than by chance" in (tmp_path / "r.html").read_text()
+
+    right = write_polygons(tmp_path / "right.geojson", polygons)
+    run_job(training(scene_path, right, backbone_path, tmp_path, method="spectral", report=""), Recorder())
+    land_cover = str(tmp_path / "map.tif")
+    run_job(PredictMap(str(scene_path), str(tmp_path / "m.safetensors"), land_cover), Recorder())
+    for reference, warned in ((path, True), (right, False)):
+        recorder = Recorder()
+        run_job(AssessAccuracy(land_cover, str(reference), str(tmp_path / "a.html"), reference_crs=CRS), recorder)
+        assert any("agree no better than by chance" in warning for warning in recorder.warnings) == warned
