@@ -67,9 +67,10 @@ class PredictMapAlgorithm(SpectraFilmAlgorithm):
              "Probability (0 to 1) of the mapped class, calibrated where training could validate."),
             ("PROBABILITIES", "Class probabilities", "One band a class, each from 0 to 1."),
             ("UNCERTAINTY", "Uncertainty",
-             "How much the ensemble disagrees: the part of its experts' votes (0 to 1) that went to another class than "
-             "the map's. 'Confidence' is the better guide to what may be wrong. For methods without an ensemble the "
-             "entropy of the probabilities."),
+             "How much the ensemble disagrees: the part of its experts' votes, weighed by what they have to say and "
+             "with those of neighbours where these are asked, that went to another class than the map's (0 to 1). "
+             "'Confidence' is the better guide to what may be wrong. For methods without an ensemble the entropy of "
+             "the probabilities."),
         ):  # fmt: skip
             self.add(
                 QgsProcessingParameterRasterDestination(key, self.tr(title), optional=True,

@@ -10,6 +10,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def head_of(page: Path, own: bool) -> str:
+    """How a page begins: what is measured and how and, unless the scenes are a user's own, what we found."""
+    text = page.read_text(encoding="utf-8")
+    if not own:
+        return text
+    starts = [text.index(start) for start in ("\nWhat the tables say", "\nWhat they say") if start in text]
+    return text[: starts[0]] if starts else text
+
+
 def folder_parser(description: str | None, folder: str) -> argparse.ArgumentParser:
     """A parser of where the real scenes lie and where results and pages go, `build/benchmarks/FOLDER` and `docs`."""
     parser = argparse.ArgumentParser(description=description)

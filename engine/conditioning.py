@@ -80,7 +80,7 @@ def read_conditioning(folder: Path) -> Conditioning:
         raise EngineError(f"The backbone {folder} has no scheduler_config.json, so its noise schedule is unknown.")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-        name = config.get("_class_name", "")
+        name = str(config.get("_class_name"))
         if name in SIGMA_SCHEDULERS:
             sigma_data = float(config.get("sigma_data", 0.5))
             if not (math.isfinite(sigma_data) and sigma_data > 0):
@@ -88,7 +88,7 @@ def read_conditioning(folder: Path) -> Conditioning:
             factor = 0.25 if config.get("precondition_type") == "edm" else SIGMA_SCHEDULERS[name]
             return Conditioning.of_sigmas(sigma_data, factor)
         if name.removesuffix("Scheduler") not in TIMESTEP_SCHEDULERS:
-            raise ValueError(f"'{name}' is none of DDPM, EDM or a consistency model")
+            raise ValueError(f"'{name}' is no scheduler of DDPM, EDM or consistency models that is known here")
         conditioning = Conditioning.of_schedule(DDPMScheduler.from_config(config))
         if not len(conditioning):
             raise ValueError("it has no timestep")

@@ -138,8 +138,8 @@ class FilmEnsemble(nn.Module):
         """Logits (R, n, classes) of spectra (n, bands) and features (n, channels + means).
 
         Args:
-            votes: whether one more (n, classes) follows: which part of the say (0..1) the experts of all members whose
-                most probable class it is have.
+            votes: whether one more (n, classes) follows: each class's share (0..1) of the votes of all members'
+                experts, who vote for what they find most probable and count by their shares.
         """
         experts = torch.stack(self.experts(spectra[None], features[None]))
         logits = torch.tensordot(self.shares, experts, 1)

@@ -26,7 +26,7 @@ from .tensor_files import read_tensors, write_tensors
 from .training import build_network
 
 FORMAT = "spectrafilm-model"
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Classification:
 
     Attributes:
         probabilities: (n, C), 0..1.
-        disagreement: (n,) which part of the say (0..1) experts have that would have chosen another class; None where
-            they were not asked.
+        disagreement: (n,) share (0..1) of the experts' votes that went to other classes; None where they were not
+            asked.
     """
 
     probabilities: np.ndarray

@@ -26,6 +26,8 @@ from .scene import Scene, unplaced_allowed
 NODATA = -9999.0
 # For floats of 16 bits, which have no -9999.
 HALF_NODATA = -9984.0
+# Of the names that Python gives to temporary files.
+RANDOM_PART = 8
 # What GDAL keeps beside a raster about its content.
 SIDECARS = (".ovr", ".msk", ".aux.xml")
 # What is found in files of these kinds that were written by an earlier run, or for a raster.
@@ -84,15 +86,18 @@ class Outputs:
                     "a .qml); choose different names."
                 )
             try:
-                if path.is_dir():
-                    raise EngineError(f"The output {path} is a folder; choose a file name in it.")
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+                    os.lstat(path)
             except OSError as error:  # a name that is too long, say
                 raise EngineError(f"The output {path} cannot be written ({error.strerror}); rename it.") from error
+            if path.is_dir():
+                raise EngineError(f"The output {path} is a folder; choose a file name in it.")
             if not path.parent.is_dir():
                 raise EngineError(f"The output folder {path.parent} does not exist; create it or choose another.")
+            # About as long as the names it will have, since Windows limits the length of paths.
+            longest = max(len(path.name), len(partial_path(str(path), self._token).name))
             try:
-                # A name as long as that which it will be written under, since Windows limits the length of paths.
-                with tempfile.TemporaryFile(dir=path.parent, prefix=partial_path(str(path), self._token).name):
+                with tempfile.TemporaryFile(dir=path.parent, prefix="x" * max(longest - RANDOM_PART, 1)):
                     pass
             except OSError as error:
                 raise EngineError(

@@ -16,36 +16,42 @@ from pathlib import Path
 # On Windows a process that was ended may hold its files a little longer.
 ATTEMPTS = 10 if os.name == "nt" else 1
 PAUSE_SECONDS = 0.2
+LONGEST_SUFFIX = 16
 MARK = ".spectrafilm-part-"
-# Beginning of the name of the folder for temporary files of one run.
-SCRATCH = "spectrafilm-"
+# Variable of the engine's process: its folder for temporary files, which it may delete.
+SCRATCH = "SPECTRAFILM_SCRATCH"
 
 
 def partial_path(destination: str, token: str) -> Path:
     """Where an output is written until it is whole.
 
-    A name of fixed length, since that of the destination may be as long as names can be; its suffix stays, since
-    drivers go by it.
+    A short name, since that of the destination may be as long as names can be; its suffix stays, since drivers go by
+    it.
     """
     path = Path(destination)
+    suffix = path.suffix if len(path.suffix) <= LONGEST_SUFFIX else ""
     digest = hashlib.sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    return path.with_name(f"{MARK}{token}-{digest}{path.suffix}")
+    return path.with_name(f"{MARK}{token}-{digest}{suffix}")
 
 
-def remove_partial_outputs(destinations: Iterable[str], token: str) -> None:
-    """Delete what a run left behind in the folders of its destinations."""
+def remove_partial_outputs(destinations: Iterable[str], token: str, attempts: int = 1) -> None:
+    """Delete what a run left behind in the folders of its destinations.
+
+    Args:
+        attempts: how often each file is tried; `ATTEMPTS` after the run was ended by force.
+    """
     for folder in {Path(d).parent for d in destinations if d}:
         with contextlib.suppress(OSError):
             for path in folder.iterdir():
                 if path.name.startswith(f"{MARK}{token}-"):
-                    _remove(path)
+                    _remove(path, attempts)
 
 
-def _remove(path: Path) -> None:
-    for attempt in range(ATTEMPTS):
+def _remove(path: Path, attempts: int) -> None:
+    for attempt in range(attempts):
+        if attempt:
+            time.sleep(PAUSE_SECONDS)
         with contextlib.suppress(OSError):
             os.remove(path)
         if not path.exists():
             return
-        if attempt < ATTEMPTS - 1:
-            time.sleep(PAUSE_SECONDS)

@@ -16,11 +16,9 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import threading
 import time
 import traceback
-from pathlib import Path
 from typing import Any, TextIO
 
 from .errors import EngineError
@@ -120,8 +118,7 @@ def _claim_stdout() -> TextIO:
 
 def _remove_scratch() -> None:
     """Delete the folder for temporary files, which QGIS made and cannot delete where it has crashed."""
-    folder = Path(tempfile.gettempdir())
-    if folder.name.startswith(SCRATCH):
+    if folder := os.environ.get(SCRATCH):
         shutil.rmtree(folder, ignore_errors=True)
 
 

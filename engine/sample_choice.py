@@ -46,7 +46,7 @@ class Candidates:
     def one_per_block(self, side: int, seed: int) -> Candidates:
         """A random one of every block of `side` x `side` pixels: neighbours tell much the same.
 
-        Which one hangs on the seed and on where they lie, not on how a scene is cut into pieces.
+        Which one depends on the seed and on where they lie, not on how a scene is cut into pieces.
         """
         order = np.argsort(_scattered(self.rows, self.columns, seed))
         blocks = np.stack([self.rows[order] // side, self.columns[order] // side], 1)

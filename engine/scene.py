@@ -111,10 +111,10 @@ class Scene:
                 raise EngineError(f"{path} holds several datasets and no bands of its own; choose one of them.")
             if dataset.dtypes[0].startswith("complex"):
                 raise EngineError(f"{path} holds complex numbers; use a scene of reflectance or radiance.")
-            if dataset.gcps[0] and dataset.transform.is_identity:
+            if (dataset.gcps[0] or dataset.rpcs) and dataset.transform.is_identity:
                 raise EngineError(
-                    f"{path} is georeferenced by control points only; warp it first (in QGIS: Raster > Projections > "
-                    "Warp)."
+                    f"{path} is georeferenced by control points or coefficients only; warp it first (in QGIS: Raster > "
+                    "Projections > Warp)."
                 )
             system = CRS.from_user_input(crs) if crs else dataset.crs
             if not system:
@@ -272,7 +272,8 @@ def transform_of(dataset: rasterio.DatasetReader) -> Affine:
         warnings.simplefilter("always", NotGeoreferencedWarning)
         # Only so does rasterio tell no place from one whose numbers are those of the pixels.
         dataset.read_transform()
-    return Affine.scale(1, -1) if caught else dataset.transform
+    unplaced = any(issubclass(warning.category, NotGeoreferencedWarning) for warning in caught)
+    return Affine.scale(1, -1) if unplaced else dataset.transform
 
 
 def _files_of(dataset: rasterio.DatasetReader) -> list[str]:

@@ -87,9 +87,9 @@ def average_alike(
         return logits
     # Wide enough that no step to the side ends in another row.
     width = int(columns.max() - columns.min()) + 1 + step * RADIUS
-    keys = (rows - rows[0]) * width + columns - columns.min()
+    keys = ((rows - rows[0]) * width + columns - columns.min()).astype(np.int64)
     size = int(keys[-1]) + 1
-    said, seen = torch.from_numpy(logits).to(device), torch.from_numpy(spectra).to(device)
+    said, seen = (torch.from_numpy(np.ascontiguousarray(values)).to(device) for values in (logits, spectra))
     if size > PLACES_PER_PIXEL * len(keys):
         return _average(said, seen, said.new_ones(len(keys)), noise, step, width, keys).cpu().numpy()
     places = torch.from_numpy(keys).to(device)

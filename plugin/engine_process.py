@@ -21,7 +21,7 @@ from typing import IO, Any
 from qgis.core import QgsProcessingException, QgsProcessingFeedback
 
 from ..engine.jobs import SAVE_MEMORY, Job, to_json
-from ..engine.partial_outputs import SCRATCH, remove_partial_outputs
+from ..engine.partial_outputs import ATTEMPTS, SCRATCH, remove_partial_outputs
 from .paths import LAUNCHER
 
 POLL_SECONDS = 0.1
@@ -47,7 +47,7 @@ def run_job(job: Job, python: str, feedback: QgsProcessingFeedback) -> dict[str,
         QgsProcessingException: the job failed or was cancelled; nothing partial is left.
     """
     token = uuid.uuid4().hex[:12]
-    scratch = tempfile.mkdtemp(prefix=SCRATCH)
+    scratch = tempfile.mkdtemp(prefix="spectrafilm-")
     try:
         engine = _Engine(python, scratch)
         try:
@@ -55,7 +55,7 @@ def run_job(job: Job, python: str, feedback: QgsProcessingFeedback) -> dict[str,
             return _Conversation(engine, feedback).result()
         finally:
             engine.end()
-            remove_partial_outputs(job.outputs(), token)
+            remove_partial_outputs(job.outputs(), token, ATTEMPTS)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -68,7 +68,7 @@ class _Engine:
         self.lines: queue.Queue[tuple[str, bytes | None]] = queue.Queue()
         environment = {k: v for k, v in os.environ.items() if not k.upper().startswith(FOREIGN_SETTINGS)}
         # Temporary copies die with the run, even when the engine is killed.
-        environment.update(TMPDIR=scratch, TEMP=scratch, TMP=scratch)
+        environment.update({"TMPDIR": scratch, "TEMP": scratch, "TMP": scratch, SCRATCH: scratch})
         try:
             self.process = subprocess.Popen(
                 [python, "-I", "-u", "-X", "utf8", str(LAUNCHER), "serve"],

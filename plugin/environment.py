@@ -122,7 +122,7 @@ def create(installation: Installation, check: Callable[[], Result], feedback: Qg
     _check_length(folder)
     base = _base_interpreter(installation.base)
     feedback.pushInfo(f"Making an environment in {folder} from {base}.")
-    with _replacing(folder):
+    with _alone(folder), _replacing(folder):
         _run(
             [base, "-m", "venv", str(folder)], feedback, (0.0, 4.0),
             "The virtual environment could not be made; on Debian and Ubuntu install the package python3-venv",
@@ -146,17 +146,28 @@ def create(installation: Installation, check: Callable[[], Result], feedback: Qg
 
 
 @contextlib.contextmanager
-def _replacing(folder: Path) -> Iterator[None]:
-    """An empty folder marked as ours; if what is done in it fails, the environment that was there before."""
+def _alone(folder: Path) -> Iterator[None]:
+    """No other run makes the environment in this folder meanwhile."""
+    with contextlib.suppress(OSError):  # what is wrong is said where the folder itself is made
+        folder.parent.mkdir(parents=True, exist_ok=True)
     lock = QLockFile(str(folder) + ".lock")
     lock.setStaleLockTime(0)  # only that of a program that has ended
+    if not lock.tryLock(0) and lock.error() == QLockFile.LockError.LockFailedError:
+        raise QgsProcessingException(f"Another run is making the environment {folder} just now; wait for its end.")
+    try:
+        yield
+    finally:
+        lock.unlock()
+
+
+@contextlib.contextmanager
+def _replacing(folder: Path) -> Iterator[None]:
+    """An empty folder marked as ours; if what is done in it fails, the environment that was there before."""
     before = folder.with_name(folder.name + ".before")
     if before.exists() and not (before / MARKER).is_file():
         raise QgsProcessingException(f"{before} is in the way; move or rename it.")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        if not lock.tryLock(0) and lock.error() == QLockFile.LockError.LockFailedError:
-            raise QgsProcessingException(f"Another run is making the environment {folder} just now; wait for its end.")
         if is_complete(folder):
             shutil.rmtree(before, ignore_errors=True)
             folder.rename(before)
@@ -174,8 +185,6 @@ def _replacing(folder: Path) -> Iterator[None]:
         if before.exists():
             before.rename(folder)
         raise
-    finally:
-        lock.unlock()
     shutil.rmtree(before, ignore_errors=True)
 
 

@@ -37,12 +37,14 @@ class SpectraFilmPlugin:
     def unload(self) -> None:
         """Take everything out again."""
         if self.provider is not None:
-            if self.iface is not None:
-                from ..ui.dialogs import close_dialogs
+            try:
+                if self.iface is not None:
+                    from ..ui.dialogs import close_dialogs
 
-                close_dialogs(self.provider.id())
-            QgsApplication.processingRegistry().removeProvider(self.provider)
-            self.provider = None
+                    close_dialogs(self.provider.id())
+            finally:
+                QgsApplication.processingRegistry().removeProvider(self.provider)
+                self.provider = None
         if self.options is not None and self.iface is not None:
             self.iface.unregisterOptionsWidgetFactory(self.options)
             self.options = None

@@ -96,18 +96,19 @@ def _source(source: Any) -> QgsProcessingModelChildParameterSource:
 
 
 def _label_inputs(builder: ModelBuilder) -> None:
-    builder.input(QgsProcessingParameterRasterLayer("INPUT", "Scene"), 0, "The scene on which the polygons were drawn.")
+    builder.input(QgsProcessingParameterRasterLayer("INPUT", "Scene"), 0, "The scene that the labels show.")
     builder.input(
         QgsProcessingParameterFeatureSource(
-            "POLYGONS", "Training polygons", [QgsProcessing.SourceType.TypeVectorPolygon]
+            "POLYGONS", "Training polygons or points",
+            [QgsProcessing.SourceType.TypeVectorPolygon, QgsProcessing.SourceType.TypeVectorPoint],
         ),
         1,
-        "Polygons of known land cover, in any coordinate reference system.",
+        "Polygons or points of known land cover, in any coordinate reference system.",
     )
     builder.input(
         QgsProcessingParameterField("CLASS_FIELD", "Class field", parentLayerParameterName="POLYGONS"),
         2,
-        "The field that says which class a polygon shows, as text or number.",
+        "The field that says which class a polygon or point shows, as text or number.",
     )
 
 

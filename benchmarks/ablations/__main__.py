@@ -38,7 +38,7 @@ def main() -> None:
             measure(label_scene(scene, arguments), missing, results)
         measured.append((scene.title, read_entries(results)))
     if not arguments.no_page:
-        write_page(measured, arguments.labels, arguments.seeds, arguments.docs)
+        write_page(measured, arguments.labels, arguments.seeds, arguments.docs, own=bool(arguments.own))
 
 
 def measure(labelled: LabelledScene, missing: dict[tuple[str, int, int], list[str]], results: Path) -> None:

@@ -13,6 +13,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 from spectrafilm.benchmarks.accuracy.pool import PROTOCOLS
+from spectrafilm.benchmarks.command_line import head_of
 
 from .measure import Entry
 from .variants import DEFAULT, GROUPS
@@ -57,7 +58,7 @@ def gain_of(entries: list[Entry], variant: str, protocol: str) -> Gain | None:
     )  # fmt: skip
 
 
-def write_page(scenes: list[tuple[str, list[Entry]]], labels: int, seeds: int, docs: Path) -> None:
+def write_page(scenes: list[tuple[str, list[Entry]]], labels: int, seeds: int, docs: Path, own: bool = False) -> None:
     """Write ablations.md, ablations.json and images/ablations.png.
 
     Args:
@@ -67,7 +68,7 @@ def write_page(scenes: list[tuple[str, list[Entry]]], labels: int, seeds: int, d
     """
     (docs / "images").mkdir(parents=True, exist_ok=True)
     scenes = [(title, [e for e in entries if e.labels == labels and e.seed < seeds]) for title, entries in scenes]
-    text = HEAD.read_text(encoding="utf-8")
+    text = head_of(HEAD, own)
     for protocol in PROTOCOLS:
         text += _table(scenes, protocol)
     text += f"\n{labels} labels a class, {seeds} seeds.\n"

@@ -116,6 +116,8 @@ def overview(scenes: list[tuple[str, Results]]) -> str:
                  "|---" * (len(counts) + 1) + "|"]  # fmt: skip
         for protocol in PROTOCOLS:
             for title, results in scenes:
+                if not any(r["protocol"] == protocol for r in results):
+                    continue
                 cells = []
                 for n in counts:
                     gains = []
@@ -174,6 +176,7 @@ def draw_curves(scenes: list[tuple[str, Results]], path: Path) -> None:
     for (title, results), panels in zip(scenes, grid, strict=True):
         for protocol, axes in zip(PROTOCOLS, panels, strict=True):
             counts = sorted({r["labels"] for r in results if r["protocol"] == protocol})
+            axes.set_visible(bool(counts))
             for row, colour in DRAWN.items():
                 values = [list(by_row(results, protocol, n, "overall_accuracy").get(row, {}).values()) for n in counts]
                 points = [(n, np.mean(v)) for n, v in zip(counts, values, strict=True) if v]
@@ -190,8 +193,8 @@ def draw_curves(scenes: list[tuple[str, Results]], path: Path) -> None:
         axes.set_ylabel("overall accuracy (%)")
     for axes in grid[-1]:
         axes.set_xlabel("labels per class")
-    handles, names = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="lower center", ncol=3, frameon=False, fontsize=8)
+    shown = {name: line for axes in grid.flat for line, name in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(shown.values(), shown.keys(), loc="lower center", ncol=3, frameon=False, fontsize=8)
     figure.tight_layout(rect=(0, LEGEND_INCHES / figure.get_figheight(), 1, 1))
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -34,7 +34,8 @@ def main() -> None:
         results = labelled.folder / "backbones.jsonl"
         probe(make_pool(labelled), labelled.path, backbones, arguments.labels, arguments.seeds, results)
         measured.append((scene.title, read_entries(results, arguments.labels, arguments.seeds)))
-    write_page(measured, [BUNDLED_NAME, *(other for other, _ in arguments.backbone)], UNTRAINED_NAME, arguments.docs)
+    write_page(measured, [BUNDLED_NAME, *(other for other, _ in arguments.backbone)], UNTRAINED_NAME, arguments.docs,
+               own=bool(arguments.own))  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 from spectrafilm.benchmarks.accuracy.pool import PROTOCOLS
+from spectrafilm.benchmarks.command_line import head_of
 
 from .probe import METHOD, Entry
 
@@ -44,7 +45,9 @@ def best_by_other_seeds(grid: Grid) -> tuple[np.ndarray, Setting]:
     return table[others.argmax(0), np.arange(table.shape[1])], settings[int(table.mean(1).argmax())]
 
 
-def write_page(scenes: list[tuple[str, list[Entry]]], backbones: list[str], untrained: str, docs: Path) -> None:
+def write_page(
+    scenes: list[tuple[str, list[Entry]]], backbones: list[str], untrained: str, docs: Path, own: bool = False
+) -> None:
     """Write backbones.md, backbones.json and images/backbones.png.
 
     Args:
@@ -53,7 +56,7 @@ def write_page(scenes: list[tuple[str, list[Entry]]], backbones: list[str], untr
         untrained: name of the twin they are compared with.
     """
     (docs / "images").mkdir(parents=True, exist_ok=True)
-    text = HEAD.read_text(encoding="utf-8")
+    text = head_of(HEAD, own)
     summary = []
     for inputs, described in INPUTS.items():
         for protocol in PROTOCOLS:

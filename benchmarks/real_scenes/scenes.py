@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from rasterio.crs import CRS
 from rasterio.features import shapes
 
 from spectrafilm.engine.folds import split_by_polygon
 from spectrafilm.engine.labels import Labels, label_pixels
 from spectrafilm.engine.polygons import LandCoverClass, class_order, make_classes, read_features, to_parts
 from spectrafilm.engine.progress import Progress
-from spectrafilm.engine.scene import Scene, transform_of, unplaced_allowed
+from spectrafilm.engine.scene import Scene, unplaced_allowed
 from spectrafilm.engine.survey import survey_scene
 from spectrafilm.tools.qgis_shell import QgisShell
 
@@ -107,7 +106,7 @@ class LabelledScene:
         self.crs = self._crs.to_wkt()
         self.pixels = raster.reshape(len(survey.bands), *self._shape)
         if self.source.suffix.lower() in RASTERS:
-            layers = [_polygonize(data / name, real.names, self._crs) for name in real.labels]
+            layers = [self._polygonize(data / name) for name in real.labels]
         else:
             layers = [self._single_parts(self.source, shell)]
         self._features: list[dict[str, Any]] = [feature for layer in layers for feature in layer]
@@ -161,6 +160,26 @@ class LabelledScene:
                 raise SystemExit(answer.output)
         return list(json.loads(parts.read_text(encoding="utf-8"))["features"])
 
+    def _polygonize(self, path: Path) -> list[dict[str, Any]]:
+        """The areas of a label raster as features with a field `class`."""
+        with unplaced_allowed(), rasterio.open(path) as dataset:
+            # Labels are often published without a place, pixel by pixel those of the scene.
+            placed = bool(dataset.crs)
+            if placed and dataset.crs != self._crs:
+                raise SystemExit(f"{path} has another coordinate reference system than its scene; warp it.")
+            if not placed and dataset.shape != self._shape:
+                raise SystemExit(f"{path} has no place in the world and another size than its scene.")
+            values = class_numbers(np.where(dataset.read_masks(1) > 0, dataset.read(1), 0), str(path))
+            transform = dataset.transform if placed else self._transform
+            return [
+                {
+                    "type": "Feature",
+                    "properties": {CLASS: self.real.names.get(int(value), str(int(value)))},
+                    "geometry": geometry,
+                }
+                for geometry, value in shapes(values, mask=values > 0, transform=transform)
+            ]
+
     def _write(self, features: Sequence[dict[str, Any]], path: Path) -> Path:
         collection: dict[str, Any] = {"type": "FeatureCollection", "features": list(features)}
         if code := self._crs.to_epsg():
@@ -179,20 +198,3 @@ def class_numbers(values: np.ndarray, path: str) -> np.ndarray:
     if np.any(numbers != np.rint(numbers)):
         raise SystemExit(f"{path} holds numbers with decimals and is no label raster.")
     return numbers.astype(np.int32)
-
-
-def _polygonize(path: Path, names: Mapping[int, str], crs: CRS) -> list[dict[str, Any]]:
-    """The areas of a label raster as features with a field `class`."""
-    with unplaced_allowed(), rasterio.open(path) as dataset:
-        if dataset.crs and dataset.crs != crs:
-            raise SystemExit(f"{path} has another coordinate reference system than its scene; warp it.")
-        values = class_numbers(np.where(dataset.read_masks(1) > 0, dataset.read(1), 0), str(path))
-        areas = shapes(values, mask=values > 0, transform=transform_of(dataset))
-        return [
-            {
-                "type": "Feature",
-                "properties": {CLASS: names.get(int(value), str(int(value)))},
-                "geometry": geometry,
-            }
-            for geometry, value in areas
-        ]

@@ -117,7 +117,7 @@ def main() -> None:
                 draw_denoising(method, labelled.path, folder, arguments.docs / "images")
         figures = [r for r in read_lines(results) if r["seed"] < arguments.seeds]
         kept.append((scene.title, figures))
-    write_page(kept, arguments.docs)
+    write_page(kept, arguments.docs, own=bool(arguments.own))
 
 
 if __name__ == "__main__":

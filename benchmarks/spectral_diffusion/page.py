@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from spectrafilm.benchmarks.accuracy.pool import PROTOCOLS
+from spectrafilm.benchmarks.command_line import head_of
 
 HEAD = Path(__file__).with_name("head.md")
 PRETRAINED, UNTRAINED = "pretrained", "untrained"
@@ -37,9 +38,9 @@ def gain(records: list[Record], protocol: str, row: str, over: str) -> tuple[flo
     return float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(len(difference)))
 
 
-def write_page(scenes: list[tuple[str, list[Record]]], docs: Path) -> None:
+def write_page(scenes: list[tuple[str, list[Record]]], docs: Path, own: bool = False) -> None:
     """Write spectral_diffusion.md and its JSON from the figures of each scene."""
-    lines = [HEAD.read_text(encoding="utf-8")]
+    lines = [head_of(HEAD, own)]
     seeds = min(len(accuracies(records, PROTOCOLS[0], "SVM")) for _, records in scenes)
     lines.append(f"{seeds} seeds; per cent, means over seeds; differences with their standard error.\n")
     for protocol in PROTOCOLS:

@@ -35,7 +35,7 @@ def read_labels(job: LabelJob, scene: Scene, progress: Progress) -> tuple[list[L
     for variants in _written_alike(names):
         written = " and ".join(f"'{name}'" for name in variants)
         progress.warning(f"{written} are different classes; make them one if they are the same.")
-    for name in NO_CLASS & present:
+    for name in sorted(NO_CLASS & present):
         progress.warning(
             f"'{name}' is trained as a class like the others; if it stands for what is not labelled, filter the layer."
         )

@@ -126,6 +126,20 @@ def test_half_a_division_is_no_division(tmp_path):
         own_scenes(tmp_path, tmp_path / "work")
 
 
+def test_labels_without_a_place_are_those_of_the_scene_pixel_by_pixel(tmp_path):
+    write_scene(tmp_path / "a.tif", make_spectra())
+    nowhere = {"crs": None, "transform": None}
+    write_labels(tmp_path / "a_gt.tif", squares(), **nowhere)
+    (scene,) = own_scenes(tmp_path, tmp_path / "work")
+    labels = LabelledScene(scene, tmp_path, tmp_path, None).labels
+    assert np.array_equal(labels.class_ids, squares()[labels.rows, labels.columns])
+    assert len(labels) == (squares() > 0).sum()
+    write_labels(tmp_path / "a_gt.tif", squares()[1:], **nowhere)
+    (scene,) = own_scenes(tmp_path, tmp_path / "work")
+    with pytest.raises(SystemExit, match="another size than its scene"):
+        LabelledScene(scene, tmp_path, tmp_path, None)
+
+
 def test_labels_of_another_system_are_refused(tmp_path, monkeypatch):
     write_scene(tmp_path / "a.tif", make_spectra())
     write_labels(tmp_path / "a_gt.tif", squares(), crs="EPSG:32632")

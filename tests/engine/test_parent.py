@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 from spectrafilm.engine import parent
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_closed_pipe_is_noticed():
     code = "from spectrafilm.engine.parent import wait_until_stdin_closes as wait; wait(); print('gone')"
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               env={"PYTHONPATH": "build/plugins"})  # fmt: skip
+                               env={**os.environ, "PYTHONPATH": str(ROOT / "build" / "plugins")})  # fmt: skip
     time.sleep(0.5)
     assert process.poll() is None
     output, _ = process.communicate(timeout=30)

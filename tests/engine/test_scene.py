@@ -10,6 +10,7 @@ import rasterio
 import rasterio.control
 import rasterio.enums
 import rasterio.shutil
+from rasterio.rpc import RPC
 from rasterio.windows import Window
 from synthetic import BANDS, CRS, HEIGHT, TRANSFORM, WIDTH, make_spectra, write_scene
 
@@ -109,8 +110,17 @@ def test_control_points_alone_are_refused(tmp_path):
         corners = ((0, 0, 380000, 5820000), (9, 0, 380000, 5819900), (0, 9, 380100, 5820000))
         points = [rasterio.control.GroundControlPoint(*corner) for corner in corners]
         target.gcps = points, rasterio.CRS.from_epsg(32633)
-    with pytest.raises(EngineError, match="by control points only; warp it first"):
+    with pytest.raises(EngineError, match="by control points or coefficients only; warp it first"):
         Scene.open(str(tmp_path / "points.tif"), "EPSG:32633")
+
+
+def test_rational_coefficients_alone_are_refused(tmp_path):
+    path = write_scene(tmp_path / "rpc.tif", make_spectra()[:3], transform=None, crs=None)
+    with rasterio.open(path, "r+") as dataset:
+        one, line = [1.0] + 19 * [0.0], [0.0, 1.0] + 18 * [0.0]
+        dataset.rpcs = RPC(0.0, 100.0, 52.0, 0.1, one, line, 40.0, 40.0, 13.0, 0.1, one, line, 50.0, 50.0)
+    with pytest.raises(EngineError, match="by control points or coefficients only"):
+        Scene.open(str(path), "EPSG:32633")
 
 
 @pytest.mark.parametrize(("transform", "place"), [(None, (3, -2)), (rasterio.Affine.identity(), (3, 2))])

@@ -214,10 +214,13 @@ def test_a_folder_too_deep_for_windows_is_refused_before_anything_is_fetched(tmp
 def test_two_runs_do_not_make_the_same_environment(tmp_path, feedback):
     lock = QLockFile(str(tmp_path / "new.lock"))
     assert lock.tryLock(0)
+    begun = tmp_path / "new" / environment.BEGUN
+    begun.parent.mkdir()
+    begun.touch()
     with pytest.raises(QgsProcessingException, match="Another run is making the environment"):
-        environment.create(Installation(tmp_path / "new"), unchecked, feedback)
+        environment.create(Installation(begun.parent), unchecked, feedback)
     lock.unlock()
-    assert not (tmp_path / "new").exists()
+    assert begun.exists(), "what the other run has made so far"
 
 
 def test_qgis_itself_is_never_taken_for_python(monkeypatch, tmp_path):
