@@ -112,6 +112,7 @@ def overview(scenes: list[tuple[str, Results]]) -> str:
     counts = sorted({r["labels"] for _, results in scenes for r in results})
     text = "\n![Overall accuracy over labels per class](images/accuracy.png)\n"
     for name, choose in RIVALS.items():
+        known = False
         lines = [f"\n## SpectraFiLM − {name}\n", "| | " + " | ".join(f"{n} a class" for n in counts) + " |",
                  "|---" * (len(counts) + 1) + "|"]  # fmt: skip
         for protocol in PROTOCOLS:
@@ -125,9 +126,11 @@ def overview(scenes: list[tuple[str, Results]]) -> str:
                         values = by_row(results, protocol, n, figure)
                         gain = paired(values.get(SPECTRAFILM, {}), values.get(choose(values), {}))
                         gains.append(f"{gain[0]:+.1f}" if gain else "–")
+                        known = known or gain is not None
                     cells.append(" / ".join(gains))
                 lines.append(f"| {title}, {protocol} | " + " | ".join(cells) + " |")
-        text += "\n".join(lines) + "\n"
+        if known:
+            text += "\n".join(lines) + "\n"
     return text + "\nPoints of OA / AA, paired over seeds, means.\n"
 
 
@@ -140,7 +143,7 @@ def section(title: str, protocol: str, results: Results) -> str:
              "|---" * (len(counts) + 1) + "|"]  # fmt: skip
     figures = {n: [by_row(results, protocol, n, f) for f in FIGURES] for n in counts}
     seeds = max(len(by_seed) for values, _ in figures.values() for by_seed in values.values())
-    for row in ROWS:
+    for row in (row for row in ROWS if any(row in values for values, _ in figures.values())):
         cells = []
         for n in counts:
             hits, recalls = (list(values.get(row, {}).values()) for values in figures[n])
@@ -156,7 +159,8 @@ def section(title: str, protocol: str, results: Results) -> str:
             rival = choose(overall)
             gain = paired(overall.get(SPECTRAFILM, {}), overall.get(rival, {}))
             cells.append((f"{gain[0]:+.1f}" + ("" if np.isnan(gain[1]) else f" ± {gain[1]:.1f}")) if gain else "–")
-        lines.append(f"| *SpectraFiLM − {name}* | " + " | ".join(cells) + " |")
+        if any(cell != "–" for cell in cells):
+            lines.append(f"| *SpectraFiLM − {name}* | " + " | ".join(cells) + " |")
     errors = [by_row(results, protocol, n, "calibration_error").get(SPECTRAFILM, {}).values() for n in counts]
     means = " | ".join(f"{np.mean(list(e)):.1f}" if e else "–" for e in errors)
     lines.append(f"| *expected calibration error of SpectraFiLM* | {means} |")
@@ -177,6 +181,7 @@ def draw_curves(scenes: list[tuple[str, Results]], path: Path) -> None:
         for protocol, axes in zip(PROTOCOLS, panels, strict=True):
             counts = sorted({r["labels"] for r in results if r["protocol"] == protocol})
             axes.set_visible(bool(counts))
+            axes.tick_params(labelbottom=True)
             for row, colour in DRAWN.items():
                 values = [list(by_row(results, protocol, n, "overall_accuracy").get(row, {}).values()) for n in counts]
                 points = [(n, np.mean(v)) for n, v in zip(counts, values, strict=True) if v]
