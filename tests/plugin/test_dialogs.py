@@ -1,44 +1,61 @@
-"""Dialogs of our algorithms are closed when the plugin goes, those of others are not."""
+"""Dialogs of our algorithms are closed when the plugin goes, those of others are not.
+
+QGIS's own dialogs need its desktop, which tests have not; they are faked here.
+"""
 
 from __future__ import annotations
 
-import time
-
-import processing
 import pytest
-from in_qgis import SCENE
 from qgis.core import QgsApplication
-from qgis.PyQt.QtWidgets import QApplication
+from qgis.PyQt import sip
+from qgis.PyQt.QtCore import QTimer
+from qgis.PyQt.QtWidgets import QDialog, QPushButton
 
-from spectrafilm.plugin.provider import SpectraFilmProvider
-from spectrafilm.ui.dialogs import close_dialogs
+from spectrafilm.ui import dialogs
+
+
+class FakeDialog(QDialog):
+    """What QGIS's dialog of an algorithm has; its run ends a moment after it is cancelled."""
+
+    def __init__(self, algorithm, running: bool) -> None:
+        super().__init__()
+        self._algorithm = algorithm
+        self.button = QPushButton("Cancel", self)
+        self.button.setEnabled(running)
+        self.button.clicked.connect(lambda: QTimer.singleShot(200, lambda: self.button.setEnabled(False)))
+        self.show()
+
+    def algorithm(self):
+        return self._algorithm
+
+    def cancelButton(self) -> QPushButton:  # noqa: N802
+        return self.button
 
 
 @pytest.fixture
-def provider(qgis_processing):
-    provider = SpectraFilmProvider()
-    QgsApplication.processingRegistry().addProvider(provider)
-    yield provider
-    QgsApplication.processingRegistry().removeProvider(provider)
+def opened(provider, monkeypatch):
+    """By what they are: open dialogs of two of our algorithms, one of them running, of another's, and of none."""
+    monkeypatch.setattr(dialogs, "DIALOG", FakeDialog)
+    ours, others = provider.algorithm("selectbands"), QgsApplication.processingRegistry().algorithmById("native:buffer")
+    made = {
+        "idle": FakeDialog(ours, False), "running": FakeDialog(ours, True), "other": FakeDialog(others, True),
+        "empty": FakeDialog(None, False),
+    }  # fmt: skip
+    yield made
+    for dialog in made.values():
+        sip.delete(dialog)
 
 
-def test_ours_are_closed_and_their_runs_cancelled(provider, tmp_path, monkeypatch):
-    # The desktop is faked in tests, and QGIS's own widgets do not take fakes.
-    monkeypatch.setattr("processing.gui.ParametersPanel.iface", None, raising=False)
-    parameters = {"INPUT": SCENE, "OUTPUT": str(tmp_path / "f.tif")}
-    idle, running, other = (
-        processing.createAlgorithmDialog(name, parameters)
-        for name in ("spectrafilm:selectbands", "spectrafilm:extractfeatures", "native:buffer")
-    )
-    for dialog in (idle, running, other):
-        dialog.show()
-    running.runButton().click()
-    end = time.monotonic() + 60
-    while not list(tmp_path.iterdir()) and time.monotonic() < end:
-        QApplication.processEvents()
-    assert running.cancelButton().isEnabled()
-    close_dialogs(provider.id())
-    assert [dialog.isVisible() for dialog in (idle, running, other)] == [False, False, True]
-    assert not running.cancelButton().isEnabled()
-    assert not list(tmp_path.iterdir()), "nothing partial is left"
-    other.close()
+def test_ours_are_closed_and_their_runs_cancelled(provider, opened):
+    dialogs.close_dialogs(provider.id())
+    assert {name for name, dialog in opened.items() if dialog.isVisible()} == {"other", "empty"}
+    assert not opened["running"].button.isEnabled()
+    assert opened["other"].button.isEnabled()
+
+
+def test_a_run_that_does_not_end_is_not_waited_for_for_ever(provider, opened, monkeypatch):
+    monkeypatch.setattr(dialogs, "WAIT_SECONDS", 0.1)
+    opened["running"].button.clicked.disconnect()
+    dialogs.close_dialogs(provider.id())
+    assert opened["running"].button.isEnabled()
+    assert not opened["running"].isVisible()
