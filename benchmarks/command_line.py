@@ -10,13 +10,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def head_of(page: Path, own: bool) -> str:
-    """How a page begins: what is measured and how and, unless the scenes are a user's own, what we found."""
-    text = page.read_text(encoding="utf-8")
-    if not own:
-        return text
-    starts = [text.index(start) for start in ("\nWhat the tables say", "\nWhat they say") if start in text]
-    return text[: starts[0]] if starts else text
+def head_of(benchmark: Path, own: bool) -> str:
+    """How the page of a benchmark begins: what is measured and, unless the scenes are a user's own, what we found.
+
+    Args:
+        benchmark: the folder that holds `head.md` and `findings.md`.
+    """
+    parts = ("head.md",) if own else ("head.md", "findings.md")
+    return "\n".join((benchmark / part).read_text(encoding="utf-8") for part in parts)
 
 
 def folder_parser(description: str | None, folder: str) -> argparse.ArgumentParser:

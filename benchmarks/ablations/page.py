@@ -18,7 +18,7 @@ from spectrafilm.benchmarks.command_line import head_of
 from .measure import Entry
 from .variants import DEFAULT, GROUPS
 
-HEAD = Path(__file__).with_name("head.md")
+FOLDER = Path(__file__).parent
 COLOURS = ("#1e88e5", "#d81b60")
 
 
@@ -68,7 +68,7 @@ def write_page(scenes: list[tuple[str, list[Entry]]], labels: int, seeds: int, d
     """
     (docs / "images").mkdir(parents=True, exist_ok=True)
     scenes = [(title, [e for e in entries if e.labels == labels and e.seed < seeds]) for title, entries in scenes]
-    text = head_of(HEAD, own)
+    text = head_of(FOLDER, own)
     for protocol in PROTOCOLS:
         text += _table(scenes, protocol)
     text += f"\n{labels} labels a class, {seeds} seeds.\n"

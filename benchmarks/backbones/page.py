@@ -17,7 +17,7 @@ from spectrafilm.benchmarks.command_line import head_of
 
 from .probe import METHOD, Entry
 
-HEAD = Path(__file__).with_name("head.md")
+FOLDER = Path(__file__).parent
 COLUMNS = ("", "spectra alone", "backbone", "default setting", "− untrained", "best setting", "− untrained", "which")
 INPUTS = {"alone": "features alone", "with_spectra": "with spectra"}
 Setting = tuple[tuple[int, ...], int]
@@ -56,7 +56,7 @@ def write_page(
         untrained: name of the twin they are compared with.
     """
     (docs / "images").mkdir(parents=True, exist_ok=True)
-    text = head_of(HEAD, own)
+    text = head_of(FOLDER, own)
     summary = []
     for inputs, described in INPUTS.items():
         for protocol in PROTOCOLS:

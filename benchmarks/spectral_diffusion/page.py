@@ -11,7 +11,7 @@ import numpy as np
 from spectrafilm.benchmarks.accuracy.pool import PROTOCOLS
 from spectrafilm.benchmarks.command_line import head_of
 
-HEAD = Path(__file__).with_name("head.md")
+FOLDER = Path(__file__).parent
 PRETRAINED, UNTRAINED = "pretrained", "untrained"
 OTHERS = ("SVM", "Random forest", "Spectral only", "SpectraFiLM", "SpectraFiLM, untrained")
 METHODS = ("DiffSpectralNet", "DiffCRN")
@@ -40,7 +40,7 @@ def gain(records: list[Record], protocol: str, row: str, over: str) -> tuple[flo
 
 def write_page(scenes: list[tuple[str, list[Record]]], docs: Path, own: bool = False) -> None:
     """Write spectral_diffusion.md and its JSON from the figures of each scene."""
-    lines = [head_of(HEAD, own)]
+    lines = [head_of(FOLDER, own)]
     seeds = min(len(accuracies(records, PROTOCOLS[0], "SVM")) for _, records in scenes)
     lines.append(f"{seeds} seeds; per cent, means over seeds; differences with their standard error.\n")
     for protocol in PROTOCOLS:
