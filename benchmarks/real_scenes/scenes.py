@@ -164,7 +164,7 @@ class LabelledScene:
         """The areas of a label raster as features with a field `class`."""
         with unplaced_allowed(), rasterio.open(path) as dataset:
             # Labels are often published without a place, pixel by pixel those of the scene.
-            placed = bool(dataset.crs)
+            placed = bool(dataset.crs) and not dataset.transform.is_identity
             if placed and dataset.crs != self._crs:
                 raise SystemExit(f"{path} has another coordinate reference system than its scene; warp it.")
             if not placed and dataset.shape != self._shape:

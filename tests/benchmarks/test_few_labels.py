@@ -126,9 +126,10 @@ def test_half_a_division_is_no_division(tmp_path):
         own_scenes(tmp_path, tmp_path / "work")
 
 
-def test_labels_without_a_place_are_those_of_the_scene_pixel_by_pixel(tmp_path):
+@pytest.mark.parametrize("crs", [None, CRS])
+def test_labels_without_a_place_are_those_of_the_scene_pixel_by_pixel(tmp_path, crs):
     write_scene(tmp_path / "a.tif", make_spectra())
-    nowhere = {"crs": None, "transform": None}
+    nowhere = {"crs": crs, "transform": None}
     write_labels(tmp_path / "a_gt.tif", squares(), **nowhere)
     (scene,) = own_scenes(tmp_path, tmp_path / "work")
     labels = LabelledScene(scene, tmp_path, tmp_path, None).labels
