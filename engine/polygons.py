@@ -82,10 +82,12 @@ def make_classes(names: Sequence[str], colours: Sequence[str] = ()) -> list[Land
 def read_features(path: str, class_field: str, progress: Progress) -> list[tuple[str, dict[str, Any]]]:
     """Class name and geometry of every feature of a GeoJSON file that has a class.
 
+    Texts in its member `spectrafilm_warnings`, which the QGIS half writes, are told.
+
     Raises:
         EngineError: the file is missing or no GeoJSON, the field is missing, or it is NULL everywhere.
     """
-    features = _read_collection(path)
+    features = _read_collection(path, progress)
     properties = [feature.get("properties") or {} for feature in features]
     if not features:
         raise EngineError(f"The layer {path} holds no features; draw at least one polygon per class.")
@@ -102,24 +104,27 @@ def read_features(path: str, class_field: str, progress: Progress) -> list[tuple
     return kept
 
 
-def read_geometries(path: str) -> list[dict[str, Any]]:
-    """The geometries of a GeoJSON file.
+def read_geometries(path: str, progress: Progress) -> list[dict[str, Any]]:
+    """The geometries of a GeoJSON file; warnings as in `read_features`.
 
     Raises:
         EngineError: the file is missing or no GeoJSON.
     """
-    return [feature["geometry"] for feature in _read_collection(path) if feature.get("geometry")]
+    return [feature["geometry"] for feature in _read_collection(path, progress) if feature.get("geometry")]
 
 
-def _read_collection(path: str) -> list[dict[str, Any]]:
+def _read_collection(path: str, progress: Progress) -> list[dict[str, Any]]:
     try:
-        features = json.loads(Path(path).read_text(encoding="utf-8"))["features"]
+        collection = json.loads(Path(path).read_text(encoding="utf-8"))
+        features = collection["features"]
         if not all(isinstance(feature, dict) for feature in features):
             raise ValueError("a feature is no object")
     except OSError as error:
         raise EngineError(f"The polygons {path} cannot be read ({error.strerror}); check the path.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise EngineError(f"{path} is not a GeoJSON feature collection; export the polygons as GeoJSON.") from error
+    for warning in collection.get("spectrafilm_warnings", ()):
+        progress.warning(str(warning))
     return list(features)
 
 

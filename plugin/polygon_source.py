@@ -107,7 +107,8 @@ def export_features(
     """Write the source's features as GeoJSON in `crs`, with the class name as property `class`, where a field is given.
 
     Takes what the source gives: selected features only, a filter, a memory layer. Invalid geometries
-    are repaired and counted.
+    are repaired. What a user should know of it stands in the file, too: the engine tells it, so that it is in the
+    report.
 
     Raises:
         QgsProcessingException: the source has no such field, no CRS, or no feature.
@@ -146,13 +147,15 @@ def export_features(
             "properties": {FIELD: legend.name_of(feature.attribute(index)) if field else None},
             "geometry": None if geometry.isNull() else json.loads(geometry.asJson(9)),
         })  # fmt: skip
+    warnings = []
     if repaired:
-        feedback.pushWarning(f"{repaired} invalid geometrie(s) were repaired.")
+        warnings.append(f"{repaired} invalid geometrie(s) were repaired.")
     if without_area:
-        feedback.pushWarning(f"{without_area} of them have no area and are left out.")
+        warnings.append(f"{without_area} of them have no area and are left out.")
     if lost:
-        feedback.pushWarning(f"{len(lost)} feature(s) could not be reprojected and are left out.")
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
+        warnings.append(f"{len(lost)} feature(s) could not be reprojected and are left out.")
+    collection = {"type": "FeatureCollection", "spectrafilm_warnings": warnings, "features": features}
+    path.write_text(json.dumps(collection), encoding="utf-8")
 
 
 def _repaired(geometry: QgsGeometry) -> tuple[QgsGeometry, bool]:

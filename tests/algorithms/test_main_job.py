@@ -12,6 +12,7 @@ from osgeo import gdal
 from qgis.core import (
     QgsCoordinateTransform,
     QgsFeature,
+    QgsGeometry,
     QgsPalettedRasterRenderer,
     QgsProcessing,
     QgsProcessingAlgRunnerTask,
@@ -25,6 +26,7 @@ from qgis.core import (
     QgsWkbTypes,
 )
 
+BOW_TIE = "Polygon((413110 5780635, 413130 5780650, 413130 5780635, 413110 5780650, 413110 5780635))"  # on water
 TRAIN = {"INPUT": SCENE, "POLYGONS": POLYGONS, "CLASS_FIELD": "class"}
 
 
@@ -278,7 +280,7 @@ def test_a_task_runs_beside_the_window_and_can_be_cancelled(provider, feedback, 
     assert not list(tmp_path.iterdir())
 
 
-def test_features_without_a_class_are_counted(run, feedback, tmp_path):
+def test_what_was_left_out_or_repaired_stands_in_log_and_report(run, feedback, tmp_path):
     layer = QgsVectorLayer("Polygon?crs=EPSG:32633&field=class:string", "labels", "memory")
     copies = [QgsFeature(f) for f in QgsVectorLayer(POLYGONS, "x", "ogr").getFeatures()]
     for index, original in enumerate(copies):
@@ -286,5 +288,12 @@ def test_features_without_a_class_are_counted(run, feedback, tmp_path):
         feature.setGeometry(original.geometry())
         feature.setAttribute(0, None if index == 0 else original["class"])
         layer.dataProvider().addFeature(feature)
-    run("trainfilm", {**TRAIN, "POLYGONS": layer, "METHOD": 3, "MODEL": str(tmp_path / "m.safetensors")})
-    assert "1 feature(s) without a class or geometry are left out." in feedback.warnings
+    bow_tie = QgsFeature(layer.fields())
+    bow_tie.setGeometry(QgsGeometry.fromWkt(BOW_TIE))
+    bow_tie.setAttribute(0, "Water")
+    layer.dataProvider().addFeature(bow_tie)
+    outputs = {"MODEL": str(tmp_path / "m.safetensors"), "REPORT": str(tmp_path / "r.html")}
+    run("trainfilm", {**TRAIN, "POLYGONS": layer, "METHOD": 3, **outputs})
+    expected = {"1 feature(s) without a class or geometry are left out.", "1 invalid geometrie(s) were repaired."}
+    assert expected <= set(feedback.warnings)
+    assert expected <= set(json.loads((tmp_path / "r.json").read_text())["warnings"])

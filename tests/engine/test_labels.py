@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from affine import Affine
@@ -10,7 +12,7 @@ from synthetic import TRANSFORM, square, write_polygons
 
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.labels import label_pixels
-from spectrafilm.engine.polygons import Part, make_classes, read_features, to_parts
+from spectrafilm.engine.polygons import Part, make_classes, read_features, read_geometries, to_parts
 from spectrafilm.engine.sampling import context_pixels, thin_labels
 
 CLASSES = make_classes(["grass", "roof", "tree"])
@@ -164,6 +166,14 @@ def test_numbers_are_classes_too_and_nulls_are_counted(tmp_path, progress):
     path = write_polygons(tmp_path / "p.geojson", [(3, square(0, 0)), (3.0, square(8, 8)), (None, square(4, 4))])
     assert [name for name, _ in read_features(str(path), "class", progress)] == ["3", "3"]
     assert progress.warnings == ["1 feature(s) without a class or geometry are left out."]
+
+
+def test_what_qgis_found_while_exporting_is_told(tmp_path, progress):
+    path = write_polygons(tmp_path / "p.geojson", [("a", square(0, 0))])
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"spectrafilm_warnings": ["one was repaired"]}))
+    read_features(str(path), "class", progress)
+    read_geometries(str(path), progress)
+    assert progress.warnings == ["one was repaired"] * 2
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"features": 3}', '{"features": ["x"]}'])

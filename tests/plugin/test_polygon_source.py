@@ -66,6 +66,10 @@ def export(qgis_app, feedback, tmp_path):
     QgsProject.instance().clear()
 
 
+def warnings_in(folder):
+    return json.loads((folder / "labels.geojson").read_text())["spectrafilm_warnings"]
+
+
 def classes_of(features):
     return [f["properties"]["class"] for f in features]
 
@@ -115,9 +119,9 @@ def test_another_coordinate_system_is_reprojected_and_both_are_named(export, fee
     assert feedback.infos == ["Labels in EPSG:4326, scene in EPSG:32633; the labels are reprojected."]
 
 
-def test_invalid_geometries_are_repaired_and_counted(export, feedback):
+def test_invalid_geometries_are_repaired_and_counted(export, tmp_path):
     features = export(memory_layer([("a", BOW_TIE), ("b", SQUARE)]))
-    assert feedback.warnings == ["1 invalid geometrie(s) were repaired."]
+    assert warnings_in(tmp_path) == ["1 invalid geometrie(s) were repaired."]
     assert features[0]["geometry"]["type"] == "MultiPolygon"
     triangles = features[0]["geometry"]["coordinates"]
     assert len(triangles) == 2
@@ -126,10 +130,10 @@ def test_invalid_geometries_are_repaired_and_counted(export, feedback):
     assert area == pytest.approx(QgsGeometry.fromWkt(SQUARE).area() / 2)
 
 
-def test_a_polygon_without_area_is_left_out(export, feedback):
+def test_a_polygon_without_area_is_left_out(export, tmp_path):
     flat = "Polygon((380000 5780000, 380100 5780100, 380000 5780000, 380000 5780000))"
     assert classes_of(export(memory_layer([("a", flat), ("b", SQUARE)]))) == ["b"]
-    assert "1 of them have no area and are left out." in feedback.warnings
+    assert "1 of them have no area and are left out." in warnings_in(tmp_path)
 
 
 def test_curves_become_polygons(export):
