@@ -1,8 +1,8 @@
 """Wavelengths and bad-band flags, from wherever a product keeps them.
 
-Looked at in this order: per-band tags (`wavelength`, `wavelength_units`, `bbl`; for NetCDF those of a dimension
-`wavelength`), GDAL's IMAGERY domain, the lists of an ENVI header (also one beside a GeoTIFF, as in DESIS products), an
-EnMAP metadata file beside the scene, and band names such as "band 12 (0.617600 Micrometers)".
+Looked at in this order: per-band tags (`wavelength`, `wavelength_units`, `bbl`), the lists of an ENVI header (also one
+beside a GeoTIFF, as in DESIS products), the dimension `wavelength` of a NetCDF file, GDAL's IMAGERY domain, an EnMAP
+metadata file beside the scene, and band names such as "band 12 (0.617600 Micrometers)".
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NAMED = re.compile(r"(\d+(?:\.\d+)?)\s*(nanomet(?:er|re)s?|nm|micromet(?:er|re)
 
 @dataclass(frozen=True)
 class BandSpectrum:
-    """Where one band lies in the spectrum: its centre in nm."""
+    """What a file says of one band: its centre in nm, and whether it is good (`bbl` is not 0)."""
 
     wavelength: float | None = None
     good: bool = True
