@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from .labels import Labels
+from .labels import Labels, count_by_class
 from .polygons import LandCoverClass
 from .progress import Progress
 
@@ -47,7 +47,7 @@ def split_by_polygon(
     A class with a single polygon stays on the training side of every fold and is not validated. There
     is no fold where no class has two polygons. Classes with one or two polygons are named in warnings.
     """
-    counts = {c.id: len(np.unique(labels.polygons[labels.class_ids == c.id])) for c in classes}
+    counts = {i: polygons for i, (_, polygons) in count_by_class(labels, classes).items()}
     single, pair = ([c.name for c in classes if counts[c.id] == few] for few in (1, 2))
     if single:
         progress.warning(
