@@ -16,7 +16,6 @@ from ..progress import Progress
 from ..scene import Scene
 from ..survey import Survey
 
-STRIDE = 32
 CLEANEST = (0,)
 # Values of polygons made from label rasters that often stand for no label.
 NO_CLASS = frozenset({"0", "-1", "255"})
@@ -94,5 +93,5 @@ def settings_for(
         backbone.name, str(backbone.path), backbone.sha256,
         _once(layers) or scale_layers(method.layers, len(backbone.layers)),
         _once(timesteps) or method.timesteps or backbone.best_timesteps or CLEANEST,
-        backbone.patch, backbone.patch * STRIDE // 64, seed, composites.to_json(), method.neighbourhoods,
+        backbone.patch, backbone.patch // 2, seed, composites.to_json(), method.neighbourhoods,
     )  # fmt: skip
