@@ -125,6 +125,22 @@ def cohen_kappa(matrix: np.ndarray) -> np.ndarray:
     return _divide(overall_accuracy(matrix) - chance, 1.0 - chance)
 
 
+@dataclass(frozen=True)
+class Figures:
+    """The usual figures in per cent, without intervals."""
+
+    overall_accuracy: float
+    average_accuracy: float
+    kappa: float
+
+    @classmethod
+    def of(cls, reference: np.ndarray, predicted: np.ndarray, classes: int) -> Figures:
+        """Those of class ids (n,), counted from 1."""
+        matrix = confusion_matrix(reference, predicted, classes)
+        parts = (overall_accuracy(matrix), average_accuracy(matrix), cohen_kappa(matrix))
+        return cls(*(100 * float(part) for part in parts))
+
+
 def assess(
     reference: np.ndarray, predicted: np.ndarray, names: Sequence[str], groups: np.ndarray,
     counts: np.ndarray | None = None, seed: int = 0,

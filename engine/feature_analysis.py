@@ -13,11 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .accuracy import Figures
 from .feature_source import ComputedFeatures
 from .folds import Folds
 from .progress import Progress
 from .projection import fit_spatial
-from .quick_judge import Figures, Judge
+from .quick_judge import Judge
 from .training_data import TrainingData
 
 MOST_LAYERS = 3

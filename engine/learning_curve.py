@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .accuracy import Z95
+from .accuracy import Z95, Figures
 from .folds import Folds
 from .labels import Labels, count_by_class
 from .methods import Method
 from .progress import Progress
 from .projection import fit_spatial
-from .quick_judge import Figures, Judge
+from .quick_judge import Judge
 from .training_data import TrainingData
 
 SHARES = (0.25, 0.5, 0.75, 1.0)

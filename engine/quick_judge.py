@@ -9,20 +9,11 @@ import numpy as np
 from scipy.stats import t as student
 from sklearn.svm import SVC
 
-from .accuracy import Z95, average_accuracy, cohen_kappa, confusion_matrix, overall_accuracy
+from .accuracy import Z95, Figures
 from .folds import Folds
 from .labels import Labels
 
 PENALTY = 10.0
-
-
-@dataclass(frozen=True)
-class Figures:
-    """Per cent, of pixels that a fold held out."""
-
-    overall_accuracy: float
-    average_accuracy: float
-    kappa: float
 
 
 @dataclass(frozen=True)
@@ -44,9 +35,7 @@ class Judge:
     def figures(self, predicted: np.ndarray) -> Figures:
         """Accuracy of predictions of all pixels, over those that a fold held out."""
         tested = self.folds.validated
-        matrix = confusion_matrix(self.labels.class_ids[tested], predicted[tested], self.classes)
-        parts = (overall_accuracy(matrix), average_accuracy(matrix), cohen_kappa(matrix))
-        return Figures(*(100 * float(part) for part in parts))
+        return Figures.of(self.labels.class_ids[tested], predicted[tested], self.classes)
 
     def gain(self, predicted: np.ndarray, rival: np.ndarray) -> tuple[float, float]:
         """Difference (0..1) of the means of OA and AA, and its standard error, in which a polygon counts as one draw.

@@ -12,7 +12,7 @@ import numpy as np
 from spectrafilm.benchmarks.accuracy.draws import Draw, make_draw
 from spectrafilm.benchmarks.accuracy.pool import Pool, feature_source, kept_features
 from spectrafilm.benchmarks.json_lines import read_lines
-from spectrafilm.engine.accuracy import average_accuracy, confusion_matrix, overall_accuracy
+from spectrafilm.engine.accuracy import Figures
 from spectrafilm.engine.backbone import BUNDLED
 from spectrafilm.engine.calibration import fit_shares, fit_temperature, mixture, share_prior
 from spectrafilm.engine.ensemble import FilmEnsemble
@@ -67,9 +67,9 @@ class Bench:
         mixtures = {}
 
         def entry(name: str, draw: Draw, probabilities: np.ndarray) -> Entry:
-            matrix = confusion_matrix(draw.truth, draw.class_ids(probabilities), len(self._pool.classes))
-            figures = (overall_accuracy(matrix), average_accuracy(matrix), draw.calibration_error(probabilities))
-            return Entry(name, protocol, labels, seed, *(100 * float(f) for f in figures))
+            figures = Figures.of(draw.truth, draw.class_ids(probabilities), len(self._pool.classes))
+            error = 100 * draw.calibration_error(probabilities)
+            return Entry(name, protocol, labels, seed, figures.overall_accuracy, figures.average_accuracy, error)
 
         for name in names:
             variant = VARIANTS[name]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from spectrafilm.benchmarks.json_lines import append_lines, read_lines
-from spectrafilm.engine.accuracy import average_accuracy, cohen_kappa, confusion_matrix, overall_accuracy
+from spectrafilm.engine.accuracy import Figures
 
 from .pool import Pool
 from .rows import Row
@@ -21,12 +22,9 @@ def measure(pool: Pool, protocol: str, per_class: int, seed: int, rows: dict[str
         if (protocol, per_class, seed, row) in known:
             continue
         prediction = classify(seen, training, testing, seed)
-        matrix = confusion_matrix(truth, prediction.class_ids, len(pool.classes))
         figures = {
             "protocol": protocol, "labels": per_class, "seed": seed, "row": row,
-            "overall_accuracy": 100 * float(overall_accuracy(matrix)),
-            "average_accuracy": 100 * float(average_accuracy(matrix)),
-            "kappa": 100 * float(cohen_kappa(matrix)),
+            **asdict(Figures.of(truth, prediction.class_ids, len(pool.classes))),
             "calibration_error": None if prediction.calibration_error is None else 100 * prediction.calibration_error,
             "training_pixels": len(training), "test_pixels": len(testing),
         }  # fmt: skip

@@ -15,7 +15,7 @@ import numpy as np
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-from spectrafilm.engine.accuracy import average_accuracy, confusion_matrix, overall_accuracy
+from spectrafilm.engine.accuracy import Figures
 from spectrafilm.engine.calibration import mixture
 from spectrafilm.engine.ensemble import FilmEnsemble
 from spectrafilm.engine.methods import METHODS
@@ -68,11 +68,8 @@ def simulate(pool: Pool, strategy: str, seed: int) -> Curve:
         # As the plugin trains without validation; neighbours are not asked then.
         mix_beforehand(network, pool.autocorrelation)
         probabilities = mixture(predict_logits(network, everything), 1.0)
-        matrix = confusion_matrix(targets[~offered] + 1, probabilities[~offered].argmax(1) + 1, len(present))
-        curve.append({
-            "labels": len(labelled), "overall_accuracy": 100 * float(overall_accuracy(matrix)),
-            "average_accuracy": 100 * float(average_accuracy(matrix)),
-        })  # fmt: skip
+        figures = Figures.of(targets[~offered] + 1, probabilities[~offered].argmax(1) + 1, len(present))
+        curve.append({"labels": len(labelled), **{key: getattr(figures, key) for key in FIGURES}})
         free = np.setdiff1d(np.flatnonzero(offered), labelled)
         if strategy == "random":
             chosen = rng.permutation(free)[:PER_ROUND]

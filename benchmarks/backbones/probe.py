@@ -12,7 +12,7 @@ from sklearn.svm import SVC
 
 from spectrafilm.benchmarks.accuracy.pool import PROTOCOLS, Pool, feature_source
 from spectrafilm.benchmarks.json_lines import append_lines, read_lines
-from spectrafilm.engine.accuracy import average_accuracy, confusion_matrix, overall_accuracy
+from spectrafilm.engine.accuracy import Figures
 from spectrafilm.engine.feature_analysis import compute_activations
 from spectrafilm.engine.methods import METHODS
 from spectrafilm.engine.progress import Progress
@@ -23,6 +23,8 @@ from spectrafilm.engine.survey import survey_scene
 from spectrafilm.engine.tasks.analyse_features import whole_grid
 
 METHOD = METHODS["spectrafilm"]
+# Overall and average accuracy, per cent.
+Accuracies = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ class Entry:
     protocol: str
     labels: int
     seed: int
-    alone: tuple[float, float]
-    with_spectra: tuple[float, float]
+    alone: Accuracies
+    with_spectra: Accuracies
 
 
 def read_entries(path: Path, labels: int, seeds: int) -> list[Entry]:
@@ -98,21 +100,18 @@ def _unit(values: np.ndarray) -> np.ndarray:
     return values / values.std()
 
 
-Figures = tuple[float, float]
-
-
 def _judge(
     pool: Pool, alone: np.ndarray, both: np.ndarray, labels: int, seeds: int
-) -> Iterator[tuple[tuple[str, int, int], Figures, Figures]]:
+) -> Iterator[tuple[tuple[str, int, int], Accuracies, Accuracies]]:
     """For every protocol and seed: accuracies of a support vector machine on one and on other inputs."""
     ids = pool.labels.class_ids
     for protocol in PROTOCOLS:
         for seed in range(seeds):
             training, testing = pool.draw(protocol, labels, seed)
 
-            def figures(inputs: np.ndarray, training: np.ndarray = training, testing: np.ndarray = testing) -> Figures:
+            def judge(inputs: np.ndarray, training: np.ndarray = training, testing: np.ndarray = testing) -> Accuracies:
                 machine = SVC(C=PENALTY, gamma="scale").fit(inputs[training], ids[training])
-                matrix = confusion_matrix(ids[testing], machine.predict(inputs[testing]), len(pool.classes))
-                return 100 * float(overall_accuracy(matrix)), 100 * float(average_accuracy(matrix))
+                figures = Figures.of(ids[testing], machine.predict(inputs[testing]), len(pool.classes))
+                return figures.overall_accuracy, figures.average_accuracy
 
-            yield (protocol, labels, seed), figures(alone), figures(both)
+            yield (protocol, labels, seed), judge(alone), judge(both)
