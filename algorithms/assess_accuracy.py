@@ -118,7 +118,6 @@ class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
             )
         field = self.parameterAsString(parameters, "CLASS_FIELD", context)
         source = self.parameterAsSource(parameters, "REFERENCE", context)
-        crs = map_crs if map_crs.isValid() else layer.crs()
         path = folder / "reference.geojson"
-        export_features(source, field, self._legend, crs, path, context, feedback)
+        crs = export_features(source, field, self._legend, map_crs, path, context, feedback)
         return str(path), crs_text(crs)

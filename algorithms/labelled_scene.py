@@ -75,11 +75,10 @@ class LabelledSceneAlgorithm(SpectraFilmAlgorithm):
         source = self.parameterAsSource(parameters, "POLYGONS", context)
         if source is None:
             raise QgsProcessingException(self.invalidSourceError(parameters, "POLYGONS"))
-        label_crs = crs if crs.isValid() else source.sourceCrs()
         with tempfile.TemporaryDirectory(prefix="spectrafilm-") as folder:
             polygons = Path(folder) / "polygons.geojson"
             field = self.parameterAsString(parameters, "CLASS_FIELD", context)
-            export_features(source, field, self._legend, label_crs, polygons, context, feedback)
+            label_crs = export_features(source, field, self._legend, crs, polygons, context, feedback)
             yield {
                 "scene": scene,
                 "polygons": str(polygons),

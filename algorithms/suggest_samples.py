@@ -86,8 +86,7 @@ class SuggestSamplesAlgorithm(SpectraFilmAlgorithm):
             path = Path(folder) / "labelled.geojson"
             label_crs = crs
             if drawn is not None:
-                label_crs = crs if crs.isValid() else drawn.sourceCrs()
-                export_features(drawn, None, Legend(), label_crs, path, context, feedback)
+                label_crs = export_features(drawn, None, Legend(), crs, path, context, feedback)
             job = SuggestSamples(
                 scene=scene,
                 model=self.parameterAsFile(parameters, "MODEL", context),

@@ -99,16 +99,19 @@ def export_features(
     source: QgsProcessingFeatureSource,
     field: str | None,
     legend: Legend,
-    crs: QgsCoordinateReferenceSystem,
+    scene_crs: QgsCoordinateReferenceSystem,
     path: Path,
     context: QgsProcessingContext,
     feedback: QgsProcessingFeedback,
-) -> None:
-    """Write the source's features as GeoJSON in `crs`, with the class name as property `class`, where a field is given.
+) -> QgsCoordinateReferenceSystem:
+    """Write the source's features as GeoJSON, with the class name as property `class`, where a field is given.
 
     Takes what the source gives: selected features only, a filter, a memory layer. Invalid geometries
     are repaired. What a user should know of it stands in the file, too: the engine tells it, so that it is in the
     report.
+
+    Returns:
+        The CRS of what was written: the scene's or, where that has none, the source's own.
 
     Raises:
         QgsProcessingException: the source has no such field, no CRS, or no feature.
@@ -126,6 +129,7 @@ def export_features(
         raise QgsProcessingException(
             f"The labels '{source.sourceName()}' hold no features; draw polygons, or clear 'Selected features only'."
         )
+    crs = scene_crs if scene_crs.isValid() else source.sourceCrs()
     feedback.pushInfo(
         f"Labels in {_crs_name(source.sourceCrs())}, scene in {_crs_name(crs)}"
         + ("." if source.sourceCrs() == crs else "; the labels are reprojected.")
@@ -156,6 +160,7 @@ def export_features(
         warnings.append(f"{len(lost)} feature(s) could not be reprojected and are left out.")
     collection = {"type": "FeatureCollection", "spectrafilm_warnings": warnings, "features": features}
     path.write_text(json.dumps(collection), encoding="utf-8")
+    return crs
 
 
 def _repaired(geometry: QgsGeometry) -> tuple[QgsGeometry, bool]:
