@@ -57,10 +57,7 @@ class AnalyseFeaturesAlgorithm(LabelledSceneAlgorithm):
             job = AnalyseFeatures(
                 **labelled_scene,
                 report=report,
-                backbone=self.parameterAsString(parameters, "BACKBONE", context),
-                composites=self.composites_of(parameters, context),
-                layers=self.numbers_of(parameters, "LAYERS", context),
-                timesteps=self.numbers_of(parameters, "TIMESTEPS", context),
+                **self.feature_choices_of(parameters, context),
                 device=self.device_of(parameters, context),
                 seed=self.parameterAsInt(parameters, "SEED", context),
             )

@@ -199,9 +199,14 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
         """The engine's word for DEVICE."""
         return self.choice_of(parameters, "DEVICE", DEVICES, context)
 
-    def composites_of(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
-        """The engine's word for COMPOSITES."""
-        return self.choice_of(parameters, "COMPOSITES", COMPOSITES, context)
+    def feature_choices_of(self, parameters: dict[str, Any], context: QgsProcessingContext) -> dict[str, Any]:
+        """The part of a job that `add_feature_choices` declared."""
+        return {
+            "backbone": self.parameterAsString(parameters, "BACKBONE", context),
+            "composites": self.choice_of(parameters, "COMPOSITES", COMPOSITES, context),
+            "layers": self.numbers_of(parameters, "LAYERS", context),
+            "timesteps": self.numbers_of(parameters, "TIMESTEPS", context),
+        }
 
     def numbers_of(self, parameters: dict[str, Any], key: str, context: QgsProcessingContext) -> tuple[int, ...]:
         """Whole numbers from a text such as "9, 10, 11".

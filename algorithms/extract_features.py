@@ -68,10 +68,7 @@ class ExtractFeaturesAlgorithm(SpectraFilmAlgorithm):
         job = ExtractFeatures(
             scene=scene,
             output=output,
-            backbone=self.parameterAsString(parameters, "BACKBONE", context),
-            composites=self.composites_of(parameters, context),
-            layers=self.numbers_of(parameters, "LAYERS", context),
-            timesteps=self.numbers_of(parameters, "TIMESTEPS", context),
+            **self.feature_choices_of(parameters, context),
             stride=self.parameterAsInt(parameters, "STRIDE", context),
             device=self.device_of(parameters, context),
             seed=self.parameterAsInt(parameters, "SEED", context),
