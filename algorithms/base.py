@@ -50,7 +50,8 @@ ACCURACIES = {
 class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
     """An algorithm that hands its work to the engine.
 
-    Subclasses set `ID`, `TITLE`, `GROUP` and `HELP`, and declare parameters in `initAlgorithm`.
+    Subclasses set `ID`, `TITLE`, `GROUP` and `HELP`, and declare parameters in `initAlgorithm`; `NUMBERS` are keys of
+    texts of whole numbers.
     """
 
     ID = ""
@@ -58,6 +59,7 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
     GROUP = ""
     HELP = ""
     ICON = "spectrafilm.svg"
+    NUMBERS: tuple[str, ...] = ()
 
     def name(self) -> str:
         return self.ID
@@ -91,7 +93,7 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
         return QCoreApplication.translate("SpectraFiLM", text)
 
     def checkParameterValues(self, parameters: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:  # noqa: N802
-        problem = problem_of(self, parameters, context)
+        problem = self._problem_of_numbers(parameters, context) or problem_of(self, parameters, context)
         return (False, problem) if problem else super().checkParameterValues(parameters, context)
 
     def add(self, parameter: QgsProcessingParameterDefinition, text: str, advanced: bool = False) -> None:
@@ -225,9 +227,9 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
                 self.tr("{0} must be whole numbers separated by commas, as in 9,10,11, not '{1}'.").format(key, text)
             ) from None
 
-    def check_numbers(self, parameters: dict[str, Any], keys: tuple[str, ...], context: QgsProcessingContext) -> str:
-        """What is wrong with texts of whole numbers; empty where nothing is."""
-        for key in keys:
+    def _problem_of_numbers(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
+        """What is wrong with `NUMBERS`; empty where nothing is."""
+        for key in self.NUMBERS:
             try:
                 self.numbers_of(parameters, key, context)
             except QgsProcessingException as error:

@@ -23,6 +23,7 @@ class ExtractFeaturesAlgorithm(SpectraFilmAlgorithm):
     TITLE = "Extract spatial features"
     GROUP = "Single steps"
     ICON = "extractfeatures.svg"
+    NUMBERS = ("LAYERS", "TIMESTEPS")
     HELP = (
         "Shows patches of the scene to a frozen diffusion U-Net that was pretrained on pictures, and writes what "
         "its decoder layers make of them: one band for each feature channel. The last bands are means of the "
@@ -55,10 +56,6 @@ class ExtractFeaturesAlgorithm(SpectraFilmAlgorithm):
             QgsProcessingParameterRasterDestination("OUTPUT", self.tr("Features")),
             "GeoTIFF with one band for each feature channel; its tags say how they were made.",
         )
-
-    def checkParameterValues(self, parameters: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:  # noqa: N802
-        problem = self.check_numbers(parameters, ("LAYERS", "TIMESTEPS"), context)
-        return (False, problem) if problem else super().checkParameterValues(parameters, context)
 
     def processAlgorithm(  # noqa: N802
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback

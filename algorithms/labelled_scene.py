@@ -26,7 +26,9 @@ LABELS = [QgsProcessing.SourceType.TypeVectorPolygon, QgsProcessing.SourceType.T
 
 
 class LabelledSceneAlgorithm(SpectraFilmAlgorithm):
-    """An algorithm with a scene, polygons on it, and the field of their class."""
+    """An algorithm with a scene, polygons on it, the field of their class, and choices of features."""
+
+    NUMBERS = ("LAYERS", "TIMESTEPS")
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,10 +51,6 @@ class LabelledSceneAlgorithm(SpectraFilmAlgorithm):
             QgsProcessingParameterField("CLASS_FIELD", self.tr("Class field"), parentLayerParameterName="POLYGONS"),
             "The field that says which class a polygon or point shows, as text or number.",
         )
-
-    def checkParameterValues(self, parameters: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:  # noqa: N802
-        problem = self.check_numbers(parameters, ("LAYERS", "TIMESTEPS"), context)
-        return (False, problem) if problem else super().checkParameterValues(parameters, context)
 
     def prepareAlgorithm(  # noqa: N802
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback

@@ -30,6 +30,7 @@ class SelectBandsAlgorithm(SpectraFilmAlgorithm):
     TITLE = "Select bands (pseudo-RGB)"
     GROUP = "Single steps"
     ICON = "selectbands.svg"
+    NUMBERS = ("BANDS",)
     HELP = (
         "Makes a three-band image of a hyperspectral scene: by wavelength, by band numbers, or by a criterion "
         "computed from the data. Bands that are flagged bad, empty or constant are never used. The log names the "
@@ -67,14 +68,16 @@ class SelectBandsAlgorithm(SpectraFilmAlgorithm):
         )
 
     def checkParameterValues(self, parameters: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:  # noqa: N802
-        problem = self.check_numbers(parameters, ("BANDS",), context)
+        fine, problem = super().checkParameterValues(parameters, context)
+        if not fine:
+            return False, problem
         by_number = self.choice_of(parameters, "METHOD", METHODS, context) == BAND_NUMBERS
-        if not problem and by_number and len(self.numbers_of(parameters, "BANDS", context)) != 3:
-            problem = self.tr("Three band numbers are needed (red, green, blue), as in 40,30,15.")
+        if by_number and len(self.numbers_of(parameters, "BANDS", context)) != 3:
+            return False, self.tr("Three band numbers are needed (red, green, blue), as in 40,30,15.")
         low, high = (self.parameterAsDouble(parameters, k, context) for k in ("STRETCH_LOW", "STRETCH_HIGH"))
-        if not problem and low >= high:
-            problem = self.tr("The stretch must begin below its end, as in 2 to 98 per cent.")
-        return (False, problem) if problem else super().checkParameterValues(parameters, context)
+        if low >= high:
+            return False, self.tr("The stretch must begin below its end, as in 2 to 98 per cent.")
+        return True, ""
 
     def processAlgorithm(  # noqa: N802
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
