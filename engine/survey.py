@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -141,13 +141,13 @@ def survey_scene(scene: Scene, seed: int = 0) -> Survey:
     )
 
 
-def sample_bands(scene: Scene, bands: tuple[Band, ...], seed: int = 0) -> np.ndarray:
+def sample_bands(scene: Scene, bands: Sequence[Band]) -> np.ndarray:
     """Spectra of valid pixels in the given bands: (n, bands) float32; n is 0 where none is valid."""
-    sample, *_ = _sample(scene, list(bands), seed)
+    sample, *_ = _sample(scene, bands, 0)
     return sample[np.isfinite(sample).all(1)]
 
 
-def _sample(scene: Scene, bands: list[Band], seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+def _sample(scene: Scene, bands: Sequence[Band], seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Pixels (n, bands) with data in any of the bands, differences (m, bands) one and two apart, and pixels looked at.
 
     All hold NaN in bands without data.

@@ -93,7 +93,7 @@ def model_bands(model: Model, scene: Scene, progress: Progress) -> list[Band]:
 
 def compare_values(model: Model, scene: Scene, bands: list[Band], progress: Progress) -> None:
     """Warn where reflectance is stored on another scale than in the training scene."""
-    sample = sample_bands(scene, tuple(bands))
+    sample = sample_bands(scene, bands)
     if not len(sample):
         return
     expected, found = np.abs(model.spectral.mean), np.abs(sample.mean(0))
