@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,11 +21,9 @@ from .tensor_files import has_mark, read_tensors, write_tensors
 FORMAT = "spectrafilm-scene-backbone"
 FORMAT_VERSION = 2
 
-Denoiser = Union[SpectralUNet, StagedDenoiser]  # noqa: UP007
+Denoiser = SpectralUNet | StagedDenoiser
 # By the key of the method that it was published with.
-DENOISERS: dict[str, type[SpectralUNet] | type[StagedDenoiser]] = {
-    "diffspectralnet": SpectralUNet, "diffcrn": StagedDenoiser,
-}  # fmt: skip
+DENOISERS: dict[str, type[Denoiser]] = {"diffspectralnet": SpectralUNet, "diffcrn": StagedDenoiser}
 
 
 def noise_schedule() -> Conditioning:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Union
 
 import numpy as np
 import torch
@@ -37,8 +36,8 @@ PUBLISHED_EPOCHS = 200
 PUBLISHED_WEIGHT_DECAY = 1e-4
 PUBLISHED_PATIENCE = 20
 
-PublishedNetwork = Union[GeoDiffNet, GeoDiffNetFilm, DiffSpectralNet, DiffCRN]  # noqa: UP007
-PUBLISHED: dict[str, type[GeoDiffNet] | type[GeoDiffNetFilm] | type[DiffSpectralNet]] = {
+PublishedNetwork = GeoDiffNet | GeoDiffNetFilm | DiffSpectralNet | DiffCRN
+PUBLISHED: dict[str, type[GeoDiffNet | GeoDiffNetFilm | DiffSpectralNet]] = {
     "geodiffnet-f": GeoDiffNetFilm, "geodiffnet": GeoDiffNet, "diffspectralnet": DiffSpectralNet,
 }  # fmt: skip
 

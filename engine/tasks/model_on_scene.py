@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Union
 
 import numpy as np
 from rasterio.windows import Window
@@ -25,7 +24,7 @@ CHUNK = 8192
 SUSPICIOUS_RATIO = 5.0
 # Of logits, while they become classes.
 COPIES = 6
-ModelJob = Union[PredictMap, SuggestSamples]  # noqa: UP007
+ModelJob = PredictMap | SuggestSamples
 
 
 def classified_pieces(

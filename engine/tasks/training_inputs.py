@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Union
-
 from ..backbone import Backbone
 from ..composites import Composites, make_composites, published_composite
 from ..errors import EngineError
@@ -19,7 +17,7 @@ from ..survey import Survey
 CLEANEST = (0,)
 # Values of polygons made from label rasters that often stand for no label.
 NO_CLASS = frozenset({"0", "-1", "255"})
-LabelJob = Union[TrainFilm, AnalyseFeatures]  # noqa: UP007
+LabelJob = TrainFilm | AnalyseFeatures
 
 
 def read_labels(job: LabelJob, scene: Scene, progress: Progress) -> tuple[list[LandCoverClass], Labels]:
