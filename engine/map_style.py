@@ -34,8 +34,8 @@ def style_map(dataset: DatasetWriter, classes: Sequence[LandCoverClass]) -> None
 
 def write_style_files(outputs: Outputs, destination: str, classes: Sequence[LandCoverClass]) -> None:
     """Write category names for GDAL and a style for QGIS beside a map."""
-    _write_xml(_categories(classes), outputs.reserve(destination + ".aux.xml"))
-    _write_xml(_qgis_style(classes), outputs.reserve(str(Path(destination).with_suffix(".qml"))))
+    for path, root in zip(style_files(destination), (_categories(classes), _qgis_style(classes)), strict=True):
+        _write_xml(root, outputs.reserve(path))
 
 
 def style_files(destination: str) -> list[str]:

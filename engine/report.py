@@ -53,6 +53,11 @@ def json_twin(report: str) -> str:
     return str(Path(report).with_suffix(".json"))
 
 
+def report_files(destination: str) -> list[str]:
+    """What `write_report` writes; nothing where no report is wanted."""
+    return [destination, json_twin(destination)] if destination else []
+
+
 def _plain(value: Any) -> Any:
     """Values that JSON knows; NaN becomes null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

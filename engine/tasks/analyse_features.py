@@ -22,7 +22,7 @@ from ..methods import METHODS
 from ..outputs import Outputs
 from ..polygons import LandCoverClass
 from ..progress import Progress
-from ..report import json_twin, write_report
+from ..report import json_twin, report_files, write_report
 from ..scene import Scene
 from ..survey import Survey, survey_scene
 from ..training_data import TrainingData, prepare, valid_context
@@ -50,7 +50,7 @@ def analyse_scene(job: AnalyseFeatures, progress: Progress, token: str) -> dict[
     with ExitStack() as stack:
         scene = stack.enter_context(Scene.open(job.scene, job.scene_crs))
         outputs = stack.enter_context(Outputs([*scene.files, job.polygons, *files_of(job.backbone)], token))
-        outputs.check(job.report, json_twin(job.report))
+        outputs.check(*report_files(job.report))
         classes, labels = read_labels(job, scene, progress)
         with progress.stage(0.02, 0.06, f"Surveying {job.scene}."):
             survey = survey_scene(scene, job.seed)

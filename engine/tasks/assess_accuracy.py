@@ -25,7 +25,7 @@ from ..map_style import TAG, classes_from_tag
 from ..outputs import Outputs
 from ..polygons import LandCoverClass, class_name, class_order, read_features, to_parts
 from ..progress import Progress
-from ..report import json_twin, write_report
+from ..report import report_files, write_report
 from ..sampling import read_pixels
 from ..scene import Scene, transform_of, unplaced_allowed
 
@@ -64,7 +64,7 @@ class _Pairs:
 def assess_accuracy(job: AssessAccuracy, progress: Progress, token: str) -> dict[str, Any]:
     """Compare, and write the HTML report with its JSON twin."""
     with Scene.open(job.map, job.map_crs) as land_cover, Outputs([*land_cover.files, job.reference], token) as outputs:
-        outputs.check(job.report, json_twin(job.report))
+        outputs.check(*report_files(job.report))
         with progress.stage(0.0, 0.5, f"Reading the map {job.map}."):
             counts = _count_pixels(land_cover, progress)
         classes = _map_classes(land_cover, counts)

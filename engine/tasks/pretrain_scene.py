@@ -9,7 +9,7 @@ from ..figures import angles_picture, denoising_picture, pretraining_picture
 from ..jobs import PretrainScene
 from ..outputs import Outputs
 from ..progress import Progress
-from ..report import json_twin, write_report
+from ..report import report_files, write_report
 from ..scene import Scene
 from ..scene_pretraining import Pretrained, Recipe, pretrain
 from ..survey import survey_scene
@@ -20,7 +20,7 @@ SHOWN_TIMESTEPS = (5, 50, 100, 200, 400)
 def pretrain_scene(job: PretrainScene, progress: Progress, token: str) -> dict[str, Any]:
     """Pretrain without labels, and write the denoiser that does best on held-out parts of the scene."""
     with Scene.open(job.scene, job.scene_crs) as scene, Outputs(scene.files, token) as outputs:
-        outputs.check(job.output, job.report, json_twin(job.report) if job.report else "")
+        outputs.check(job.output, *report_files(job.report))
         device = choose_device(job.device, progress)
         with progress.stage(0.0, 0.04, f"Surveying {job.scene}."):
             survey = survey_scene(scene, job.seed)

@@ -19,7 +19,7 @@ from ..model import Model
 from ..outputs import Outputs
 from ..polygons import LandCoverClass
 from ..progress import Progress, Quiet
-from ..report import json_twin
+from ..report import report_files
 from ..scene import Scene
 from ..survey import Survey, survey_scene
 from ..training_data import prepare
@@ -43,7 +43,7 @@ def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]
         scene = stack.enter_context(Scene.open(job.scene, job.scene_crs))
         inputs = [*scene.files, job.polygons, job.features, job.analysis, *files_of(job.backbone)]
         outputs = stack.enter_context(Outputs(inputs, token))
-        outputs.check(job.model, job.report, json_twin(job.report) if job.report else "")
+        outputs.check(job.model, *report_files(job.report))
         _warn_of_unused(job, method, progress)
         classes, labels = read_labels(job, scene, progress)
         with progress.stage(0.02, 0.06, f"Surveying {job.scene}."):
