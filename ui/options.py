@@ -63,8 +63,5 @@ class OptionsFactory(QgsOptionsWidgetFactory):
     def __init__(self) -> None:
         super().__init__("SpectraFiLM", QIcon(str(ICONS / "spectrafilm.svg")))
 
-    def icon(self) -> QIcon:
-        return QIcon(str(ICONS / "spectrafilm.svg"))
-
     def createWidget(self, parent: QWidget | None = None) -> OptionsPage:  # noqa: N802
         return OptionsPage(parent)
