@@ -64,6 +64,11 @@ class Composites:
         """Number of channels of all images together, K C."""
         return self.weights.shape[0] * self.weights.shape[1]
 
+    @property
+    def used(self) -> list[int]:
+        """Positions of the bands that have weight."""
+        return np.flatnonzero(self.weights.any((0, 1))).tolist()
+
     def apply(self, spectra: np.ndarray) -> np.ndarray:
         """Images of spectra (B, height, width): (K, C, height, width) float32 in [-1, 1]."""
         bands, height, width = spectra.shape
@@ -80,7 +85,7 @@ class Composites:
         Raises:
             EngineError: a band that has weight is not among them.
         """
-        used = [i for i in range(len(self.numbers)) if np.any(self.weights[:, :, i])]
+        used = self.used
         position = {b.number: i for i, b in enumerate(bands)}
         by_wavelength = bool(self.wavelengths) and all(b.wavelength is not None for b in bands)
         if by_wavelength:
@@ -104,7 +109,7 @@ class Composites:
 
     def to_json(self) -> str:
         """A text for tags and model files; bands without weight are left out."""
-        used = [i for i in range(len(self.numbers)) if np.any(self.weights[:, :, i])]
+        used = self.used
         return json.dumps({
             "kind": self.kind,
             "numbers": [self.numbers[i] for i in used],

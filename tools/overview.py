@@ -31,8 +31,7 @@ def pseudo_rgb(path: str) -> np.ndarray:
             composites = make_composites("true colour", survey)
         except EngineError:
             composites = make_composites("most informative bands", survey)
-        used = np.flatnonzero(composites.weights.any((0, 1)))
-        bands = [survey.bands[i] for i in used]
+        bands = [survey.bands[i] for i in composites.used]
         layers = [scene.overview(b, LONGEST) * b.scale + b.offset for b in bands]
         image = composites.on(bands).apply(np.stack(layers).astype(np.float32))[0]
     return (image.transpose(1, 2, 0) + 1) / 2
