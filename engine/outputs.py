@@ -123,7 +123,7 @@ class Outputs:
                 with rasterio.open(
                     path, "w", driver="GTiff", width=scene.width, height=scene.height, count=count, dtype=dtype,
                     nodata=nodata, crs=scene.crs, transform=scene.transform, tiled=True, blockxsize=BLOCK_COLUMNS,
-                    blockysize=BLOCK_ROWS, bigtiff="IF_SAFER", **{"compress": "deflate", **options},
+                    blockysize=BLOCK_ROWS, bigtiff="IF_SAFER", compress="deflate", **options,
                 ) as dataset:  # fmt: skip
                     yield dataset
                 _verify(path)

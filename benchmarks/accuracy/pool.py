@@ -62,7 +62,7 @@ class Pool:
     """Pixels to draw labels from and to test on.
 
     Attributes:
-        name, title: of the scene.
+        name: of the scene.
         labels: at most 600 pixels of every class that has 20; of a standard division all training pixels and at most
             50 000 others.
         classes: by class id - 1, also those that have no pixel in the pool.
@@ -81,7 +81,6 @@ class Pool:
     """
 
     name: str
-    title: str
     labels: Labels
     classes: list[LandCoverClass]
     spectra: np.ndarray
@@ -164,7 +163,7 @@ def make_pool(labelled: LabelledScene, smoothed: bool = False) -> Pool:
         near = _near(labels, labelled.pixels, valid, sources, folder) if smoothed else None
     division = labelled.in_training_raster(labels) if labelled.has_validation_raster else None
     return Pool(
-        labelled.real.name, labelled.real.title, labels, labelled.classes, spectra, survey.pixels, survey.noise,
+        labelled.real.name, labels, labelled.classes, spectra, survey.pixels, survey.noise,
         survey.autocorrelation(fit_spectral(survey.pixels, survey.noise)), means,
         _profiles(image)[:, labels.rows, labels.columns].T, features, sources[SHIPPED, "bundled"].settings.means,
         division, near, (APART,) if divided else PROTOCOLS,

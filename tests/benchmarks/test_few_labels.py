@@ -161,7 +161,7 @@ def pool():
     labels = Labels(np.arange(120), np.arange(120), ids, np.arange(120) // 8)
     nothing = np.zeros((120, 1), np.float32)
     classes = make_classes(["a", "b", "c"])
-    return Pool("p", "P", labels, classes, nothing, nothing, nothing, 1.0, {}, nothing, {}, 0, None)
+    return Pool("p", labels, classes, nothing, nothing, nothing, 1.0, {}, nothing, {}, 0, None)
 
 
 @pytest.mark.parametrize("protocol", ["random pixels", "polygons apart"])
