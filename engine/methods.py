@@ -56,6 +56,7 @@ METHODS = {
         Method("diffcrn", "DiffCRN", uses_spectra=False, layers=(2, 5, 8, 11), of_scene=True),
     )
 }  # fmt: skip
+DEFAULT = METHODS["spectrafilm"]
 
 
 def find_method(key: str) -> Method:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from spectrafilm.engine.methods import METHODS, Method
+from spectrafilm.engine.methods import DEFAULT as METHOD
+from spectrafilm.engine.methods import Method
 from spectrafilm.engine.training import MEMBERS
-
-METHOD = METHODS["spectrafilm"]
 
 
 @dataclass(frozen=True)

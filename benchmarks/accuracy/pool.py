@@ -18,7 +18,7 @@ from spectrafilm.engine.device import choose_device
 from spectrafilm.engine.feature_source import ComputedFeatures
 from spectrafilm.engine.features import fill_invalid
 from spectrafilm.engine.labels import Labels
-from spectrafilm.engine.methods import METHODS, Method
+from spectrafilm.engine.methods import DEFAULT, METHODS, Method
 from spectrafilm.engine.polygons import LandCoverClass
 from spectrafilm.engine.progress import Progress
 from spectrafilm.engine.projection import Projection, fit_spectral, fit_standard
@@ -33,7 +33,7 @@ LEAST_PER_CLASS = 20
 # Of a standard division.
 MOST_TESTED = 50_000
 RADII = (1, 2, 3, 4)
-SHIPPED, PUBLISHED = "spectrafilm", "geodiffnet-f"
+SHIPPED, PUBLISHED = DEFAULT.key, "geodiffnet-f"
 RANDOM = "random pixels"
 APART = "polygons apart"
 PROTOCOLS = (RANDOM, APART)

@@ -14,8 +14,9 @@ from matplotlib import pyplot as plt
 
 from spectrafilm.benchmarks.accuracy.pool import PROTOCOLS
 from spectrafilm.benchmarks.command_line import head_of
+from spectrafilm.engine.methods import DEFAULT
 
-from .probe import METHOD, Entry
+from .probe import Entry
 
 FOLDER = Path(__file__).parent
 COLUMNS = ("", "spectra alone", "backbone", "default setting", "− untrained", "best setting", "− untrained", "which")
@@ -67,9 +68,9 @@ def write_page(
                 twin_best, _ = best_by_other_seeds(twin)
                 for name in (untrained, *backbones):
                     grid = grid_of(entries, name, protocol, inputs)
-                    default = grid[METHOD.layers, METHOD.timesteps[0]]
+                    default = grid[DEFAULT.layers, DEFAULT.timesteps[0]]
                     best, setting = best_by_other_seeds(grid)
-                    gains = (default - twin[METHOD.layers, METHOD.timesteps[0]], best - twin_best)
+                    gains = (default - twin[DEFAULT.layers, DEFAULT.timesteps[0]], best - twin_best)
                     cells = [_with_gain(a, None if name == untrained else g)
                              for a, g in zip((default, best), gains, strict=True)]  # fmt: skip
                     first = (title, f"{spectra.mean():.1f}") if name == untrained else ("", "")

@@ -14,7 +14,7 @@ from spectrafilm.benchmarks.accuracy.pool import PROTOCOLS, Pool, feature_source
 from spectrafilm.benchmarks.json_lines import append_lines, read_lines
 from spectrafilm.engine.accuracy import Figures
 from spectrafilm.engine.feature_analysis import compute_activations
-from spectrafilm.engine.methods import METHODS
+from spectrafilm.engine.methods import DEFAULT
 from spectrafilm.engine.progress import Progress
 from spectrafilm.engine.projection import fit_spatial
 from spectrafilm.engine.quick_judge import PENALTY
@@ -22,7 +22,6 @@ from spectrafilm.engine.scene import Scene
 from spectrafilm.engine.survey import survey_scene
 from spectrafilm.engine.tasks.analyse_features import whole_grid
 
-METHOD = METHODS["spectrafilm"]
 # Overall and average accuracy, per cent.
 Accuracies = tuple[float, float]
 
@@ -66,7 +65,7 @@ def probe(pool: Pool, scene_path: str, backbones: dict[str, Path], labels: int, 
         append_lines(results, (asdict(Entry("", "", (), 0, *draw, alone, both)) for draw, alone, both in figures))
     for name, path in backbones.items():
         with Scene.open(scene_path) as scene:
-            source = feature_source(scene, survey_scene(scene), METHOD, path)
+            source = feature_source(scene, survey_scene(scene), DEFAULT, path)
             weights = source.backbone.sha256[:12]
             layers, timesteps = whole_grid(source.backbone)
             # The default may be a single layer or several.

@@ -18,7 +18,7 @@ from ..figures import heat_picture
 from ..folds import Folds, split_by_polygon
 from ..jobs import AnalyseFeatures
 from ..labels import Labels
-from ..methods import METHODS
+from ..methods import DEFAULT
 from ..outputs import Outputs
 from ..polygons import LandCoverClass
 from ..progress import Progress
@@ -30,7 +30,6 @@ from .training_inputs import composites_for, read_labels, settings_for
 
 PIXELS_PER_CLASS = 150
 TIMESTEPS = (0, 50, 100, 200)
-METHOD = METHODS["spectrafilm"]
 FORMAT = "SpectraFiLM analysis of features"
 
 
@@ -56,8 +55,8 @@ def analyse_scene(job: AnalyseFeatures, progress: Progress, token: str) -> dict[
             survey = survey_scene(scene, job.seed)
         survey.log(progress)
         backbone = Backbone.load(job.backbone, choose_device(job.device, progress))
-        composites = composites_for(job.composites, METHOD, survey, backbone, progress)
-        settings = settings_for(METHOD, backbone, composites, (), (), job.seed)
+        composites = composites_for(job.composites, DEFAULT, survey, backbone, progress)
+        settings = settings_for(DEFAULT, backbone, composites, (), (), job.seed)
         source = ComputedFeatures(scene, survey.bands, composites, backbone, settings)
         every_layer, some_timesteps = whole_grid(backbone)
         layers, timesteps = job.layers or every_layer, job.timesteps or some_timesteps
@@ -99,7 +98,7 @@ def analyse_labels(
         EngineError: no class has two polygons, so that nothing can be compared.
     """
     with progress.stage(0.0, 0.05):
-        data = prepare(METHOD, scene, survey, labels, classes, None, seed, progress, PIXELS_PER_CLASS)
+        data = prepare(DEFAULT, scene, survey, labels, classes, None, seed, progress, PIXELS_PER_CLASS)
         folds = split_by_polygon(data.labels, data.classes, seed, progress)
         if not len(folds):
             raise EngineError(

@@ -15,14 +15,12 @@ from ..device import choose_device
 from ..feature_settings import COMPOSITES_TAG, TAG, FeatureSettings
 from ..feature_source import ComputedFeatures, patch_grid
 from ..jobs import ExtractFeatures
-from ..methods import METHODS
+from ..methods import DEFAULT
 from ..outputs import HALF_NODATA, Outputs, write_masked
 from ..progress import Progress
 from ..scene import Band, Scene
 from ..survey import survey_scene
 from .training_inputs import composites_for, settings_for
-
-DEFAULT = METHODS["spectrafilm"]
 
 
 def extract_features(job: ExtractFeatures, progress: Progress, token: str) -> dict[str, Any]:

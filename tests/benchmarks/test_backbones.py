@@ -8,7 +8,8 @@ import numpy as np
 
 from spectrafilm.benchmarks.accuracy.pool import PROTOCOLS
 from spectrafilm.benchmarks.backbones.page import best_by_other_seeds, grid_of, write_page
-from spectrafilm.benchmarks.backbones.probe import METHOD, Entry
+from spectrafilm.benchmarks.backbones.probe import Entry
+from spectrafilm.engine.methods import DEFAULT
 
 
 def test_the_setting_of_a_seed_is_chosen_without_it():
@@ -21,7 +22,7 @@ def test_the_setting_of_a_seed_is_chosen_without_it():
 
 
 def entries(name, weights, accuracy):
-    settings = [((0,), 0), (METHOD.layers, METHOD.timesteps[0])] if name else [((), 0)]
+    settings = [((0,), 0), (DEFAULT.layers, DEFAULT.timesteps[0])] if name else [((), 0)]
     return [
         Entry(name, weights, layers, timestep, protocol, 10, seed, (accuracy + seed,) * 2, (accuracy + seed + 5,) * 2)
         for layers, timestep in settings for protocol in PROTOCOLS for seed in range(3)
