@@ -36,8 +36,8 @@ class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
         "report: confusion matrix (rows reference, columns map), overall and average accuracy, Cohen's kappa, "
         "precision, recall and F1 of every class with 95 % confidence intervals, and area-adjusted estimates after "
         "Olofsson et al. (2014).\n\n"
-        "Classes are matched by name. A reference that was also used for training tells nothing about the rest of "
-        "the map."
+        "Classes are matched by name or, where the map has none of the names, by number. A reference that was also "
+        "used for training tells nothing about the rest of the map."
     )
 
     def __init__(self) -> None:
