@@ -14,7 +14,7 @@ from .backbone import Backbone
 from .composites import Composites
 from .errors import EngineError
 from .feature_settings import TAG, FeatureSettings
-from .features import FeatureExtractor, PatchGrid, gather_features, iterate_features, widened
+from .features import FeatureExtractor, PatchGrid, Piece, gather_features, iterate_features, widened
 from .outputs import BLOCK_COLUMNS, BLOCK_ROWS
 from .progress import Progress
 from .projection import Projection
@@ -22,10 +22,6 @@ from .sampling import read_pixels
 from .scene import Band, Scene
 
 CHUNK_VALUES = 30_000_000
-
-# Window, spectra (bands, height, span), valid (height, span), features (channels, height, span). The span is the
-# window's width and, where more was asked for, some columns of the scene on both sides.
-Piece = tuple[Window, np.ndarray, np.ndarray, np.ndarray]
 
 
 class FeatureSource(Protocol):

@@ -31,6 +31,10 @@ BATCH = 24
 BATCH_VALUES = 150_000_000
 STRIP_VALUES = 60_000_000
 
+# Window, spectra (bands, height, span), valid (height, span), features (channels, height, span). The span is the
+# window's width and, where more was asked for, some columns of the scene on both sides.
+Piece = tuple[Window, np.ndarray, np.ndarray, np.ndarray]
+
 
 @dataclass(frozen=True)
 class PatchGrid:
@@ -211,7 +215,7 @@ def iterate_features(
     progress: Progress,
     reach: int = 0,
     derived: int = 0,
-) -> Iterator[tuple[Window, np.ndarray, np.ndarray, np.ndarray]]:
+) -> Iterator[Piece]:
     """Stream spectra and blended features of the whole scene in windows.
 
     Memory grows with the width of the scene, not with its height, and wide scenes are cut into
@@ -296,7 +300,7 @@ def _iterate_strip(
     left: int,
     width: int,
     progress: Progress,
-) -> Iterator[tuple[Window, np.ndarray, np.ndarray, np.ndarray]]:
+) -> Iterator[Piece]:
     size, stride, margin = grid.patch, grid.stride, grid.margin
     first, last = grid.around(left, grid.columns)[0], grid.around(left + width - 1, grid.columns)[-1]
     origin = first * stride - margin

@@ -11,7 +11,8 @@ from ..backbone import Backbone
 from ..device import Device
 from ..errors import EngineError
 from ..feature_settings import FeatureSettings
-from ..feature_source import ComputedFeatures, Piece, RasterFeatures, stream_spectra
+from ..feature_source import ComputedFeatures, RasterFeatures, stream_spectra
+from ..features import Piece
 from ..jobs import PredictMap, SuggestSamples
 from ..model import Classification, Model
 from ..progress import Progress
