@@ -141,18 +141,7 @@ class Model:
         Raises:
             EngineError: the file is missing, truncated, not ours, or of another format.
         """
-        metadata, tensors = read_tensors(Path(path), FORMAT, "SpectraFiLM model", "Train model")
-        version = metadata.get("format_version")
-        if not isinstance(version, int) or version > FORMAT_VERSION:
-            raise EngineError(
-                f"The model {path} was written by a newer version of SpectraFiLM (format {version}, this one reads "
-                f"{FORMAT_VERSION}); update the plugin."
-            )
-        if version < FORMAT_VERSION:
-            raise EngineError(
-                f"The model {path} was written by an older version of SpectraFiLM (format {version}, this one reads "
-                f"{FORMAT_VERSION}); train it again."
-            )
+        metadata, tensors = read_tensors(Path(path), FORMAT, FORMAT_VERSION, "SpectraFiLM model", "Train model")
         try:
             method = METHODS[metadata["method"]]
             spectral, spatial = (_projection(tensors, name) for name in ("spectral", "spatial"))

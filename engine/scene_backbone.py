@@ -86,14 +86,9 @@ class SceneBackbone:
         """Read one from a file.
 
         Raises:
-            EngineError: the file is damaged, or of a newer version.
+            EngineError: the file is damaged, or of another version.
         """
-        content, tensors = read_tensors(path, FORMAT, "backbone", "Pretrain on scene")
-        if content.get("format_version") != FORMAT_VERSION:
-            raise EngineError(
-                f"The backbone {path} was written by another version of SpectraFiLM (format "
-                f"{content.get('format_version')}, this one reads {FORMAT_VERSION}); pretrain it again."
-            )
+        content, tensors = read_tensors(path, FORMAT, FORMAT_VERSION, "backbone", "Pretrain on scene")
         try:
             shape = content["denoiser"]
             denoiser = DENOISERS[content["method"]](shape["in_channels"], shape["width"], shape["sample_size"])

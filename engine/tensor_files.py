@@ -17,7 +17,10 @@ PACKAGES = ("numpy", "rasterio", "torch", "diffusers", "scikit-learn")
 
 
 def write_tensors(path: Path, mark: str, tensors: dict[str, torch.Tensor], content: dict[str, Any]) -> None:
-    """Write tensors with a JSON content, to which versions of software are added, under the mark of their kind."""
+    """Write tensors with a JSON content, to which versions of software are added, under the mark of their kind.
+
+    Its `format_version` is what `read_tensors` goes by.
+    """
     software = {name: importlib.metadata.version(name) for name in PACKAGES}
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
     save_file(contiguous, path, {mark: json.dumps(content | {"software": software}, allow_nan=False)})
@@ -32,15 +35,18 @@ def has_mark(path: Path, mark: str) -> bool:
         return False
 
 
-def read_tensors(path: Path, mark: str, kind: str, writer: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def read_tensors(
+    path: Path, mark: str, version: int, kind: str, writer: str
+) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Content and tensors of a file.
 
     Args:
         mark: of its kind.
+        version: of its format.
         kind, writer: what it should be and which algorithm writes such, for errors.
 
     Raises:
-        EngineError: the file is missing, truncated, or of another kind.
+        EngineError: the file is missing, truncated, of another kind, or of another version of its format.
     """
     if not path.is_file():
         raise EngineError(f"The file {path} does not exist; choose a {kind} written by '{writer}'.")
@@ -52,8 +58,21 @@ def read_tensors(path: Path, mark: str, kind: str, writer: str) -> tuple[dict[st
             content = json.loads(metadata[mark])
             if not isinstance(content, dict):
                 raise ValueError("its metadata are no JSON object")
+            _check_version(path, content.get("format_version"), version, kind, writer)
             return content, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, OSError) as error:
         raise EngineError(
             f"{path} is not a {kind}, or it is incomplete ({error}); copy it again, or make a new one with '{writer}'."
         ) from error
+
+
+def _check_version(path: Path, found: Any, version: int, kind: str, writer: str) -> None:
+    if found == version:
+        return
+    age, remedy = "a newer", "update the plugin"
+    if isinstance(found, int) and found < version:
+        age, remedy = "an older", f"run '{writer}' again"
+    raise EngineError(
+        f"The {kind} {path} was written by {age} version of SpectraFiLM (format {found}, this one reads {version}); "
+        f"{remedy}."
+    )

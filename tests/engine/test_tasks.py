@@ -305,7 +305,9 @@ def test_models_that_cannot_be_read_are_one_sentence(model_path, scene_path, bac
     with pytest.raises(EngineError, match="not a SpectraFiLM model; choose"):
         load()
     model_path.write_bytes(whole)
-    for version, sentence in ((99, "newer version of SpectraFiLM \\(format 99"), (1, "older version.* train it again")):
+    for version, sentence in (
+        (99, "newer version of SpectraFiLM \\(format 99"), (1, "older version.* run 'Train model' again"),
+    ):  # fmt: skip
         rewritten(model_path, lambda d, version=version: d.update(format_version=version))
         with pytest.raises(EngineError, match=sentence):
             load()
