@@ -166,10 +166,8 @@ class Scene:
         Raises:
             EngineError: the file is damaged there.
         """
-        raw, mask = self._read_window(window, bands)
-        spectra = raw.astype(np.float32)
-        valid = mask & self._usable(raw, spectra, bands).all(0)
-        _apply_scale(spectra, bands)
+        spectra, usable = self._read_window(window, bands)
+        valid: np.ndarray = np.all(usable, axis=0)
         if not valid.all():
             spectra[:, ~valid] = 0.0
         return spectra, valid
@@ -192,10 +190,7 @@ class Scene:
         Raises:
             EngineError: the file is damaged there.
         """
-        raw, mask = self._read_window(window, bands)
-        spectra = raw.astype(np.float32)
-        usable = self._usable(raw, spectra, bands) & mask
-        _apply_scale(spectra, bands)
+        spectra, usable = self._read_window(window, bands)
         spectra[~usable] = np.nan
         return spectra
 
@@ -211,7 +206,7 @@ class Scene:
             return self._dataset.read(band.number, out_shape=shape)
 
     def _read_window(self, window: Window, bands: Sequence[Band]) -> tuple[np.ndarray, np.ndarray]:
-        """Values as they are stored, (bands, height, width), and the mask of the file, (height, width) bool."""
+        """Values (bands, height, width) float32, scale and offset applied, and which of them are data."""
         with self._damage_reported(f"at row {window.row_off}, column {window.col_off}"):
             if self._of_several_types:
                 raw = np.stack([self._dataset.read(b.number, window=window) for b in bands])
@@ -222,7 +217,11 @@ class Scene:
                 mask = self._dataset.dataset_mask(window=window) > 0
             if self._alpha:
                 mask &= self._dataset.read(self._alpha, window=window) > 0
-            return raw, mask
+        spectra = raw.astype(np.float32)
+        usable = self._usable(raw, spectra, bands)
+        usable &= mask
+        _apply_scale(spectra, bands)
+        return spectra, usable
 
     @contextmanager
     def _damage_reported(self, place: str) -> Iterator[None]:
