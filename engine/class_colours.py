@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import colorsys
 import re
-from collections.abc import Sequence
-from itertools import cycle
+from collections.abc import Iterator, Sequence
 
 # Twelve colours that are told apart on a map.
 PALETTE = (
@@ -30,7 +30,7 @@ CUSTOMARY = {
 
 
 def default_colours(names: Sequence[str], taken: Sequence[str] = ()) -> list[str]:
-    """A colour "#rrggbb" for each class name, all different up to the length of the palette.
+    """A colour "#rrggbb" for each class name, all different.
 
     Args:
         names: of the classes.
@@ -42,9 +42,22 @@ def default_colours(names: Sequence[str], taken: Sequence[str] = ()) -> list[str
         customary = _customary(name)
         colours.append("" if customary in used else customary)
         used.add(customary)
-    free = [colour for colour in PALETTE if colour not in used] or PALETTE
-    rest = cycle(free)
+    rest = (colour for colour in _palette() if colour not in used)
     return [colour or next(rest) for colour in colours]
+
+
+def _palette() -> Iterator[str]:
+    """Colours without end; after those of `PALETTE` each hue is as far from those before it as the golden angle."""
+    yield from PALETTE
+    seen = set(PALETTE)
+    number = 0
+    while True:
+        number += 1
+        hue, lightness = number * 0.618034 % 1, (0.35, 0.6, 0.8)[number % 3]
+        red, green, blue = (round(255 * part) for part in colorsys.hls_to_rgb(hue, lightness, 0.7))
+        if (colour := f"#{red:02x}{green:02x}{blue:02x}") not in seen:
+            seen.add(colour)
+            yield colour
 
 
 def _customary(name: str) -> str:

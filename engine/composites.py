@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -253,6 +254,12 @@ def _by_wavelength(wanted: tuple[float, ...], survey: Survey) -> list[int]:
             "The scene does not say the wavelengths of its bands, which are needed here; add them to its metadata, or "
             "choose what does without, such as principal components."
         )
+    # In a stack of dates the three must be of one date, not the nearest of all.
+    positions, wavelengths = np.array(list(available)), np.array(list(available.values()))
+    steps = np.diff(wavelengths)
+    for date in np.split(positions, np.flatnonzero(steps * np.sign(np.median(steps)) <= 0) + 1):
+        with suppress(EngineError):
+            return match_bands(wanted, {i: available[i] for i in date.tolist()}, TOLERANCE)
     return match_bands(wanted, available, TOLERANCE)
 
 

@@ -81,7 +81,9 @@ def label_pixels(
     outside = 0
     for index, part in enumerate(parts):
         left, top, right, bottom = part.bounds()
-        if right <= 0 or bottom <= 0 or left >= width or top >= height:
+        # A polygon that only touches an edge covers nothing; a point on the left or upper one lies in a pixel.
+        before = (right < 0 or bottom < 0) if part.is_point else (right <= 0 or bottom <= 0)
+        if before or left >= width or top >= height:
             outside += 1
             continue
         pixels, cover, is_partial = _covered(part, height, width)

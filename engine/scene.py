@@ -30,6 +30,8 @@ FILL = 1e19
 
 # Side of the parts of a band, in pixels, that tell what it holds.
 LOOKED_AT = 64
+# Least share of full opacity, where there is any.
+OPAQUE = 0.9
 
 # Names of datasets inside files, which are no paths themselves.
 SUBDATASETS = ("/vsi", "NETCDF:", "HDF5:", "HDF4_SDS:", "GPKG:", "GTIFF_DIR:")
@@ -74,9 +76,9 @@ class Scene:
         spectra = read_band_spectra(dataset)
         # Where bands have scales of their own, these say the same.
         factor = _reflectance_factor(dataset) if set(dataset.scales) == {1.0} else 1.0
-        self._alpha = next((n for n in dataset.indexes if _is_alpha(dataset, n)), None)
+        self._opacity = _find_opacity(dataset)
         self.bands = tuple(
-            Band(number, s.wavelength, s.good and number != self._alpha, scale / factor, offset, nodata)
+            Band(number, s.wavelength, s.good and number not in self._opacity, scale / factor, offset, nodata)
             for number, s, scale, offset, nodata in zip(
                 dataset.indexes, spectra, dataset.scales, dataset.offsets, dataset.nodatavals, strict=True
             )
@@ -215,8 +217,8 @@ class Scene:
             mask = np.ones(raw.shape[1:], bool)
             if self._has_mask:
                 mask = self._dataset.dataset_mask(window=window) > 0
-            if self._alpha:
-                mask &= self._dataset.read(self._alpha, window=window) > 0
+            for number, half in self._opacity.items():
+                mask &= self._dataset.read(number, window=window) > half
         spectra = raw.astype(np.float32)
         usable = self._usable(raw, spectra, bands)
         usable &= mask
@@ -249,20 +251,26 @@ def unplaced_allowed() -> Iterator[None]:
         yield
 
 
-def _is_alpha(dataset: rasterio.DatasetReader, number: int) -> bool:
-    """Whether a band tells which pixels hold data: it says so, and has no more than two values where it is looked at.
+def _find_opacity(dataset: rasterio.DatasetReader) -> dict[int, float]:
+    """The band that tells which pixels hold data, with the value above which they do; empty for none.
 
-    GDAL calls the fourth band of many aerial images alpha, though it is infrared.
+    GDAL calls the fourth band of many aerial images alpha, though it is infrared. One of opacity is full nearly
+    everywhere where it is not 0; resampled, it has values between along the border of the data.
     """
-    if dataset.colorinterp[number - 1] != ColorInterp.alpha:
-        return False
     height, width = (min(size, LOOKED_AT) for size in dataset.shape)
-    seen = [
-        np.unique(dataset.read(number, window=Window(column, row, width, height)))
-        for row in {0, (dataset.height - height) // 2, dataset.height - height}
-        for column in {0, (dataset.width - width) // 2, dataset.width - width}
-    ]
-    return len(np.unique(np.concatenate(seen))) <= 2
+    for number in dataset.indexes:
+        if dataset.colorinterp[number - 1] != ColorInterp.alpha:
+            continue
+        seen = np.concatenate([
+            dataset.read(number, window=Window(column, row, width, height)).ravel()
+            for row in {0, (dataset.height - height) // 2, dataset.height - height}
+            for column in {0, (dataset.width - width) // 2, dataset.width - width}
+        ])  # fmt: skip
+        seen = np.nan_to_num(seen)
+        some, full = seen[seen != 0], seen.max()
+        if not len(some) or (some == full).mean() >= OPAQUE:
+            return {number: float(full) / 2}
+    return {}
 
 
 def transform_of(dataset: rasterio.DatasetReader) -> Affine:

@@ -18,7 +18,7 @@ BLOCK = 64
 SAMPLE_VALUES = 20_000_000
 ENOUGH_PIXELS = 100_000
 BLOCKING_SHARE = 0.2
-ZERO_SHARE = 0.01
+FILL_SHARE = 0.01
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,6 @@ class Survey:
         dropped: bands that are not used, by reason.
         blocking: bands that alone make many pixels invalid, with the share of pixels (0..1).
         valid_share: share of the sampled pixels that are valid (0..1).
-        zero_share: share of these that are 0 in every band (0..1).
     """
 
     bands: tuple[Band, ...]
@@ -43,7 +42,6 @@ class Survey:
     dropped: dict[str, tuple[Band, ...]]
     blocking: dict[Band, float]
     valid_share: float
-    zero_share: float
 
     def autocorrelation(self, projection: Projection) -> float:
         """How alike pixels two rows or columns apart are in projected spectra, noise left aside: 0 (unrelated) to 1."""
@@ -61,11 +59,7 @@ class Survey:
                 f"Band {band.label} alone has no data in {share:.0%} of the pixels that are valid in every "
                 "other band; those pixels are left out. Mark the band as bad (bbl = 0) to keep them."
             )
-        if self.zero_share > ZERO_SHARE:
-            progress.warning(
-                f"About {self.zero_share:.0%} of the pixels are 0 in every band and count as data; if they hold none, "
-                "set 0 as the scene's nodata value."
-            )
+        warn_of_fill(self.pixels, self.bands, progress)
         if not any(b.wavelength for b in self.bands):
             progress.info(
                 "No wavelengths were found; there is no true colour, and bands of other scenes are matched by number."
@@ -137,8 +131,26 @@ def survey_scene(scene: Scene, seed: int = 0) -> Survey:
         {reason: bands for reason, bands in dropped.items() if bands},
         blocking,
         float(valid.sum() / seen),
-        float((pixels == 0).all(1).mean()),
     )
+
+
+def warn_of_fill(pixels: np.ndarray, bands: Sequence[Band], progress: Progress) -> np.ndarray:
+    """Warn where many pixels (n, bands) have one and the same value in every band, as where a scene holds no data.
+
+    Returns:
+        (n,) bool: the pixels warned of.
+    """
+    flat = pixels.min(1) == pixels.max(1)
+    values, counts = np.unique(pixels[flat, 0], return_counts=True)
+    if not len(values) or counts.max() <= FILL_SHARE * len(pixels):
+        return np.zeros(len(pixels), bool)
+    fill = values[counts.argmax()]
+    stored = f"{(fill - np.float32(bands[0].offset)) / np.float32(bands[0].scale):.6g}"
+    progress.warning(
+        f"About {counts.max() / len(pixels):.0%} of the pixels are {stored} in every band and count as data; if they "
+        f"hold none, set {stored} as the scene's nodata value."
+    )
+    return flat & (pixels[:, 0] == fill)
 
 
 def sample_bands(scene: Scene, bands: Sequence[Band]) -> np.ndarray:

@@ -18,7 +18,7 @@ from ..model import Classification, Model
 from ..progress import Progress
 from ..scene import Band, Scene
 from ..smoothing import ScoredRows, in_context
-from ..survey import sample_bands
+from ..survey import sample_bands, warn_of_fill
 from ..wavelengths import match_bands
 
 CHUNK = 8192
@@ -92,8 +92,9 @@ def model_bands(model: Model, scene: Scene, progress: Progress) -> list[Band]:
 
 
 def compare_values(model: Model, scene: Scene, bands: list[Band], progress: Progress) -> None:
-    """Warn where reflectance is stored on another scale than in the training scene."""
+    """Warn of pixels that may hold no data, and where reflectance is on another scale than in the training scene."""
     sample = sample_bands(scene, bands)
+    sample = sample[~warn_of_fill(sample, bands, progress)]
     if not len(sample):
         return
     expected, found = np.abs(model.spectral.mean), np.abs(sample.mean(0))

@@ -1,11 +1,11 @@
-"""Classes without colours get those that maps usually have, and never the same twice while there are others."""
+"""Classes without colours get those that maps usually have, and never the same twice."""
 
 from __future__ import annotations
 
 import pytest
 
 from spectrafilm.engine.class_colours import CUSTOMARY, PALETTE, default_colours
-from spectrafilm.engine.polygons import make_classes
+from spectrafilm.engine.polygons import COLOUR, make_classes
 
 BLUE, GREEN, GREY = "#1f78b4", "#1b7837", "#737373"
 
@@ -31,8 +31,10 @@ def test_no_two_classes_look_alike():
     assert colours[-1] == "#e6ab02"
 
 
-def test_colours_are_repeated_where_there_are_more_classes():
-    assert len(default_colours([str(i) for i in range(40)])) == 40
+def test_no_two_of_255_classes_have_the_same_colour():
+    colours = default_colours([str(i) for i in range(255)])
+    assert len(set(colours)) == 255
+    assert all(COLOUR.fullmatch(colour) for colour in colours)
 
 
 def test_every_customary_word_stands_for_one_colour():

@@ -30,6 +30,17 @@ def test_true_colour_takes_the_nearest_bands(survey):
     assert chosen == pytest.approx([655, 555, 475], abs=12)
 
 
+@pytest.mark.parametrize("backwards", [False, True])
+def test_true_colour_of_a_stack_of_dates_is_of_one_date(tmp_path, backwards):
+    """As of Sentinel-2A and 2B, whose bands differ by less than a nanometre."""
+    first, second = [492.4, 559.8, 664.6, 832.8], [492.1, 559.0, 664.9, 832.9]
+    wavelengths = (first[::-1] + second[::-1]) if backwards else first + second
+    path = write_scene(tmp_path / "dates.tif", make_spectra()[:8], wavelengths=wavelengths)
+    with Scene.open(str(path)) as scene:
+        composites = make_composites("true colour", survey_scene(scene))
+    assert chosen_wavelengths(composites) == pytest.approx([664.6, 559.8, 492.4])
+
+
 def test_band_numbers_are_taken_as_given(survey):
     composites = make_composites("band numbers", survey, [20, 10, 1])
     assert [composites.numbers[int(np.flatnonzero(w)[0])] for w in composites.weights[0]] == [20, 10, 1]

@@ -81,6 +81,14 @@ def test_overlapping_polygons_of_one_class_are_no_conflict(progress):
     assert not progress.warnings
 
 
+def test_points_on_the_upper_and_left_edge_lie_in_the_first_pixels(progress):
+    """As those do that were exported from the upper left corners of pixels."""
+    places = [(0, 0), (0, 5), (5, 0), (-1, 5), (30, 5), (5, 20)]
+    found = labelled([Part(1, (np.array([place], float),)) for place in places], progress, height=20, width=30)
+    assert found == {(0, 0): 1, (5, 0): 1, (0, 5): 1}
+    assert progress.warnings == ["3 of 6 polygons lie outside the scene and are left out."]
+
+
 def test_polygons_outside_are_counted_and_none_inside_is_an_error(progress):
     inside, outside = rectangle(1, 0, 0, 4, 4), rectangle(2, 100, 100, 110, 110)
     assert len(labelled([inside, outside], progress)) == 16

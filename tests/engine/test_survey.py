@@ -53,12 +53,20 @@ def test_a_band_that_spoils_many_pixels_is_pointed_out(tmp_path, progress):
     assert "Band 7 (593 nm) alone has no data in 40%" in progress.warnings[0]
 
 
-def test_zeros_in_all_bands_are_pointed_out(tmp_path, progress):
-    spectra = make_spectra()
-    spectra[:, :20] = 0.0
-    with Scene.open(str(write_scene(tmp_path / "s.tif", spectra))) as scene:
+@pytest.mark.parametrize("offset", [0, -0.1])
+@pytest.mark.parametrize("fill", [0, -9999])
+def test_one_value_in_all_bands_is_pointed_out_as_it_is_stored(tmp_path, progress, fill, offset):
+    stored = (10_000 * make_spectra()).astype(np.int16)
+    stored[:, :20] = fill
+    path = write_scene(tmp_path / "s.tif", stored, nodata=None)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.scales, dataset.offsets = [1e-4] * dataset.count, [offset] * dataset.count
+    with Scene.open(str(path)) as scene:
         survey_scene(scene).log(progress)
-    assert any("About 25% of the pixels are 0 in every band" in w for w in progress.warnings)
+    assert progress.warnings == [
+        f"About 25% of the pixels are {fill} in every band and count as data; if they hold none, set {fill} as the "
+        "scene's nodata value."
+    ]
 
 
 def test_a_sparsely_filled_scene_is_read_until_there_is_data(tmp_path):
