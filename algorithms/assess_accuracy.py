@@ -11,10 +11,10 @@ from qgis.core import (
     QgsProcessingException,
     QgsProcessingFeedback,
     QgsProcessingOutputNumber,
-    QgsProcessingParameterField,
     QgsProcessingParameterFileDestination,
     QgsProcessingParameterMapLayer,
     QgsProcessingParameterRasterLayer,
+    QgsProcessingParameterString,
     QgsRasterLayer,
     QgsVectorLayer,
 )
@@ -54,11 +54,11 @@ class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
             QgsProcessingParameterMapLayer("REFERENCE", self.tr("Reference")),
             "Polygons or points of known land cover, or a raster of class numbers (0 is unlabelled).",
         )
+        # A text: QGIS crashes where a field belongs to a layer that is a raster.
         self.add(
-            QgsProcessingParameterField("CLASS_FIELD", self.tr("Class field"), parentLayerParameterName="REFERENCE",
-                                        optional=True),
-            "For polygons and points: the field that says which class they show. Not needed for a raster.",
-        )  # fmt: skip
+            QgsProcessingParameterString("CLASS_FIELD", self.tr("Class field"), "class", optional=True),
+            "For polygons and points: the name of the field that says which class they show. Not needed for a raster.",
+        )
         self.add(
             QgsProcessingParameterFileDestination("REPORT", self.tr("Report"), self.tr("HTML files (*.html)")),
             "The report as a page; the same figures as JSON beside it.",

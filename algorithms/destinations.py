@@ -50,7 +50,7 @@ def problem_of(algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any], co
         for place in _read(definition, parameters, context)
     }  # fmt: skip
     for definition in algorithm.destinationParameterDefinitions():
-        text = _text(parameters.get(definition.name()), context)
+        text = text_of(parameters.get(definition.name()), context)
         place = _written(text)
         if place is None or isinstance(definition, QgsProcessingParameterFolderDestination):
             continue
@@ -68,7 +68,7 @@ def _read(
     definition: QgsProcessingParameterDefinition, parameters: dict[str, Any], context: QgsProcessingContext
 ) -> Iterator[Place]:
     """What a parameter that is a layer or a file is read from."""
-    value = _text(parameters.get(definition.name()), context)
+    value = text_of(parameters.get(definition.name()), context)
     if value and isinstance(definition, QgsProcessingParameterFile):
         yield Place(os.path.realpath(value))
     elif value and definition.type() in ("source", "vector", "raster", "layer"):
@@ -99,7 +99,7 @@ def _only_table(file: str) -> str:
     return str(tables[0].name()) if len(tables) == 1 else ""
 
 
-def _text(value: Any, context: QgsProcessingContext) -> str:
+def text_of(value: Any, context: QgsProcessingContext) -> str:
     """The text of a parameter, data-defined or not; empty where it is nothing of the kind."""
     if isinstance(value, QgsProcessingOutputLayerDefinition):
         value = value.sink

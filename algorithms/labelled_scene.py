@@ -48,7 +48,7 @@ class LabelledSceneAlgorithm(SpectraFilmAlgorithm):
             "pixel that it lies in.",
         )  # fmt: skip
         self.add(
-            QgsProcessingParameterField("CLASS_FIELD", self.tr("Class field"), parentLayerParameterName="POLYGONS"),
+            QgsProcessingParameterField("CLASS_FIELD", self.tr("Class field"), "class", "POLYGONS"),
             "The field that says which class a polygon or point shows, as text or number.",
         )
 

@@ -16,6 +16,7 @@ from qgis.core import (
 
 from ..engine.jobs import PredictMap
 from .base import SpectraFilmAlgorithm, crs_text
+from .destinations import text_of
 
 OPTIONAL_OUTPUTS = ("CONFIDENCE", "PROBABILITIES", "UNCERTAINTY")
 
@@ -83,7 +84,7 @@ class PredictMapAlgorithm(SpectraFilmAlgorithm):
     ) -> dict[str, Any]:
         scene, crs = self.raster_of(parameters, "INPUT", context)
         paths = {
-            key: self.parameterAsOutputLayer(parameters, key, context) if parameters.get(key) else ""
+            key: self.parameterAsOutputLayer(parameters, key, context) if text_of(parameters.get(key), context) else ""
             for key in ("OUTPUT", *OPTIONAL_OUTPUTS)
         }
         job = PredictMap(
@@ -102,4 +103,4 @@ class PredictMapAlgorithm(SpectraFilmAlgorithm):
         if context.willLoadLayerOnCompletion(paths["OUTPUT"]):
             loader = _style_loaders.setdefault(paths["OUTPUT"], _StyleLoader(paths["OUTPUT"]))
             context.layerToLoadOnCompletionDetails(paths["OUTPUT"]).setPostProcessor(loader)
-        return {key: path for key, path in paths.items() if path}
+        return paths

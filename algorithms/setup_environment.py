@@ -92,6 +92,12 @@ class SetupEnvironmentAlgorithm(SpectraFilmAlgorithm):
         given = self.parameterAsString(parameters, "FOLDER", context)
         folder = chosen_folder(given) if given else settings.environment_folder()
         python = str(environment.interpreter_of(folder))
+        overruled = settings.python_interpreter()
+        if overruled and overruled != python:
+            raise QgsProcessingException(
+                self.tr("Settings > Options > SpectraFiLM names the interpreter {0}, which goes before any environment "
+                        "made here; clear that setting first.").format(overruled)
+            )  # fmt: skip
 
         def check() -> dict[str, Any]:
             return engine_process.run_job(CheckEnvironment(), python, feedback)
@@ -114,12 +120,6 @@ class SetupEnvironmentAlgorithm(SpectraFilmAlgorithm):
             values = check()
         environment.mark_complete(folder)
         feedback.pushInfo(self.tr("SpectraFiLM computes on {0}.").format(values["device"]))
-        overruled = settings.python_interpreter()
-        if overruled and overruled != python:
-            raise QgsProcessingException(
-                self.tr("The environment {0} works, but Settings > Options > SpectraFiLM names the interpreter {1}, "
-                        "which goes first; clear that setting.").format(folder, overruled)
-            )  # fmt: skip
         variable = os.environ.get(environment.VARIABLE, "")
         if not overruled and variable and variable != python:
             feedback.pushWarning(

@@ -28,6 +28,7 @@ from qgis.core import (
 from ..engine.jobs import SuggestSamples
 from ..plugin.polygon_source import Legend, export_features
 from .base import SpectraFilmAlgorithm, crs_text
+from .labelled_scene import LABELS
 
 # No field is called `class`: what the model believes is no label to train on.
 FIELDS = {"rank": "integer", "predicted": "string", "confidence": "double", "rival": "string"}
@@ -57,7 +58,7 @@ class SuggestSamplesAlgorithm(SpectraFilmAlgorithm):
         )  # fmt: skip
         self.add(
             QgsProcessingParameterFeatureSource("POLYGONS", self.tr("Polygons drawn so far"),
-                                                [QgsProcessing.SourceType.TypeVectorAnyGeometry], optional=True),
+                                                LABELS, optional=True),
             "The labels that exist already; nothing is suggested within them, and what is like them comes last.",
         )  # fmt: skip
         self.add(
@@ -120,4 +121,12 @@ class SuggestSamplesAlgorithm(SpectraFilmAlgorithm):
             feature.setGeometry(QgsGeometry.fromPointXY(QgsPointXY(*place["centre"])) if as_points else square)
             feature.setAttributes([place[name] for name in FIELDS])
             sink.addFeature(feature, QgsFeatureSink.Flag.FastInsert)
+        del sink  # writes what is left, and does not say whether it could
+        path = Path(identifier.split("|")[0])
+        if path.is_file():
+            written = QgsVectorLayer(identifier, "", "ogr")
+            if not written.isValid() or 0 <= written.featureCount() < len(result["places"]):
+                raise QgsProcessingException(
+                    self.tr("The places could not be written to {0}; is there room on the disk?").format(path)
+                )
         return str(identifier)

@@ -11,6 +11,7 @@ from .errors import EngineError
 
 TAG = "SPECTRAFILM_FEATURES"
 COMPOSITES_TAG = "SPECTRAFILM_COMPOSITES"
+SCENE_TAG = "SPECTRAFILM_SCENE"
 
 
 @dataclass(frozen=True)

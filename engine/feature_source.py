@@ -13,7 +13,7 @@ from rasterio.windows import Window
 from .backbone import Backbone
 from .composites import Composites
 from .errors import EngineError
-from .feature_settings import TAG, FeatureSettings
+from .feature_settings import SCENE_TAG, TAG, FeatureSettings
 from .features import FeatureExtractor, PatchGrid, Piece, gather_features, iterate_features, widened
 from .outputs import BLOCK_COLUMNS, BLOCK_ROWS
 from .progress import Progress
@@ -88,10 +88,10 @@ class ComputedFeatures:
 
 
 class RasterFeatures:
-    """Features read from a raster that `extractfeatures` wrote for the same grid.
+    """Features read from a raster that `extractfeatures` wrote for the same scene.
 
     Raises:
-        EngineError: the raster is no features raster, or lies on another grid than the scene.
+        EngineError: the raster is no features raster, or is of another scene.
     """
 
     def __init__(self, path: str, scene: Scene, bands: Sequence[Band]) -> None:
@@ -107,6 +107,11 @@ class RasterFeatures:
             raise EngineError(
                 f"The features raster {path} ({theirs[0]} x {theirs[1]} pixels) does not lie on the grid of the "
                 f"scene {scene.path} ({ours[0]} x {ours[1]}); extract the features of this scene."
+            )
+        if self._raster.tag(SCENE_TAG) not in (None, scene.digest()):
+            raise EngineError(
+                f"The features raster {path} was made from another scene than {scene.path}, whose pixels differ; "
+                "extract the features of this scene."
             )
         self._scene, self._bands = scene, bands
 

@@ -22,6 +22,7 @@ from qgis.core import QgsProcessingException, QgsProcessingFeedback
 
 from ..engine.jobs import SAVE_MEMORY, Job, to_json
 from ..engine.partial_outputs import ATTEMPTS, SCRATCH, remove_partial_outputs
+from . import settings
 from .paths import LAUNCHER
 
 POLL_SECONDS = 0.1
@@ -220,4 +221,6 @@ def _remedy(problem: str) -> str:
             "A system library is missing: install the Microsoft Visual C++ Redistributable (2015-2022, x64), then "
             "run 'Set up compute environment' again."
         )
+    if settings.python_interpreter():
+        return "Clear Settings > Options > SpectraFiLM, or name an interpreter there that has all packages."
     return "Run 'Set up compute environment' from the Processing toolbox."

@@ -219,11 +219,13 @@ def mark_complete(folder: Path) -> None:
 
 
 def _existing(path: str, origin: str) -> str:
+    # A path that was copied may stand in quotes.
+    path = str(Path(path.strip().strip('"')).expanduser())
     found = path if Path(path).is_file() else shutil.which(path)
     if not found:
         raise QgsProcessingException(
-            f"The Python interpreter {path}, {origin}, does not exist; choose another or run 'Set up compute "
-            "environment'."
+            f"The Python interpreter {path}, {origin}, is no program that exists; choose another or run 'Set up "
+            "compute environment'."
         )
     return found
 

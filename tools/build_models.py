@@ -23,6 +23,7 @@ from qgis.core import (
     QgsProcessingParameterField,
     QgsProcessingParameterMapLayer,
     QgsProcessingParameterRasterLayer,
+    QgsProcessingParameterString,
 )
 from qgis.PyQt.QtCore import QPointF
 
@@ -106,7 +107,7 @@ def _label_inputs(builder: ModelBuilder) -> None:
         "Polygons or points of known land cover, in any coordinate reference system.",
     )
     builder.input(
-        QgsProcessingParameterField("CLASS_FIELD", "Class field", parentLayerParameterName="POLYGONS"),
+        QgsProcessingParameterField("CLASS_FIELD", "Class field", "class", "POLYGONS"),
         2,
         "The field that says which class a polygon or point shows, as text or number.",
     )
@@ -144,11 +145,9 @@ def all_single_steps() -> None:
         "Polygons, points or a label raster that were not used for training.",
     )
     builder.input(
-        QgsProcessingParameterField(
-            "REFERENCE_FIELD", "Class field of the reference", parentLayerParameterName="REFERENCE", optional=True
-        ),
+        QgsProcessingParameterString("REFERENCE_FIELD", "Class field of the reference", "class", optional=True),
         4,
-        "The field of the reference that says which class it shows; not needed for a raster.",
+        "The name of the field of the reference that says which class it shows; not needed for a raster.",
     )
     builder.step("bands", "spectrafilm:selectbands", 1, 0, {"INPUT": "@INPUT"})
     builder.step("features", "spectrafilm:extractfeatures", 2, 0, {"INPUT": ("bands", "OUTPUT")})

@@ -12,7 +12,7 @@ import numpy as np
 from ..backbone import Backbone, files_of
 from ..composites import Composites, make_composites
 from ..device import choose_device
-from ..feature_settings import COMPOSITES_TAG, TAG, FeatureSettings
+from ..feature_settings import COMPOSITES_TAG, SCENE_TAG, TAG, FeatureSettings
 from ..feature_source import ComputedFeatures, patch_grid
 from ..jobs import ExtractFeatures
 from ..methods import DEFAULT
@@ -49,6 +49,9 @@ def extract_features(job: ExtractFeatures, progress: Progress, token: str) -> di
             ) as dataset,
         ):
             dataset.update_tags(**{TAG: settings.to_json()})
+            # A raster of three bands that was made of a scene has other pixels than this.
+            if not scene.tag(COMPOSITES_TAG):
+                dataset.update_tags(**{SCENE_TAG: scene.digest()})
             _describe(dataset, backbone, settings, composites.count)
             for window, _, valid, features in source.stream(None, progress):
                 write_masked(dataset, features, valid, window)

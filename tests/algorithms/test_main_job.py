@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
 import processing
@@ -17,7 +18,9 @@ from qgis.core import (
     QgsProcessing,
     QgsProcessingAlgRunnerTask,
     QgsProcessingContext,
+    QgsProcessingException,
     QgsProcessingFeatureSourceDefinition,
+    QgsProcessingOutputLayerDefinition,
     QgsProcessingUtils,
     QgsProject,
     QgsRasterLayer,
@@ -172,6 +175,18 @@ def test_places_to_label_next_are_a_layer_outside_the_polygons(trained, run, sha
         assert 0 < place["confidence"] <= 1
 
 
+@pytest.mark.parametrize("name", ["places.gpkg", "places.geojson", "places.shp"])
+def test_places_that_do_not_fit_on_the_disk_are_no_success(trained, run, tmp_path, name):
+    parameters = {"INPUT": SCENE, "MODEL": trained[0]["MODEL"], "COUNT": 300, "SHAPE": 1}
+    allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, allowed[1]))
+    try:
+        with pytest.raises(QgsProcessingException, match="room on the disk|creat"):
+            run("suggestsamples", {**parameters, "OUTPUT": str(tmp_path / name)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+
+
 def test_a_loaded_map_is_styled(trained, provider, feedback, tmp_path):
     path = str(tmp_path / "map.tif")
     context = QgsProcessingContext()
@@ -179,9 +194,14 @@ def test_a_loaded_map_is_styled(trained, provider, feedback, tmp_path):
     details = QgsProcessingContext.LayerDetails("Land cover", QgsProject.instance(), "OUTPUT")
     context.addLayerToLoadOnCompletion(path, details)
     algorithm = provider.algorithm("predictmap").create()
-    parameters = {"INPUT": SCENE, "MODEL": trained[0]["MODEL"], "OUTPUT": path}
-    _, ok = algorithm.run(parameters, context, feedback)
+    # As batch mode gives an output that is left empty.
+    empty = QgsProcessingOutputLayerDefinition("", QgsProject.instance())
+    parameters = {"INPUT": SCENE, "MODEL": trained[0]["MODEL"], "OUTPUT": path, "PROBABILITIES": empty}
+    results, ok = algorithm.run(parameters, context, feedback)
     assert ok
+    # Models that were exported as Python ask for the key of every output.
+    assert results == {"OUTPUT": path, "CONFIDENCE": "", "PROBABILITIES": "", "UNCERTAINTY": ""}
+    assert list(context.layersToLoadOnCompletion()) == [path]
     layer = QgsProcessingUtils.mapLayerFromString(path, context)
     layer.setRenderer(QgsSingleBandGrayRenderer(layer.dataProvider(), 1))
     context.layerToLoadOnCompletionDetails(path).postProcessor().postProcessLayer(layer, context, feedback)

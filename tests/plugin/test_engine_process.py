@@ -14,6 +14,7 @@ from qgis.core import QgsProcessingException
 
 from spectrafilm.engine.jobs import SelectBands, to_json
 from spectrafilm.engine.partial_outputs import MARK
+from spectrafilm.plugin import settings
 from spectrafilm.plugin.engine_process import run_job
 
 # A fake engine that has begun to write, as a real one would, under the name that its token decides.
@@ -126,6 +127,15 @@ def test_an_environment_without_packages_says_what_to_do(tmp_path, job, feedback
     assert "environment is broken" in str(caught.value)
     assert "Set up compute environment" in str(caught.value)
     assert not remains(job)
+
+
+def test_the_advice_fits_who_chose_the_interpreter(tmp_path, job, feedback):
+    settings.set_python_interpreter(sys.executable)
+    try:
+        with pytest.raises(QgsProcessingException, match="Clear Settings > Options > SpectraFiLM"):
+            run_job(job, sys.executable, feedback)
+    finally:
+        settings.set_python_interpreter("")
 
 
 def test_an_interpreter_that_is_none_says_what_to_do(tmp_path, job, feedback):

@@ -48,7 +48,8 @@ def test_the_setting_goes_before_the_variable_before_the_own_environment(made, t
     other.symlink_to(sys.executable)
     monkeypatch.setenv(environment.VARIABLE, str(other))
     assert environment.find_python() == str(other)
-    settings.set_python_interpreter(sys.executable)
+    # As Windows copies a path.
+    settings.set_python_interpreter(f'"{sys.executable}"')
     assert environment.find_python() == sys.executable
 
 
@@ -67,7 +68,7 @@ def test_an_interpreter_that_does_not_exist_is_named_with_its_origin(monkeypatch
         environment.find_python()
     origin = "Settings > Options > SpectraFiLM" if where == "setting" else "SPECTRAFILM_PYTHON"
     assert "/nowhere/python" in str(caught.value)
-    assert f"{origin}, does not exist" in str(caught.value)
+    assert f"{origin}, is no program that exists" in str(caught.value)
 
 
 def test_an_environment_is_current_until_the_requirements_change(made, clean):

@@ -5,7 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from qgis.core import QgsApplication, QgsProcessingModelAlgorithm, QgsProcessingParameterDefinition
+from qgis.core import (
+    QgsApplication,
+    QgsProcessingModelAlgorithm,
+    QgsProcessingParameterDefinition,
+    QgsProcessingParameterField,
+)
 
 KEYS = {
     "selectbands": (["INPUT", "METHOD", "BANDS", "STRETCH_LOW", "STRETCH_HIGH"], ["OUTPUT"]),
@@ -84,6 +89,15 @@ def test_models_are_offered_and_can_run(provider, name, title):
     copy = model.create()
     assert copy.displayName() == title
     assert [d.name() for d in copy.parameterDefinitions()] == [d.name() for d in model.parameterDefinitions()]
+
+
+@pytest.mark.parametrize("name", [*KEYS, *MODELS])
+def test_no_field_belongs_to_what_may_be_a_raster(provider, name):
+    """QGIS crashes where it does and a raster is chosen, be it by opening the dialog."""
+    definitions = {d.name(): d for d in provider.algorithm(name).parameterDefinitions()}
+    for definition in definitions.values():
+        if isinstance(definition, QgsProcessingParameterField):
+            assert definitions[definition.parentLayerParameterName()].type() == "source"
 
 
 def test_everything_is_gone_after_unloading(qgis_app, qgis_processing):
