@@ -21,6 +21,7 @@ from qgis.core import (
 
 from ..engine.jobs import AssessAccuracy
 from ..plugin.polygon_source import FIELD, Legend, export_features, layer_title, read_legend
+from ..plugin.raster_legend import read_raster_legend
 from .base import ACCURACIES, SpectraFilmAlgorithm, crs_text
 
 
@@ -42,7 +43,7 @@ class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
 
     def __init__(self) -> None:
         super().__init__()
-        self._legend = Legend()
+        self._legend = self._map_legend = Legend()
         self._reference_title = ""
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802
@@ -75,7 +76,9 @@ class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
     def prepareAlgorithm(  # noqa: N802
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> bool:
+        self._map_legend = read_raster_legend(self.parameterAsRasterLayer(parameters, "MAP", context))
         layer = self.parameterAsLayer(parameters, "REFERENCE", context)
+        self._legend = read_raster_legend(layer)
         if isinstance(layer, QgsVectorLayer):
             field = self.parameterAsString(parameters, "CLASS_FIELD", context)
             self._legend = read_legend(layer, field)
@@ -97,6 +100,10 @@ class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
                 reference_crs=reference_crs,
                 map_crs=crs_text(crs),
                 reference_title=self._reference_title,
+                map_values=self._map_legend.values,
+                map_names=self._map_legend.names,
+                reference_values=self._legend.values,
+                reference_names=self._legend.names,
             )
             values = self.run_job(job, feedback)
         return {"REPORT": report, **{key: values[key.lower()] for key in ACCURACIES}}

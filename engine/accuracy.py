@@ -188,7 +188,7 @@ def adjust_for_area(matrix: np.ndarray, mapped: np.ndarray, names: Sequence[str]
 
     Args:
         matrix: (C, C) counts, rows reference, columns prediction.
-        mapped: (C,) pixels of each class in the map.
+        mapped: (C,) area of each class in the map, in any unit.
 
     Returns:
         None where a mapped class has fewer than two samples, for which no estimate and its error exist.

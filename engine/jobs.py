@@ -175,7 +175,8 @@ class AssessAccuracy:
     """Compare a map with a reference: a GeoJSON file of polygons or points, or a label raster.
 
     `reference_crs` left empty is EPSG:4326 for GeoJSON and what a raster says itself. `reference_title` is what the
-    report calls the reference; left empty, its path.
+    report calls the reference; left empty, its path. `map_names` and `reference_names` are what the values in
+    `map_values` and `reference_values` of rasters stand for, where the files do not say so themselves.
     """
 
     name: ClassVar[str] = "assessaccuracy"
@@ -186,6 +187,10 @@ class AssessAccuracy:
     reference_crs: str = ""
     map_crs: str = ""
     reference_title: str = ""
+    map_values: tuple[str, ...] = ()
+    map_names: tuple[str, ...] = ()
+    reference_values: tuple[str, ...] = ()
+    reference_names: tuple[str, ...] = ()
 
     def outputs(self) -> tuple[str, ...]:
         """The files it writes."""

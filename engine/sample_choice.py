@@ -17,6 +17,7 @@ from .progress import Progress
 SPACE_SHARE = 1 / 3
 # Squared distance over which two pixels are alike, in units of the median between candidates.
 REACH = 0.1
+NEARLY_NONE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,8 @@ def choose_samples(candidates: Candidates, labelled: Candidates, count: int, pro
     reach = max(REACH * float(np.median(distance)), 1e-9)
     alike = np.exp(-distance / reach)
     covered = np.exp(-_squared_distances(points, _points(labelled, candidates)) / reach).max(1, initial=0.0)
-    uncertainty = candidates.uncertainty
+    # Where a model hesitates nowhere, places are at least spread.
+    uncertainty = candidates.uncertainty + NEARLY_NONE
     gain = np.full(len(candidates), np.inf)
     chosen: list[int] = []
     for _ in progress.track(range(min(count, len(candidates)))):

@@ -42,7 +42,10 @@ GEOJSON = (".geojson", ".json")
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Pairs of reference and mapped class ids in each polygon or block, and how many pixels have them."""
+    """Pairs of reference and mapped class ids in each polygon or block, and how many pixels have them.
+
+    A reference of 0 is of a class that the map does not have.
+    """
 
     reference: np.ndarray
     mapped: np.ndarray
@@ -66,22 +69,29 @@ def assess_accuracy(job: AssessAccuracy, progress: Progress, token: str) -> dict
     with Scene.open(job.map, job.map_crs) as land_cover, Outputs([*land_cover.files, job.reference], token) as outputs:
         outputs.check(*report_files(job.report))
         with progress.stage(0.0, 0.5, f"Reading the map {job.map}."):
-            counts = _count_pixels(land_cover, progress)
-        classes = _map_classes(land_cover, counts)
+            areas = _areas(land_cover, progress)
+        classes = _map_classes(land_cover, areas, dict(zip(job.map_values, job.map_names, strict=True)))
         with progress.stage(0.5, 0.9, f"Reading the reference {job.reference_title or job.reference}."):
             if job.reference.lower().endswith(GEOJSON):
                 pairs = _compare_features(job, land_cover, classes, progress)
             else:
-                pairs = _compare_raster(job.reference, job.reference_crs, land_cover, classes, progress)
-        pairs = _drop_unmapped(pairs, progress)
+                pairs = _compare_raster(job, land_cover, classes, progress)
+        everything = _drop_unmapped(pairs, progress)
+        pairs = everything.select(everything.reference > 0)
         names = [c.name for c in classes]
         position = np.zeros(256, np.int64)
         position[[c.id for c in classes]] = np.arange(1, len(classes) + 1)
         reference, mapped = position[pairs.reference], position[pairs.mapped]
         accuracy = assess(reference, mapped, names, pairs.groups, pairs.counts)
+        if left_out := int(everything.counts.sum()) - accuracy.samples:
+            total = accuracy.samples + left_out
+            progress.warning(
+                f"{left_out} of {total} reference pixels are of classes that the map does not have; counted as errors "
+                f"they would make the overall accuracy {accuracy.overall.value * accuracy.samples / total:.1f} %."
+            )
         if accuracy.is_chance:
             progress.warning(CHANCE)
-        area = adjust_for_area(accuracy.matrix, counts[[c.id for c in classes]], names)
+        area = adjust_for_area(accuracy.matrix, areas[[c.id for c in classes]], names)
         pictures = {
             "confusion": confusion_picture(accuracy.matrix, names),
             "map": map_picture(land_cover.overview(land_cover.bands[0], PICTURE), classes),
@@ -103,14 +113,15 @@ def assess_accuracy(job: AssessAccuracy, progress: Progress, token: str) -> dict
     }
 
 
-def _count_pixels(land_cover: Scene, progress: Progress) -> np.ndarray:
-    """Pixels of each value 0..255 of the map."""
+def _areas(land_cover: Scene, progress: Progress) -> np.ndarray:
+    """The area of each value 0..255 of the map, in pixels; in degrees they shrink towards the poles."""
     if len(land_cover.bands) != 1:
         raise EngineError(
             f"{land_cover.path} has {len(land_cover.bands)} bands and is no land-cover map; choose a raster with "
             "one band of class numbers."
         )
-    counts = np.zeros(256, np.int64)
+    areas = np.zeros(256)
+    geographic = land_cover.crs.is_geographic
     for row in progress.track(range(0, land_cover.height, ROWS)):
         window = Window(0, row, land_cover.width, min(ROWS, land_cover.height - row))
         values, valid = land_cover.read(window, land_cover.bands)
@@ -119,28 +130,37 @@ def _count_pixels(land_cover: Scene, progress: Progress) -> np.ndarray:
             raise EngineError(
                 f"{land_cover.path} holds values that are not class numbers from 0 to 255; choose a land-cover map."
             )
-        counts += np.bincount(values.astype(np.int64), minlength=256)
-    counts[0] = 0
-    if not counts.any():
+        size = np.ones(valid.shape)
+        if geographic:
+            place = land_cover.transform
+            latitudes = place.d * land_cover.width / 2 + place.e * (row + np.arange(len(valid)) + 0.5) + place.f
+            size *= np.cos(np.radians(latitudes))[:, None]
+        areas += np.bincount(values.astype(np.int64), size[valid], minlength=256)
+    areas[0] = 0
+    if not areas.any():
         raise EngineError(f"The map {land_cover.path} holds no class; every pixel is 0 or nodata.")
-    return counts
+    return areas
 
 
-def _map_classes(land_cover: Scene, counts: np.ndarray) -> list[LandCoverClass]:
-    """Classes that the map names, or the numbers that occur in it."""
+def _map_classes(land_cover: Scene, areas: np.ndarray, names: dict[str, str]) -> list[LandCoverClass]:
+    """Classes that the map names, or those that occur in it, by names or numbers."""
     named = classes_from_tag(land_cover.tag(TAG), land_cover.path)
     known = {c.id for c in named}
-    others = [i for i in np.flatnonzero(counts).tolist() if i not in known]
-    colours = default_colours([str(i) for i in others], [c.colour for c in named])
-    return named + [LandCoverClass(i, str(i), colour) for i, colour in zip(others, colours, strict=True)]
+    others = [i for i in np.flatnonzero(areas).tolist() if i not in known]
+    titles = [names.get(str(i), str(i)) for i in others]
+    if len(set(titles)) < len(titles):
+        titles = [str(i) for i in others]
+    colours = default_colours(titles, [c.colour for c in named])
+    return named + [LandCoverClass(*c) for c in zip(others, titles, colours, strict=True)]
 
 
 def _compare_features(
     job: AssessAccuracy, land_cover: Scene, classes: list[LandCoverClass], progress: Progress
 ) -> _Pairs:
     features = read_features(job.reference, job.class_field, progress)
-    ids = _match_classes({name for name, _ in features}, classes, land_cover.path, progress)
-    present = [LandCoverClass(i, n, "") for n, i in ids.items()]
+    names = {name for name, _ in features}
+    ids = _match_classes(names, classes, land_cover.path, progress)
+    present = [LandCoverClass(ids.get(name, 0), name, "") for name in names]
     parts = to_parts(features, present, land_cover.transform, job.reference_crs or "EPSG:4326", land_cover.crs)
     labels = label_pixels(parts, present, land_cover.height, land_cover.width, progress)
     values, valid = read_pixels(land_cover, land_cover.bands, labels.rows, labels.columns, progress)
@@ -149,21 +169,23 @@ def _compare_features(
 
 
 def _compare_raster(
-    path: str, crs: str, land_cover: Scene, classes: list[LandCoverClass], progress: Progress
+    job: AssessAccuracy, land_cover: Scene, classes: list[LandCoverClass], progress: Progress
 ) -> _Pairs:
     """Compare with a label raster, brought to the map's grid by nearest neighbour; 0 is unlabelled."""
+    path = job.reference
+    names = dict(zip(job.reference_values, job.reference_names, strict=True))
     codes: dict[float, int] = {}
     strips = []
     try:
         with (
             unplaced_allowed(),
             rasterio.open(path) as source,
-            WarpedVRT(source, src_crs=_crs_of(source, crs), src_transform=transform_of(source), crs=land_cover.crs,
-                      transform=land_cover.transform, width=land_cover.width, height=land_cover.height,
-                      resampling=Resampling.nearest) as labels,
+            WarpedVRT(source, src_crs=_crs_of(source, job.reference_crs), src_transform=transform_of(source),
+                      crs=land_cover.crs, transform=land_cover.transform, width=land_cover.width,
+                      height=land_cover.height, resampling=Resampling.nearest) as labels,
         ):  # fmt: skip
             nodata = source.nodata
-            named = classes_from_tag(source.tags().get(TAG), path)
+            names |= _names_of(source)
             for row in progress.track(range(0, land_cover.height, ROWS)):
                 window = Window(0, row, land_cover.width, min(ROWS, land_cover.height - row))
                 values = labels.read(1, window=window)
@@ -189,13 +211,21 @@ def _compare_raster(
         ) from error
     if not codes:
         raise EngineError(f"The reference {path} labels no pixel of the map; check that both show the same area.")
-    names = {c.id: c.name for c in named}
-    texts = [names.get(int(value), class_name(float(value))) for value in codes]
+    by_number = [class_name(float(value)) for value in codes]
+    by_name = [names.get(number, number) for number in by_number]
+    known = {c.name.casefold() for c in classes}
+    texts = by_name if any(name.casefold() in known for name in by_name) else by_number
     ids = _match_classes(set(texts), classes, land_cover.path, progress)
     found = np.array([ids.get(t, 0) for t in texts])
     columns = ((found[s.reference], s.mapped, s.groups, s.counts) for s in strips)
-    pairs = _Pairs(*(np.concatenate(parts) for parts in zip(*columns, strict=True)))
-    return pairs.select(pairs.reference > 0)
+    return _Pairs(*(np.concatenate(parts) for parts in zip(*columns, strict=True)))
+
+
+def _names_of(labels: rasterio.DatasetReader) -> dict[str, str]:
+    """Names of classes by number, where our maps or ENVI's classifications say them."""
+    found = {str(c.id): c.name for c in classes_from_tag(labels.tags().get(TAG), labels.name)}
+    names = labels.tags(ns="ENVI").get("class_names", "").strip("{} ").split(",")
+    return {str(i): name.strip() for i, name in enumerate(names) if name.strip()} | found
 
 
 def _crs_of(reference: rasterio.DatasetReader, given: str) -> CRS:
@@ -208,7 +238,7 @@ def _crs_of(reference: rasterio.DatasetReader, given: str) -> CRS:
 def _match_classes(
     names: set[str], classes: Sequence[LandCoverClass], path: str, progress: Progress
 ) -> dict[str, int]:
-    """The map's class id for each reference class: by name or, where no name is on the map, by number."""
+    """The map's class id for each reference class that it has: by name or, where no name is on the map, by number."""
     by_name = {c.name: c.id for c in classes}
     by_folded = {c.name.casefold(): c.id for c in classes}
     by_id = {str(c.id): c.id for c in classes}
@@ -224,7 +254,8 @@ def _match_classes(
     if numbered:
         name_of = {c.id: c.name for c in classes}
         matched = ", ".join(f"{n} is {name_of[found[n]]}" for n in sorted(numbered, key=class_order))
-        progress.info(f"Reference classes are matched by the map's numbers: {matched}.")
+        tell = progress.warning if any(n != name_of[i] for n, i in numbered.items()) else progress.info
+        tell(f"Reference classes are matched by the map's numbers: {matched}; check that they mean the same.")
     if unknown:
         progress.warning(f"The map has no class {', '.join(unknown)}; reference pixels of it are left out.")
     return found
@@ -232,7 +263,7 @@ def _match_classes(
 
 def _drop_unmapped(pairs: _Pairs, progress: Progress) -> _Pairs:
     mapped = pairs.mapped > 0
-    if not mapped.any():
+    if not (mapped & (pairs.reference > 0)).any():
         raise EngineError("No reference pixel lies where the map has a class; check that both show the same area.")
     if not mapped.all():
         left_out = pairs.counts[~mapped].sum()

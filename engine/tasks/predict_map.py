@@ -43,6 +43,8 @@ def predict_map(job: PredictMap, progress: Progress, token: str) -> dict[str, An
         with progress.stage(0.04, 1.0, f"Mapping {job.scene} with {model.method.title}."):
             counts = _write_rasters(job, model, scene, bands, device, outputs, progress)
         write_style_files(outputs, job.output, model.classes)
+    if counts[0]:
+        progress.info(f"No data: {counts[0]} pixels, {counts[0] / counts.sum():.1%} of the scene.")
     total = int(counts[1:].sum())
     for c in model.classes:
         progress.info(f"{c.name}: {counts[c.id]} pixels, {counts[c.id] / total:.1%}.")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import processing
 import pytest
-from in_qgis import BUSY, CLASSES, POLYGONS, REFERENCE, SCENE, Listener
+from in_qgis import BUSY, CLASSES, POLYGONS, REFERENCE, SCENE, Listener, write_raster
 from osgeo import gdal
 from qgis.core import (
     QgsCoordinateTransform,
@@ -228,6 +228,21 @@ def test_a_reference_raster_lies_where_the_user_says(trained, run, tmp_path):
     results = run("assessaccuracy", {"MAP": str(tmp_path / "map.tif"), "REFERENCE": layer.id(),
                                      "REPORT": str(tmp_path / "a.html")})  # fmt: skip
     QgsProject.instance().clear()
+    assert results["OVERALL_ACCURACY"] == 100
+
+
+@pytest.mark.parametrize("other_is", ["MAP", "REFERENCE"])
+def test_classes_of_rasters_are_matched_by_the_names_that_their_files_hold(trained, run, tmp_path, other_is):
+    """As of maps from other programs, which number classes otherwise."""
+    run("predictmap", {"INPUT": SCENE, "MODEL": trained[0]["MODEL"], "OUTPUT": str(tmp_path / "map.tif")})
+    ours = gdal.Open(str(tmp_path / "map.tif"))
+    numbers = ours.ReadAsArray()
+    other = write_raster(tmp_path / "other.tif", ((len(CLASSES) + 1 - numbers) * (numbers > 0))[None])
+    dataset = gdal.Open(other, gdal.GA_Update)
+    dataset.GetRasterBand(1).SetCategoryNames(["", *CLASSES[::-1]])
+    del dataset
+    rasters = {"MAP": str(tmp_path / "map.tif"), "REFERENCE": str(tmp_path / "map.tif"), other_is: other}
+    results = run("assessaccuracy", {**rasters, "REPORT": str(tmp_path / "a.html")})
     assert results["OVERALL_ACCURACY"] == 100
 
 

@@ -203,7 +203,19 @@ def test_assessment_against_a_label_raster_on_another_grid(mapped, tmp_path):
     recorder = Recorder()
     values = run_job(job, recorder)
     assert values["overall_accuracy"] == pytest.approx(50, abs=3)
-    assert "Reference classes are matched by the map's numbers: 1 is field, 4 is water." in recorder.messages
+    assert "matched by the map's numbers: 1 is field, 4 is water; check that they" in recorder.warnings[0]
+    # ENVI's classifications say what their numbers mean.
+    with rasterio.open(tmp_path / "l.dat", "w", driver="ENVI", width=WIDTH // 2, height=HEIGHT // 2, count=1,
+                       dtype="uint8", crs=CRS, transform=transform) as dataset:  # fmt: skip
+        dataset.write(labels, 1)
+    with (tmp_path / "l.hdr").open("a") as header:
+        header.write("file type = ENVI Classification\nclasses = 5\nclass names = {\nnone, Field, a, b, tree}\n")
+    job = AssessAccuracy(str(mapped / "map.tif"), str(tmp_path / "l.dat"), str(tmp_path / "a.html"))
+    assert run_job(job, Recorder())["overall_accuracy"] > 95
+    # What QGIS knows of them goes the same way.
+    job = AssessAccuracy(str(mapped / "map.tif"), str(tmp_path / "l.tif"), str(tmp_path / "a.html"),
+                         reference_values=("1", "4"), reference_names=("field", "tree"))  # fmt: skip
+    assert run_job(job, Recorder())["overall_accuracy"] > 95
 
 
 @pytest.mark.parametrize("crs", [CRS, None])
@@ -233,7 +245,11 @@ def test_numbers_that_are_names_on_the_map_are_no_numbers_of_its_classes(tmp_pat
     recorder = Recorder()
     job = AssessAccuracy(str(tmp_path / "map.tif"), str(tmp_path / "reference.tif"), str(tmp_path / "a.html"))
     assert run_job(job, recorder)["overall_accuracy"] == 100
-    assert recorder.warnings == ["The map has no class 1; reference pixels of it are left out."]
+    assert recorder.warnings == [
+        "The map has no class 1; reference pixels of it are left out.",
+        "25 of 200 reference pixels are of classes that the map does not have; counted as errors they would make the "
+        "overall accuracy 87.5 %.",
+    ]
 
 
 def test_a_raster_of_heights_is_no_reference(mapped, tmp_path, monkeypatch):
@@ -252,7 +268,22 @@ def test_classes_of_the_reference_that_the_map_lacks_are_named(mapped, tmp_path)
     path = write_polygons(tmp_path / "p.geojson", [*quarter_polygons(), ("moon", square(5, 30))])
     recorder = Recorder()
     run_job(AssessAccuracy(str(mapped / "map.tif"), str(path), str(tmp_path / "a.html"), reference_crs=CRS), recorder)
-    assert recorder.warnings == ["The map has no class moon; reference pixels of it are left out."]
+    assert recorder.warnings[0] == "The map has no class moon; reference pixels of it are left out."
+    assert "16 of 208 reference pixels" in recorder.warnings[-1]
+
+
+def test_the_area_of_a_map_in_degrees_shrinks_towards_the_pole(tmp_path):
+    place = {"driver": "GTiff", "width": 20, "height": 40, "count": 1, "dtype": "uint8", "crs": "EPSG:4326",
+             "transform": rasterio.transform.from_origin(10, 70, 0.5, 0.5)}  # fmt: skip
+    values = np.repeat([1, 2], 20)[:, None].repeat(20, 1).astype(np.uint8)
+    for name in ("map.tif", "reference.tif"):
+        with rasterio.open(tmp_path / name, "w", **place) as dataset:
+            dataset.write(values, 1)
+    run_job(AssessAccuracy(str(tmp_path / "map.tif"), str(tmp_path / "reference.tif"), str(tmp_path / "a.html")),
+            Recorder())  # fmt: skip
+    north, south = (np.sin(np.radians(top)) - np.sin(np.radians(top - 10)) for top in (70, 60))
+    shares = [c["mapped_share"] for c in json.loads((tmp_path / "a.json").read_text())["area"]["classes"]]
+    assert shares[0] == pytest.approx(100 * north / (north + south), abs=0.01)
 
 
 def test_a_model_remembers_its_backbone_and_says_when_it_is_gone(trained, scene_path, backbone_path, tmp_path):

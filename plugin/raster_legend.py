@@ -1,0 +1,34 @@
+"""What the numbers of a label raster or a map stand for, as QGIS or GDAL knows it."""
+
+from __future__ import annotations
+
+from osgeo import gdal
+from qgis.core import QgsPalettedRasterRenderer, QgsRasterLayer
+
+from .polygon_source import Legend, value_text
+
+
+def read_raster_legend(layer: QgsRasterLayer | None) -> Legend:
+    """Names from the layer's paletted style or, where that has only numbers, the category names of its file.
+
+    Call it where the layer may be touched: in the main thread.
+    """
+    if not isinstance(layer, QgsRasterLayer) or layer.providerType() != "gdal":
+        return Legend()
+    names = {}
+    renderer = layer.renderer()
+    if isinstance(renderer, QgsPalettedRasterRenderer):
+        names = {value_text(c.value): c.label.strip() for c in renderer.classes() if c.label.strip()}
+    if all(value == name for value, name in names.items()):
+        names = {str(i): name.strip() for i, name in enumerate(_categories(layer.source())) if name.strip()}
+    return Legend(tuple(names), tuple(names.values()))
+
+
+def _categories(source: str) -> list[str]:
+    dataset = gdal.OpenEx(source, gdal.OF_RASTER)
+    if dataset is None:
+        return []
+    band = dataset.GetRasterBand(1)
+    # Only now does GDAL read the file beside a GeoTIFF that holds the categories, too.
+    band.GetMetadata()
+    return band.GetCategoryNames() or []
