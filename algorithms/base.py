@@ -18,13 +18,14 @@ from qgis.core import (
     QgsProcessingParameterString,
     QgsProviderRegistry,
 )
-from qgis.PyQt.QtCore import QCoreApplication, QUrl
+from qgis.PyQt.QtCore import QCoreApplication
 from qgis.PyQt.QtGui import QIcon
 
 from ..engine.jobs import Job
 from ..plugin import engine_process, settings
 from ..plugin.environment import find_python
-from ..plugin.paths import ICONS, USER_GUIDE
+from ..plugin.help_page import help_address
+from ..plugin.paths import ICONS
 from .destinations import problem_of
 
 # Choices: the engine's words and what people read. Models and scripts hold their numbers, so new ones come last.
@@ -77,7 +78,7 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
         return self.tr(self.HELP)
 
     def helpUrl(self) -> str:  # noqa: N802
-        return QUrl.fromLocalFile(str(USER_GUIDE)).toString()
+        return help_address()
 
     def icon(self) -> QIcon:
         return QIcon(self.svgIconPath())

@@ -220,7 +220,7 @@ def mark_complete(folder: Path) -> None:
 
 def _existing(path: str, origin: str) -> str:
     # A path that was copied may stand in quotes.
-    path = str(Path(path.strip().strip('"')).expanduser())
+    path = os.path.expanduser(path.strip().strip('"'))  # noqa: PTH111  (Path's raises for users that do not exist)
     found = path if Path(path).is_file() else shutil.which(path)
     if not found:
         raise QgsProcessingException(

@@ -15,6 +15,7 @@ from ..algorithms.select_bands import SelectBandsAlgorithm
 from ..algorithms.setup_environment import SetupEnvironmentAlgorithm
 from ..algorithms.suggest_samples import SuggestSamplesAlgorithm
 from ..algorithms.train_film import TrainFilmAlgorithm
+from .help_page import help_address
 from .paths import ICONS, MODELS
 
 ALGORITHMS = (
@@ -36,6 +37,9 @@ class ReadyMadeModel(QgsProcessingModelAlgorithm):
 
     def displayName(self) -> str:  # noqa: N802
         return self.name().replace("_", " ").capitalize()
+
+    def helpUrl(self) -> str:  # noqa: N802
+        return help_address()
 
     def icon(self) -> QIcon:
         return QIcon(self.svgIconPath())

@@ -54,7 +54,7 @@ class _Pairs:
 
     @classmethod
     def count(cls, reference: np.ndarray, mapped: np.ndarray, groups: np.ndarray) -> _Pairs:
-        """Pairs of pixels; ids below 256, groups below 2^31, references below 2^24."""
+        """Pairs of pixels; ids below 256, 0 where the map has no data, groups below 2^31, references below 2^24."""
         key = (groups.astype(np.int64) << 32) | (reference.astype(np.int64) << 8) | mapped.astype(np.int64)
         pairs, counts = np.unique(key, return_counts=True)
         return cls(pairs >> 8 & 0xFFFFFF, pairs & 0xFF, pairs >> 32, counts)
@@ -163,9 +163,8 @@ def _compare_features(
     present = [LandCoverClass(ids.get(name, 0), name, "") for name in names]
     parts = to_parts(features, present, land_cover.transform, job.reference_crs or "EPSG:4326", land_cover.crs)
     labels = label_pixels(parts, present, land_cover.height, land_cover.width, progress)
-    values, valid = read_pixels(land_cover, land_cover.bands, labels.rows, labels.columns, progress)
-    mapped = np.where(valid, values[:, 0], 0).astype(np.int64)
-    return _Pairs.count(labels.class_ids, mapped, labels.polygons)
+    mapped, _ = read_pixels(land_cover, land_cover.bands, labels.rows, labels.columns, progress)
+    return _Pairs.count(labels.class_ids, mapped[:, 0], labels.polygons)
 
 
 def _compare_raster(
@@ -193,7 +192,7 @@ def _compare_raster(
                 if nodata is not None:
                     labelled &= values != nodata
                 y, x = np.nonzero(labelled)
-                classified, valid = land_cover.read(window, land_cover.bands)
+                mapped, _ = land_cover.read(window, land_cover.bands)
                 here, inverse = np.unique(values[y, x], return_inverse=True)
                 numbers = [codes.setdefault(value, len(codes)) for value in here.tolist()]
                 if len(codes) > MOST_VALUES:
@@ -202,9 +201,8 @@ def _compare_raster(
                         "choose a raster with a class number in each pixel."
                     )
                 block = (y + row) // BLOCK * (land_cover.width // BLOCK + 1) + x // BLOCK
-                mapped = np.where(valid[y, x], classified[0, y, x], 0)
                 # Counted at once, since every pixel may be labelled.
-                strips.append(_Pairs.count(np.array(numbers, np.int64)[inverse], mapped, block))
+                strips.append(_Pairs.count(np.array(numbers, np.int64)[inverse], mapped[0, y, x], block))
     except (RasterioError, CRSError) as error:
         raise EngineError(
             f"The reference {path} cannot be read ({error}); choose polygons, points or a label raster."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from qgis.core import (
     QgsProcessingParameterDefinition,
     QgsProcessingParameterField,
 )
+from qgis.PyQt.QtCore import QUrl
 
 KEYS = {
     "selectbands": (["INPUT", "METHOD", "BANDS", "STRETCH_LOW", "STRETCH_HIGH"], ["OUTPUT"]),
@@ -116,3 +118,18 @@ def test_without_an_environment_everything_still_registers(provider, monkeypatch
     monkeypatch.delenv("SPECTRAFILM_PYTHON")
     provider.refreshAlgorithms()
     assert {a.name() for a in provider.algorithms()} == {*KEYS, *MODELS}
+
+
+@pytest.mark.parametrize("name", ["trainfilm", "map_from_polygons"])
+def test_help_is_a_page_whose_pictures_and_links_lead_somewhere(provider, name):
+    page = QUrl(provider.algorithm(name).helpUrl()).toLocalFile()
+    html = Path(page).read_text(encoding="utf-8")
+    targets = re.findall(r'(?:src|href)="([^"]*)"', html)
+    assert len(targets) > 10
+    for target in targets:
+        if target.startswith("#"):
+            assert f'id="{target[1:]}"' in html, target
+        elif target.startswith("file:"):
+            assert Path(QUrl(target).toLocalFile()).exists(), target
+        else:
+            assert target.startswith("http"), target
