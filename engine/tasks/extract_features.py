@@ -49,8 +49,8 @@ def extract_features(job: ExtractFeatures, progress: Progress, token: str) -> di
             ) as dataset,
         ):
             dataset.update_tags(**{TAG: settings.to_json()})
-            # A raster of three bands that was made of a scene has other pixels than this.
-            if not scene.tag(COMPOSITES_TAG):
+            # Three bands that are taken as they are may show a scene with other pixels.
+            if recipe and not scene.tag(COMPOSITES_TAG):
                 dataset.update_tags(**{SCENE_TAG: scene.digest()})
             _describe(dataset, backbone, settings, composites.count)
             for window, _, valid, features in source.stream(None, progress):
