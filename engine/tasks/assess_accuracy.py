@@ -114,14 +114,14 @@ def assess_accuracy(job: AssessAccuracy, progress: Progress, token: str) -> dict
 
 
 def _areas(land_cover: Scene, progress: Progress) -> np.ndarray:
-    """The area of each value 0..255 of the map, in pixels; in degrees they shrink towards the poles."""
+    """The area of each value 0..255 of the map, in pixels or, of a map in degrees, in pixels at the equator."""
     if len(land_cover.bands) != 1:
         raise EngineError(
             f"{land_cover.path} has {len(land_cover.bands)} bands and is no land-cover map; choose a raster with "
             "one band of class numbers."
         )
     areas = np.zeros(256)
-    geographic = land_cover.crs.is_geographic
+    size = _pixel_sizes(land_cover)
     for row in progress.track(range(0, land_cover.height, ROWS)):
         window = Window(0, row, land_cover.width, min(ROWS, land_cover.height - row))
         values, valid = land_cover.read(window, land_cover.bands)
@@ -130,16 +130,21 @@ def _areas(land_cover: Scene, progress: Progress) -> np.ndarray:
             raise EngineError(
                 f"{land_cover.path} holds values that are not class numbers from 0 to 255; choose a land-cover map."
             )
-        size = np.ones(valid.shape)
-        if geographic:
-            place = land_cover.transform
-            latitudes = place.d * land_cover.width / 2 + place.e * (row + np.arange(len(valid)) + 0.5) + place.f
-            size *= np.cos(np.radians(latitudes))[:, None]
-        areas += np.bincount(values.astype(np.int64), size[valid], minlength=256)
+        sizes = np.repeat(size[row : row + len(valid)], valid.sum(1))
+        areas += np.bincount(values.astype(np.int64), sizes, minlength=256)
     areas[0] = 0
     if not areas.any():
         raise EngineError(f"The map {land_cover.path} holds no class; every pixel is 0 or nodata.")
     return areas
+
+
+def _pixel_sizes(land_cover: Scene) -> np.ndarray:
+    """The area of a pixel in each row; in degrees it shrinks towards the poles."""
+    place = land_cover.transform
+    latitudes = place.d * land_cover.width / 2 + place.e * (np.arange(land_cover.height) + 0.5) + place.f
+    if not land_cover.crs.is_geographic or np.abs(latitudes).max() > 90:
+        return np.ones(land_cover.height)
+    return np.cos(np.radians(latitudes))
 
 
 def _map_classes(land_cover: Scene, areas: np.ndarray, names: dict[str, str]) -> list[LandCoverClass]:
@@ -160,7 +165,7 @@ def _compare_features(
     features = read_features(job.reference, job.class_field, progress)
     names = {name for name, _ in features}
     ids = _match_classes(names, classes, land_cover.path, progress)
-    present = [LandCoverClass(ids.get(name, 0), name, "") for name in names]
+    present = [LandCoverClass(ids.get(name, 0), name, "") for name in sorted(names)]
     parts = to_parts(features, present, land_cover.transform, job.reference_crs or "EPSG:4326", land_cover.crs)
     labels = label_pixels(parts, present, land_cover.height, land_cover.width, progress)
     mapped, _ = read_pixels(land_cover, land_cover.bands, labels.rows, labels.columns, progress)
