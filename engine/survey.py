@@ -54,11 +54,7 @@ class Survey:
         for reason, bands in self.dropped.items():
             names = ", ".join(b.label for b in bands)
             progress.info(f"{len(bands)} {reason} band(s) left out: {names}.")
-        for band, share in self.blocking.items():
-            progress.warning(
-                f"Band {band.label} alone has no data in {share:.0%} of the pixels that are valid in every "
-                "other band; those pixels are left out. Mark the band as bad (bbl = 0) to keep them."
-            )
+        warn_of_blocking(self.blocking, "are left out. Mark the band as bad (bbl = 0) to keep them", progress)
         warn_of_fill(self.pixels, self.bands, progress)
         if not any(b.wavelength for b in self.bands):
             progress.info(
@@ -119,8 +115,6 @@ def survey_scene(scene: Scene, seed: int = 0) -> Survey:
             f"band {worst.label} has the most gaps, mark such bands as bad (bbl = 0)."
         )
     bands = tuple(b for b, u in zip(good, usable, strict=True) if u)
-    only_gap = gaps[gaps.sum(1) == 1].sum(0) / (valid.sum() + (gaps.sum(1) == 1).sum())
-    blocking = {b: float(s) for b, s in zip(bands, only_gap, strict=True) if s > BLOCKING_SHARE}
     noise, change = (neighbour_noise(s[np.isfinite(s).all(1)]) for s in (near[:, usable], apart[:, usable]))
     pixels = np.ascontiguousarray(sample[valid][:, usable])
     return Survey(
@@ -129,9 +123,25 @@ def survey_scene(scene: Scene, seed: int = 0) -> Survey:
         noise,
         change,
         {reason: bands for reason, bands in dropped.items() if bands},
-        blocking,
+        find_blocking(gaps, bands),
         float(valid.sum() / seen),
     )
+
+
+def find_blocking(gaps: np.ndarray, bands: Sequence[Band]) -> dict[Band, float]:
+    """Bands that alone make many pixels invalid, of where pixels have no data (n, bands), and of how many (0..1)."""
+    missing = gaps.sum(1)
+    alone = gaps[missing == 1].sum(0) / max(int((missing <= 1).sum()), 1)
+    return {band: float(share) for band, share in zip(bands, alone, strict=True) if share > BLOCKING_SHARE}
+
+
+def warn_of_blocking(blocking: dict[Band, float], fate: str, progress: Progress) -> None:
+    """Warn of such bands, and say what becomes of the pixels."""
+    for band, share in blocking.items():
+        progress.warning(
+            f"Band {band.label} alone has no data in {share:.0%} of the pixels that are valid in every other band; "
+            f"those pixels {fate}."
+        )
 
 
 def warn_of_fill(pixels: np.ndarray, bands: Sequence[Band], progress: Progress) -> np.ndarray:
@@ -154,9 +164,9 @@ def warn_of_fill(pixels: np.ndarray, bands: Sequence[Band], progress: Progress) 
 
 
 def sample_bands(scene: Scene, bands: Sequence[Band]) -> np.ndarray:
-    """Spectra of valid pixels in the given bands: (n, bands) float32; n is 0 where none is valid."""
+    """Spectra (n, bands) float32 of pixels with data in any of the given bands; NaN where one has none."""
     sample, *_ = _sample(scene, bands, 0)
-    return sample[np.isfinite(sample).all(1)]
+    return sample
 
 
 def _sample(scene: Scene, bands: Sequence[Band], seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:

@@ -18,7 +18,7 @@ from ..model import Classification, Model
 from ..progress import Progress
 from ..scene import Band, Scene
 from ..smoothing import ScoredRows, in_context
-from ..survey import sample_bands, warn_of_fill
+from ..survey import find_blocking, sample_bands, warn_of_blocking, warn_of_fill
 from ..wavelengths import match_bands
 
 CHUNK = 8192
@@ -92,8 +92,11 @@ def model_bands(model: Model, scene: Scene, progress: Progress) -> list[Band]:
 
 
 def compare_values(model: Model, scene: Scene, bands: list[Band], progress: Progress) -> None:
-    """Warn of pixels that may hold no data, and where reflectance is on another scale than in the training scene."""
+    """Warn of pixels without data, or that may hold none, and of reflectance on another scale than in training."""
     sample = sample_bands(scene, bands)
+    gaps = np.isnan(sample)
+    warn_of_blocking(find_blocking(gaps, bands), "cannot be classified", progress)
+    sample = sample[~gaps.any(1)]
     sample = sample[~warn_of_fill(sample, bands, progress)]
     if not len(sample):
         return
