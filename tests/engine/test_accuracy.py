@@ -101,6 +101,12 @@ def test_area_adjusted_estimates_of_the_published_example():
     assert 100_000 * (deforestation.share.high - deforestation.share.value) == pytest.approx(68_418, abs=20)
 
 
+def test_the_interval_of_a_precision_is_that_of_one_sample_fewer():
+    precision = adjust_for_area(np.array([[3, 0], [1, 4]]), np.array([50, 50]), ["a", "b"]).classes[0].precision
+    assert precision.value == pytest.approx(75)
+    assert precision.low == pytest.approx(75 - 196 * np.sqrt(0.75 * 0.25 / 3), abs=0.01)
+
+
 def test_no_area_estimate_where_a_mapped_class_has_no_sample():
     assert adjust_for_area(np.diag([5, 5, 0]), np.array([10, 10, 3]), NAMES) is None
     assert adjust_for_area(np.diag([5, 5, 0]), np.array([10, 10, 0]), NAMES) is not None
@@ -117,6 +123,17 @@ def test_the_temperature_undoes_overconfidence():
     before = calibration_error(mixture(3 * logits, 1.0), targets)
     after = calibration_error(mixture(3 * logits, 3.0), targets)
     assert after < 0.03 < before
+
+
+def test_members_vote_with_their_probabilities():
+    logits = np.log(np.array([[[0.98, 0.02]], [[0.4, 0.6]]]))
+    np.testing.assert_allclose(mixture(logits, 1.0), [[0.69, 0.31]])
+
+
+def test_calibration_error_weighs_bins_by_their_pixels():
+    probabilities = np.array([[0.95, 0.05]] * 90 + [[0.65, 0.35]] * 10)
+    targets = np.repeat([0, 1], [90, 10])
+    assert calibration_error(probabilities, targets) == pytest.approx(0.9 * 0.05 + 0.1 * 0.65)
 
 
 def test_shares_follow_the_evidence():
@@ -150,6 +167,17 @@ def test_shares_favour_the_spectrum_alone_until_evidence_is_against_it():
     # and none where every expert sees the spectrum alone.
     alike = share_prior([True, True], 0.6)
     np.testing.assert_allclose(fit_shares(np.stack([right, right]), targets, np.arange(400), alike), 0.5)
+
+
+def test_shares_count_classes_by_the_root_of_their_pixels():
+    """One expert knows the large class, the other the many small ones, of as many pixels together."""
+    targets = np.repeat(np.arange(10), [100] + [10] * 9)
+    knows = np.stack([targets == 0, targets > 0])
+    experts = np.full((2, 1, len(targets), 10), np.log(0.1))
+    for expert, known in zip(experts, knows, strict=True):
+        expert[0, known] = np.log(0.02)
+        expert[0, known, targets[known]] = np.log(0.82)
+    assert fit_shares(experts, targets, np.arange(len(targets)), np.zeros(2))[1] > 0.5
 
 
 def test_without_evidence_shares_are_those_that_are_likely_beforehand():
@@ -197,3 +225,9 @@ def test_chance_is_told_from_agreement():
     right = np.where(rng.random(300) < 0.5, reference, 1)
     assert not assess(reference, right, list("abc"), groups).is_chance
     assert not assess(reference, reference, list("abc"), np.zeros(300, int)).is_chance, "one polygon, no interval"
+
+
+def test_agreement_of_a_few_polygons_may_be_chance():
+    found = assess(np.array([1, 1, 2, 2]), np.array([1, 1, 2, 1]), ["a", "b"], np.arange(4))
+    assert found.kappa.value > 0
+    assert found.is_chance

@@ -52,6 +52,20 @@ def test_components_are_uncorrelated_and_of_unit_variance(make):
     assert (np.diff(components.strength) <= 0).all()
 
 
+def test_a_band_with_hardly_any_noise_does_not_come_first():
+    noise = np.diag([1e-3] * (BANDS - 1) + [1e-8])
+    adjusted, principal = (make(PIXELS, noise, 3) for make in (noise_adjusted_components, principal_components))
+    both = np.corrcoef((PIXELS @ adjusted.axes.T)[:, 0], (PIXELS @ principal.axes.T)[:, 0])
+    assert abs(both[0, 1]) > 0.99
+
+
+def test_noise_adjusted_components_do_not_hang_on_the_unit():
+    noise = neighbour_noise(STEPS)
+    plain = noise_adjusted_components(PIXELS, noise, 5)
+    scaled = noise_adjusted_components(1e4 * PIXELS, 1e8 * noise, 5)
+    np.testing.assert_allclose(1e4 * scaled.axes, plain.axes, rtol=1e-6, atol=1e-6)
+
+
 def test_without_neighbours_nothing_is_noise():
     noise = neighbour_noise(np.zeros((0, BANDS)))
     adjusted, principal = (make(PIXELS, noise, 3) for make in (noise_adjusted_components, principal_components))
@@ -70,6 +84,14 @@ def test_projected_spectra_have_a_deviation_of_one_a_band():
     projected = fit_spectral(PIXELS, neighbour_noise(STEPS)).apply(PIXELS)
     assert projected.shape == (len(PIXELS), 2 * BANDS)
     assert np.sum(projected**2) / len(PIXELS) == pytest.approx(BANDS, rel=1e-3)
+
+
+def test_a_component_counts_by_its_signal_and_a_root_of_its_strength():
+    noise = neighbour_noise(STEPS)
+    found = principal_components(PIXELS, noise, BANDS)
+    deviations = fit_spectral(PIXELS, noise).apply(PIXELS)[:, :BANDS].std(0)
+    expected = found.signal * found.strength**0.25
+    np.testing.assert_allclose(deviations / deviations[0], expected / expected[0], rtol=1e-3)
 
 
 def test_large_values_with_little_contrast_keep_their_scale():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import rasterio
 from rasterio.windows import Window
 from synthetic import HEIGHT, WIDTH, make_spectra, write_scene
 
+from spectrafilm.engine.components import noise_adjusted_components, principal_components
 from spectrafilm.engine.composites import KINDS, Composites, make_composites, published_composite
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.jobs import SelectBands
@@ -41,6 +43,14 @@ def test_true_colour_of_a_stack_of_dates_is_of_one_date(tmp_path, backwards):
     assert chosen_wavelengths(composites) == pytest.approx([664.6, 559.8, 492.4])
 
 
+def test_in_a_stack_of_dates_composites_keep_the_bands_they_were_made_of(tmp_path):
+    path = write_scene(tmp_path / "s.tif", make_spectra(), wavelengths=np.tile(np.linspace(450, 1000, 12), 2))
+    with Scene.open(str(path)) as scene:
+        survey = survey_scene(scene)
+    composites = make_composites("band numbers", survey, [20, 18, 14])
+    np.testing.assert_array_equal(composites.on(survey.bands).weights, composites.weights)
+
+
 def test_band_numbers_are_taken_as_given(survey):
     composites = make_composites("band numbers", survey, [20, 10, 1])
     assert [composites.numbers[int(np.flatnonzero(w)[0])] for w in composites.weights[0]] == [20, 10, 1]
@@ -66,6 +76,14 @@ def test_principal_components_are_uncorrelated_and_ordered_by_variance(survey):
     assert (np.diff(variances) <= 1e-9).all()
     off_diagonal = np.corrcoef(sums) - np.eye(9)
     assert np.abs(off_diagonal).max() < 1e-2
+
+
+def test_the_sign_of_components_does_not_hang_on_the_solver(survey):
+    for weights in make_composites("principal components", survey).weights.reshape(9, -1):
+        assert weights[np.abs(weights).argmax()] > 0
+    for make in (principal_components, noise_adjusted_components):
+        axes = make(survey.pixels, survey.noise, 9).axes
+        assert (axes[np.arange(len(axes)), np.abs(axes).argmax(1)] > 0).all()
 
 
 def test_triplets_of_nothing_but_noise_are_left_out(tmp_path):
@@ -112,6 +130,14 @@ def test_the_published_composite_shares_one_range_and_gamma(survey):
     assert len(np.unique(composites.low)) == len(np.unique(composites.high)) == 1
 
 
+def test_the_published_composite_is_brightened_by_its_gamma(survey):
+    composites = published_composite(survey)
+    spectra = make_spectra()
+    sums = np.tensordot(composites.weights[0], spectra, 1)
+    unit = ((sums - composites.low.min()) / (composites.high.max() - composites.low.min())).clip(0, 1)
+    np.testing.assert_allclose(composites.apply(spectra)[0], 2 * unit**0.4 - 1, atol=1e-5)
+
+
 def test_text_and_back_gives_the_same_images(survey):
     composites = make_composites("principal components", survey)
     again = Composites.from_json(composites.to_json())
@@ -147,6 +173,12 @@ def test_true_colour_without_wavelengths_is_one_sentence(tmp_path):
         make_composites("true colour", survey_scene(scene))
 
 
+def test_true_colour_far_from_the_visible_is_refused(tmp_path):
+    path = write_scene(tmp_path / "s.tif", make_spectra(), wavelengths=np.linspace(800, 1100, 24))
+    with Scene.open(str(path)) as scene, pytest.raises(EngineError, match="has no band for 3 of the 3"):
+        make_composites("true colour", survey_scene(scene))
+
+
 def test_without_wavelengths_the_published_composite_takes_the_most_informative_bands(tmp_path):
     write_scene(tmp_path / "s.tif", make_spectra(), wavelengths=None)
     with Scene.open(str(tmp_path / "s.tif")) as scene:
@@ -176,3 +208,16 @@ def test_several_images_are_no_pseudo_rgb(scene_path, tmp_path, progress):
     with pytest.raises(EngineError, match="a pseudo-RGB is one"):
         run_job(SelectBands(str(scene_path), str(tmp_path / "rgb.tif"), "principal components"), progress)
     assert not list(tmp_path.glob("rgb*"))
+
+
+def test_a_pseudo_rgb_holds_rounded_bytes_of_the_stretch_and_0_without_data(tmp_path, progress):
+    spectra = make_spectra()
+    spectra[:, :10] = -1.0
+    path = write_scene(tmp_path / "s.tif", spectra)
+    run_job(SelectBands(str(path), str(tmp_path / "rgb.tif"), "band numbers", (20, 10, 1), 10.0, 80.0), progress)
+    with Scene.open(str(path)) as scene:
+        expected = make_composites("band numbers", survey_scene(scene), (20, 10, 1), (10.0, 80.0)).apply(spectra)[0]
+    with rasterio.open(tmp_path / "rgb.tif") as dataset:
+        found = dataset.read().astype(float)
+    assert not found[:, :10].any()
+    assert np.abs(found - ((expected + 1) / 2 * 254 + 1))[:, 10:].max() < 0.501

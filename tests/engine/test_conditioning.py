@@ -25,10 +25,11 @@ def test_sigmas_stand_for_the_noise_levels_of_the_cosine_schedule():
     assert float(conditioning.told[100]) == pytest.approx(250 * math.log(sigma), abs=1)
 
 
-def test_sigma_models_get_inputs_of_unit_scale():
-    conditioning = Conditioning.of_sigmas(0.5, 250)
+@pytest.mark.parametrize("sigma_data", [0.5, 1.0])
+def test_sigma_models_get_inputs_of_unit_scale(sigma_data):
+    conditioning = Conditioning.of_sigmas(sigma_data, 250)
     torch.manual_seed(0)
-    seen = conditioning.add_noise(0.5 * torch.randn(100_000), torch.randn(100_000), 400)
+    seen = conditioning.add_noise(sigma_data * torch.randn(100_000), torch.randn(100_000), 400)
     assert float(seen.std()) == pytest.approx(1, abs=0.01)
 
 

@@ -17,6 +17,7 @@ from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.features import (
     FeatureExtractor,
     PatchGrid,
+    blend_window,
     fill_invalid,
     gather_features,
     iterate_features,
@@ -104,6 +105,33 @@ def test_strips_give_the_same_features(gappy_scene, backbone, progress, monkeypa
     np.testing.assert_allclose(in_strips, at_once, atol=1e-5)
 
 
+def test_rows_wholly_beyond_the_edge_are_mirrored_in_streams_too(scene_path, backbone, progress):
+    stride = 8
+    with Scene.open(str(scene_path)) as scene:
+        survey = survey_scene(scene)
+        composites = make_composites("true colour", survey)
+        extractor = FeatureExtractor(backbone, (8,), (0,), 1)
+        image = np.zeros((extractor.channels, HEIGHT, WIDTH), np.float32)
+        for window, _, _, values in iterate_features(scene, survey.bands, composites, extractor, stride, progress):
+            image[(slice(None), *window.toslices())] = values
+        rows, columns = np.array([HEIGHT - 1, HEIGHT - 3, 0]), np.array([0, WIDTH - 1, 50])
+        single = gather_features(scene, survey.bands, composites, extractor, stride, rows, columns, progress)
+    np.testing.assert_allclose(single, image[:, rows, columns].T, atol=1e-4)
+
+
+def test_a_patch_counts_most_in_its_centre_and_hardly_at_its_edge():
+    window = blend_window(32)
+    assert window.min() > 0
+    assert window.argmax() in (15 * 32 + 15, 15 * 32 + 16, 16 * 32 + 15, 16 * 32 + 16)
+    assert window[0].max() < 0.01 * window.max()
+
+
+def test_activations_are_enlarged_about_the_centres_of_their_pixels(backbone):
+    ramp = torch.arange(8.0).expand(1, 1, 8, 8)
+    found = FeatureExtractor(backbone, (8,), (0,), 1)._enlarge(ramp)[0, 0, 0]
+    torch.testing.assert_close(found, ((torch.arange(32) + 0.5) / 4 - 0.5).clip(0, 7))
+
+
 def test_projecting_before_enlarging_equals_projecting_after(gappy_scene, backbone, progress):
     survey = survey_scene(gappy_scene)
     composites = make_composites("principal components", survey)
@@ -136,6 +164,12 @@ def test_means_of_neighbourhoods_stay_apart_from_the_spatial_features():
     before, after = (np.linalg.norm(x[1:] - x[0], axis=1) for x in (values[:, 3:], projected[:, -2:]))
     np.testing.assert_allclose(after / before, after[0] / before[0], rtol=1e-3)
     np.testing.assert_allclose(projected[:, :-2], fit_spatial(values[:, :3]).apply(values[:, :3]), atol=1e-5)
+
+
+def test_spatial_features_have_half_the_deviation_of_a_standard_one():
+    features = np.random.default_rng(0).normal(3, 7, (500, 6)).astype(np.float32)
+    projected = fit_spatial(features).apply(features)
+    assert np.sqrt(projected.var(0).mean()) == pytest.approx(0.5, rel=1e-3)
 
 
 def test_a_projection_subtracts_its_mean():

@@ -71,6 +71,12 @@ def test_the_same_seed_gives_the_same_folds(progress):
         np.testing.assert_array_equal(a, b)
 
 
+def test_another_seed_gives_other_folds(progress):
+    labels = labels_of([(c, 10 * c + p, 5) for c in (1, 2) for p in range(7)])
+    first, other = (split_by_polygon(labels, classes(2), seed, progress) for seed in (3, 4))
+    assert not np.array_equal(first.testing, other.testing)
+
+
 def test_a_class_of_fewer_pixels_than_folds_brings_no_warning_of_a_library(progress):
     labels = labels_of([(1, p, 4) for p in range(9)] + [(2, 10, 1), (2, 11, 1), (2, 12, 1)])
     with warnings.catch_warnings():

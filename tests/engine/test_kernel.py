@@ -57,6 +57,16 @@ def test_polygons_of_alike_pixels_ask_for_more_caution_than_single_pixels():
     assert surest[0] < surest[1]
 
 
+def test_a_class_of_one_polygon_does_not_decide_how_sure_the_kernel_is():
+    rng = np.random.default_rng(0)
+    targets = np.repeat([0, 1, 2], 40)
+    part = (4 * np.eye(3)[targets] + rng.normal(0, 1, (120, 3))).astype(np.float32)
+    many = np.arange(120) // 4
+    one = np.where(targets == 2, 99, many)
+    sure = [float(fit_kernel([part], targets, polygons, 3).sharpness) for polygons in (many, one)]
+    assert sure[1] > 0.7 * sure[0]
+
+
 @pytest.mark.parametrize("targets", [[0, 1], [0, 0, 1], [0, 0, 0, 0]])
 def test_one_pixel_or_one_class_can_be_fitted(targets):
     targets = np.array(targets)

@@ -92,6 +92,38 @@ def test_a_band_of_opacity_tells_which_pixels_hold_data(tmp_path, is_mask, dtype
     assert valid.sum() == ((HEIGHT - 10) * WIDTH - 1 if is_mask else HEIGHT * WIDTH)
 
 
+def test_a_fourth_band_that_varies_further_down_only_is_no_opacity(tmp_path):
+    spectra = (200 * make_spectra()[:4]).clip(1).astype("uint8")
+    spectra[3, :60] = 255
+    path = write_scene(tmp_path / "alpha.tif", spectra, nodata=None, photometric="RGB")
+    with rasterio.open(path, "r+") as dataset:
+        dataset.colorinterp = [*dataset.colorinterp[:3], rasterio.enums.ColorInterp.alpha]
+    with Scene.open(str(path)) as scene:
+        assert scene.bands[3].good
+
+
+def test_an_overview_keeps_the_shape_of_the_scene(scene_path):
+    with Scene.open(str(scene_path)) as scene:
+        assert scene.overview(scene.bands[0], 50).shape == (HEIGHT // 2, WIDTH // 2)
+
+
+def test_single_bands_are_read_with_the_mask_and_the_scale_of_the_file(tmp_path):
+    mask = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    mask[:10] = 0
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        path = write_scene(tmp_path / "masked.tif", make_spectra(), nodata=None)
+        with rasterio.open(path, "r+") as dataset:
+            dataset.write_mask(mask)
+            dataset.scales, dataset.offsets = [2.0] * BANDS, [1.0] * BANDS
+    with Scene.open(str(path)) as scene:
+        everything = Window(0, 0, WIDTH, HEIGHT)
+        values, valid = scene.read(everything, scene.bands)
+        pixels = scene.read_pixels(everything, scene.bands)
+    np.testing.assert_array_equal(pixels, np.where(valid, 2 * make_spectra() + 1, np.nan))
+    np.testing.assert_array_equal(values[:, valid], pixels[:, valid])
+    np.testing.assert_array_equal(valid, mask > 0)
+
+
 def test_gains_and_a_scale_factor_of_one_envi_header_say_the_same(tmp_path):
     path = write_scene(tmp_path / "s.bsq", np.full((3, 4, 5), 5000, np.int16), driver="ENVI", wavelengths=None)
     header = path.with_suffix(".hdr")

@@ -7,6 +7,7 @@ import pytest
 import rasterio
 from synthetic import BANDS, HEIGHT, WIDTH, make_spectra, write_scene
 
+from spectrafilm.engine import survey as survey_module
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.projection import fit_standard
 from spectrafilm.engine.scene import Scene
@@ -53,6 +54,12 @@ def test_a_band_that_spoils_many_pixels_is_pointed_out(tmp_path, progress):
     assert "Band 7 (593 nm) alone has no data in 40%" in progress.warnings[0]
 
 
+def test_bands_that_miss_the_same_pixels_are_not_blamed_alone(tmp_path):
+    spectra = make_spectra()
+    spectra[6:8, :, :40] = np.nan
+    assert not survey_of(write_scene(tmp_path / "s.tif", spectra)).blocking
+
+
 @pytest.mark.parametrize("offset", [0, -0.1])
 @pytest.mark.parametrize("fill", [0, -9999])
 def test_one_value_in_all_bands_is_pointed_out_as_it_is_stored(tmp_path, progress, fill, offset):
@@ -67,6 +74,23 @@ def test_one_value_in_all_bands_is_pointed_out_as_it_is_stored(tmp_path, progres
         f"About 25% of the pixels are {fill} in every band and count as data; if they hold none, set {fill} as the "
         "scene's nodata value."
     ]
+
+
+def test_zeros_in_one_band_are_data(tmp_path, progress):
+    spectra = make_spectra()
+    spectra[3, :20] = 0.0
+    survey_of(write_scene(tmp_path / "s.tif", spectra)).log(progress)
+    assert not progress.warnings
+
+
+def test_a_large_scene_is_sampled_all_over_by_seed(tmp_path, monkeypatch):
+    blocks = np.arange(1, 17, dtype=np.float32).reshape(4, 4).repeat(64, 0).repeat(64, 1)
+    path = write_scene(tmp_path / "s.tif", np.stack([blocks, 2 * blocks, 3 * blocks]), wavelengths=None)
+    monkeypatch.setattr(survey_module, "ENOUGH_PIXELS", 5000)
+    with Scene.open(str(path)) as scene:
+        seen = [set(survey_scene(scene, seed).pixels[:, 0].tolist()) for seed in range(4)]
+    assert [len(s) for s in seen] == [2] * 4
+    assert len(set.union(*seen)) > 4
 
 
 def test_a_sparsely_filled_scene_is_read_until_there_is_data(tmp_path):
@@ -107,6 +131,12 @@ def test_pixels_without_data_take_no_memory(tmp_path):
         sample, *_, seen = _sample(scene, list(scene.bands), 0)
     assert sample.shape == (2 * WIDTH, 3)
     assert seen == HEIGHT * WIDTH
+
+
+def test_noise_is_looked_for_along_rows_and_columns(tmp_path):
+    rows = np.random.default_rng(0).normal(5, 1, (6, HEIGHT, 1)).repeat(WIDTH, 2).astype(np.float32)
+    survey = survey_of(write_scene(tmp_path / "s.tif", rows, wavelengths=None))
+    assert (np.diag(survey.noise) > 0.3).all()
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.5])
