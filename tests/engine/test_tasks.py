@@ -27,9 +27,7 @@ from training_job import NAMES, training
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.feature_settings import TAG, FeatureSettings
 from spectrafilm.engine.jobs import AssessAccuracy, ExtractFeatures, PredictMap, SelectBands
-from spectrafilm.engine.map_style import style_map
 from spectrafilm.engine.model import FORMAT, Model
-from spectrafilm.engine.polygons import LandCoverClass
 from spectrafilm.engine.progress import Recorder
 from spectrafilm.engine.runner import run_job
 
@@ -218,40 +216,6 @@ def test_assessment_against_a_label_raster_on_another_grid(mapped, tmp_path):
     assert run_job(job, Recorder())["overall_accuracy"] > 95
 
 
-@pytest.mark.parametrize("crs", [CRS, None])
-def test_a_map_and_a_reference_without_a_place_are_compared_pixel_by_pixel(tmp_path, crs):
-    values = np.repeat([[1] * 10 + [2] * 10], 10, 0).astype(np.uint8)
-    for name in ("map.tif", "reference.tif"):
-        with rasterio.open(tmp_path / name, "w", driver="GTiff", width=20, height=10, count=1, dtype="uint8",
-                           crs=crs) as dataset:  # fmt: skip
-            dataset.write(values, 1)
-    job = AssessAccuracy(str(tmp_path / "map.tif"), str(tmp_path / "reference.tif"), str(tmp_path / "a.html"),
-                         map_crs=CRS, reference_crs=CRS)  # fmt: skip
-    assert run_job(job, Recorder())["overall_accuracy"] == 100
-
-
-def test_numbers_that_are_names_on_the_map_are_no_numbers_of_its_classes(tmp_path):
-    """Codes 2 and 3 are the map's classes 1 and 2; a code 1 of the reference is not on it."""
-    place = {"driver": "GTiff", "width": 20, "height": 10, "count": 1, "dtype": "uint8", "crs": CRS,
-             "transform": rasterio.transform.from_origin(380000, 5820000, 10, 10)}  # fmt: skip
-    values = np.repeat([[1] * 10 + [2] * 10], 10, 0).astype(np.uint8)
-    with rasterio.open(tmp_path / "map.tif", "w", **place) as dataset:
-        style_map(dataset, [LandCoverClass(1, "2", "#112233"), LandCoverClass(2, "3", "#445566")])
-        dataset.write(values, 1)
-    reference = values + 1
-    reference[:5, :5] = 1
-    with rasterio.open(tmp_path / "reference.tif", "w", **place) as dataset:
-        dataset.write(reference, 1)
-    recorder = Recorder()
-    job = AssessAccuracy(str(tmp_path / "map.tif"), str(tmp_path / "reference.tif"), str(tmp_path / "a.html"))
-    assert run_job(job, recorder)["overall_accuracy"] == 100
-    assert recorder.warnings == [
-        "The map has no class 1; reference pixels of it are left out.",
-        "25 of 200 reference pixels are of classes that the map does not have; counted as errors they would make the "
-        "overall accuracy 87.5 %.",
-    ]
-
-
 def test_a_raster_of_heights_is_no_reference(mapped, tmp_path, monkeypatch):
     monkeypatch.setattr("spectrafilm.engine.tasks.assess_accuracy.MOST_VALUES", 100)
     with rasterio.open(mapped / "map.tif") as dataset:
@@ -270,20 +234,6 @@ def test_classes_of_the_reference_that_the_map_lacks_are_named(mapped, tmp_path)
     run_job(AssessAccuracy(str(mapped / "map.tif"), str(path), str(tmp_path / "a.html"), reference_crs=CRS), recorder)
     assert recorder.warnings[0] == "The map has no class moon; reference pixels of it are left out."
     assert "16 of 208 reference pixels" in recorder.warnings[-1]
-
-
-def test_the_area_of_a_map_in_degrees_shrinks_towards_the_pole(tmp_path):
-    place = {"driver": "GTiff", "width": 20, "height": 40, "count": 1, "dtype": "uint8", "crs": "EPSG:4326",
-             "transform": rasterio.transform.from_origin(10, 70, 0.5, 0.5)}  # fmt: skip
-    values = np.repeat([1, 2], 20)[:, None].repeat(20, 1).astype(np.uint8)
-    for name in ("map.tif", "reference.tif"):
-        with rasterio.open(tmp_path / name, "w", **place) as dataset:
-            dataset.write(values, 1)
-    run_job(AssessAccuracy(str(tmp_path / "map.tif"), str(tmp_path / "reference.tif"), str(tmp_path / "a.html")),
-            Recorder())  # fmt: skip
-    north, south = (np.sin(np.radians(top)) - np.sin(np.radians(top - 10)) for top in (70, 60))
-    shares = [c["mapped_share"] for c in json.loads((tmp_path / "a.json").read_text())["area"]["classes"]]
-    assert shares[0] == pytest.approx(100 * north / (north + south), abs=0.01)
 
 
 def test_a_model_remembers_its_backbone_and_says_when_it_is_gone(trained, scene_path, backbone_path, tmp_path):

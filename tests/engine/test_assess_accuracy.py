@@ -1,0 +1,103 @@
+"""What an assessment compares, counts and leaves out, on small maps."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import rasterio
+from synthetic import CRS, TRANSFORM
+
+from spectrafilm.engine.jobs import AssessAccuracy
+from spectrafilm.engine.map_style import style_map
+from spectrafilm.engine.polygons import LandCoverClass
+from spectrafilm.engine.progress import Recorder
+from spectrafilm.engine.runner import run_job
+
+
+def write_classes(path, values, **options):
+    place = {"driver": "GTiff", "width": values.shape[1], "height": values.shape[0], "count": 1, "dtype": "uint8",
+             "crs": CRS, "transform": TRANSFORM, **options}  # fmt: skip
+    with rasterio.open(path, "w", **place) as dataset:
+        dataset.write(values.astype(np.uint8), 1)
+    return str(path)
+
+
+def test_an_assessment_has_the_reference_in_rows_and_leaves_out_what_is_no_data(tmp_path):
+    values = np.repeat([[0] + [1] * 9 + [2] * 10], 10, 0)
+    reference = np.ones((10, 20))
+    reference[9] = reference[5:, 10:] = 9
+    land_cover = write_classes(tmp_path / "map.tif", values, nodata=0)
+    recorder = Recorder()
+    job = AssessAccuracy(land_cover, write_classes(tmp_path / "r.tif", reference, nodata=9), str(tmp_path / "a.html"))
+    run_job(job, recorder)
+    report = json.loads((tmp_path / "a.json").read_text())
+    assert report["accuracy"]["matrix"] == [[81, 50], [0, 0]]
+    assert report["area"]["classes"][0]["mapped_share"] == pytest.approx(100 * 90 / 190)
+    assert "9 reference pixel(s) lie where the map has no data and are left out." in recorder.warnings
+    assert not any("has no class" in warning for warning in recorder.warnings)
+
+
+def test_what_the_map_marks_as_no_data_is_not_compared(tmp_path):
+    values = np.repeat([[3] * 5 + [1] * 5 + [2] * 10], 10, 0)
+    land_cover = write_classes(tmp_path / "map.tif", values, nodata=3)
+    reference = write_classes(tmp_path / "r.tif", np.where(values == 3, 1, values))
+    job = AssessAccuracy(land_cover, reference, str(tmp_path / "a.html"))
+    assert run_job(job, Recorder())["overall_accuracy"] == 100
+
+
+def test_pixels_of_a_label_raster_are_grouped_by_blocks_of_the_whole_map(tmp_path, monkeypatch):
+    monkeypatch.setattr("spectrafilm.engine.tasks.assess_accuracy.ROWS", 32)
+    values = np.repeat([[1] * 32 + [2] * 32], 64, 0)
+    land_cover = write_classes(tmp_path / "map.tif", values)
+    run_job(AssessAccuracy(land_cover, write_classes(tmp_path / "r.tif", values), str(tmp_path / "a.html")), Recorder())
+    assert json.loads((tmp_path / "a.json").read_text())["accuracy"]["groups"] == 4
+
+
+@pytest.mark.parametrize("crs", [CRS, None])
+def test_a_map_and_a_reference_without_a_place_are_compared_pixel_by_pixel(tmp_path, crs):
+    values = np.repeat([[1] * 10 + [2] * 10], 10, 0).astype(np.uint8)
+    for name in ("map.tif", "reference.tif"):
+        with rasterio.open(tmp_path / name, "w", driver="GTiff", width=20, height=10, count=1, dtype="uint8",
+                           crs=crs) as dataset:  # fmt: skip
+            dataset.write(values, 1)
+    job = AssessAccuracy(str(tmp_path / "map.tif"), str(tmp_path / "reference.tif"), str(tmp_path / "a.html"),
+                         map_crs=CRS, reference_crs=CRS)  # fmt: skip
+    assert run_job(job, Recorder())["overall_accuracy"] == 100
+
+
+def test_numbers_that_are_names_on_the_map_are_no_numbers_of_its_classes(tmp_path):
+    """Codes 2 and 3 are the map's classes 1 and 2; a code 1 of the reference is not on it."""
+    place = {"driver": "GTiff", "width": 20, "height": 10, "count": 1, "dtype": "uint8", "crs": CRS,
+             "transform": rasterio.transform.from_origin(380000, 5820000, 10, 10)}  # fmt: skip
+    values = np.repeat([[1] * 10 + [2] * 10], 10, 0).astype(np.uint8)
+    with rasterio.open(tmp_path / "map.tif", "w", **place) as dataset:
+        style_map(dataset, [LandCoverClass(1, "2", "#112233"), LandCoverClass(2, "3", "#445566")])
+        dataset.write(values, 1)
+    reference = values + 1
+    reference[:5, :5] = 1
+    with rasterio.open(tmp_path / "reference.tif", "w", **place) as dataset:
+        dataset.write(reference, 1)
+    recorder = Recorder()
+    job = AssessAccuracy(str(tmp_path / "map.tif"), str(tmp_path / "reference.tif"), str(tmp_path / "a.html"))
+    assert run_job(job, recorder)["overall_accuracy"] == 100
+    assert recorder.warnings == [
+        "The map has no class 1; reference pixels of it are left out.",
+        "25 of 200 reference pixels are of classes that the map does not have; counted as errors they would make the "
+        "overall accuracy 87.5 %.",
+    ]
+
+
+def test_the_area_of_a_map_in_degrees_shrinks_towards_the_pole(tmp_path):
+    place = {"driver": "GTiff", "width": 20, "height": 40, "count": 1, "dtype": "uint8", "crs": "EPSG:4326",
+             "transform": rasterio.transform.from_origin(10, 70, 0.5, 0.5)}  # fmt: skip
+    values = np.repeat([1, 2], 20)[:, None].repeat(20, 1).astype(np.uint8)
+    for name in ("map.tif", "reference.tif"):
+        with rasterio.open(tmp_path / name, "w", **place) as dataset:
+            dataset.write(values, 1)
+    run_job(AssessAccuracy(str(tmp_path / "map.tif"), str(tmp_path / "reference.tif"), str(tmp_path / "a.html")),
+            Recorder())  # fmt: skip
+    north, south = (np.sin(np.radians(top)) - np.sin(np.radians(top - 10)) for top in (70, 60))
+    shares = [c["mapped_share"] for c in json.loads((tmp_path / "a.json").read_text())["area"]["classes"]]
+    assert shares[0] == pytest.approx(100 * north / (north + south), abs=0.01)
