@@ -19,13 +19,15 @@ from synthetic import (
     write_polygons,
     write_scene,
 )
-from training_job import training
+from training_job import COLOURS, NAMES, training
 
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.jobs import AssessAccuracy, ExtractFeatures, PredictMap, PretrainScene, SelectBands
 from spectrafilm.engine.model import Model
 from spectrafilm.engine.progress import Recorder
 from spectrafilm.engine.runner import run_job
+from spectrafilm.engine.scene import Scene
+from spectrafilm.engine.tasks.training_inputs import read_labels
 
 
 def test_training_without_validation_gives_a_model_and_no_figures(scene_path, polygons_path, backbone_path, tmp_path):
@@ -159,6 +161,14 @@ def test_confidences_from_a_few_polygons_are_not_promised(scene_path, backbone_p
     run_job(PredictMap(str(scene_path), str(tmp_path / "m.safetensors"), str(tmp_path / "map.tif"),
                        confidence=str(tmp_path / "c.tif")), recorder)  # fmt: skip
     assert any("of 8 polygons only, so that they may be far off" in w for w in recorder.warnings)
+
+
+def test_colours_of_a_legend_stay_with_their_classes(scene_path, polygons_path, tmp_path, progress):
+    job = training(scene_path, polygons_path, "", tmp_path, class_names=("moon", *NAMES),
+                   class_colours=("#010101", *COLOURS))  # fmt: skip
+    with Scene.open(str(scene_path)) as scene:
+        classes, _ = read_labels(job, scene, progress)
+    assert [(c.name, c.colour) for c in classes] == list(zip(NAMES, COLOURS, strict=True))
 
 
 def test_a_class_that_may_stand_for_no_label_is_warned_of(scene_path, backbone_path, tmp_path):
