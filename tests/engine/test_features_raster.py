@@ -63,3 +63,13 @@ def test_gaps_of_a_features_raster_are_kept_where_the_scene_has_data(scene_path,
         pieces = list(RasterFeatures(features, scene, scene.bands).stream(None, progress))
     valid = np.concatenate([valid for _, _, valid, _ in pieces])
     np.testing.assert_array_equal(valid, spectra[0] != -1.0)
+
+
+def test_features_of_three_bands_of_unknown_origin_fit_any_scene_of_their_grid(
+    scene_path, backbone_path, tmp_path, progress
+):
+    """As of an image that another program made of the scene."""
+    image = write_scene(tmp_path / "image.tif", make_spectra()[[9, 4, 1]], wavelengths=None)
+    features = extracted(image, backbone_path, tmp_path, progress)
+    assert "does not say how its three bands were made" in progress.warnings[0]
+    assert opened(features, scene_path).channels == 8 * 1 + 2 * 3

@@ -71,3 +71,22 @@ def test_a_bad_band_is_not_taken_for_one_of_the_model(scene_path, tmp_path, prog
         dataset.update_tags(3, bbl="0")
     with Scene.open(str(path)) as scene, pytest.raises(EngineError, match=r"no band for 1 of the 24 .* \(498 nm\)"):
         model_bands(model, scene, progress)
+
+
+def test_a_band_that_leaves_pixels_without_a_class_is_named(scene_path, tmp_path, progress):
+    spectra = make_spectra()
+    spectra[6, :, :40] = np.nan
+    path = write_scene(tmp_path / "s.tif", spectra)
+    assert warnings_about_values(small_model(scene_path), path, progress) == [
+        "Band 7 (593 nm) alone has no data in 40% of the pixels that are valid in every other band; those pixels "
+        "cannot be classified."
+    ]
+
+
+def test_undeclared_fill_values_of_a_scene_to_be_mapped_are_pointed_out(scene_path, tmp_path, progress):
+    spectra = make_spectra()
+    spectra[:, :20] = -9999.0
+    path = write_scene(tmp_path / "s.tif", spectra, nodata=None)
+    warnings = warnings_about_values(small_model(scene_path), path, progress)
+    # The scale is that of the other pixels.
+    assert [warning[:45] for warning in warnings] == ["About 25% of the pixels are -9999 in every ba"]
