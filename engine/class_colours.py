@@ -47,7 +47,7 @@ def default_colours(names: Sequence[str], taken: Sequence[str] = ()) -> list[str
 
 
 def _palette() -> Iterator[str]:
-    """Colours without end; after those of `PALETTE` each hue is as far from those before it as the golden angle."""
+    """Colours without end, none twice; after those of `PALETTE` hues turn by the golden angle, which spreads them."""
     yield from PALETTE
     seen = set(PALETTE)
     number = 0
