@@ -165,7 +165,7 @@ def test_a_map_that_is_none(fails):
 
 def test_a_reference_without_a_field_or_common_class(fails, tmp_path):
     land_cover = write_raster(tmp_path / "map.tif", np.ones((1, 160, 160), np.uint8))
-    assert "Choose the field" in fails("assessaccuracy", {"MAP": land_cover, "REFERENCE": POLYGONS})
+    assert "Choose the field" in fails("assessaccuracy", {"MAP": land_cover, "REFERENCE": POLYGONS, "CLASS_FIELD": ""})
     parameters = {"MAP": land_cover, "REFERENCE": POLYGONS, "CLASS_FIELD": "class"}
     assert "No class of the reference" in fails("assessaccuracy", parameters)
 
