@@ -78,7 +78,7 @@ def test_one_value_in_all_bands_is_pointed_out_as_it_is_stored(tmp_path, progres
 
 def test_zeros_in_one_band_are_data(tmp_path, progress):
     spectra = make_spectra()
-    spectra[3, :20] = 0.0
+    spectra[0, :20] = 0.0
     survey_of(write_scene(tmp_path / "s.tif", spectra)).log(progress)
     assert not progress.warnings
 
