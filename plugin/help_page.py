@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
-from qgis.core import QgsProcessingUtils
+from qgis.core import QgsApplication
 from qgis.PyQt.QtCore import QUrl
 from qgis.PyQt.QtGui import QTextDocument
 
@@ -14,11 +15,15 @@ from .paths import USER_GUIDE
 HEAD = '<head><meta charset="utf-8"><style>body {max-width: 50em; margin: 1em auto} img {max-width: 100%}</style>'
 
 
+@cache
 def help_address() -> str:
-    """The address of the page, which is made once a session."""
-    page = Path(QgsProcessingUtils.tempFolder()) / "spectrafilm_user_guide.html"
-    if not page.exists():
+    """The address of the page, which is made once a session; of the guide itself where it cannot be written."""
+    page = Path(QgsApplication.qgisSettingsDirPath()) / "spectrafilm" / "user_guide.html"
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(_as_html(USER_GUIDE.read_text(encoding="utf-8")), encoding="utf-8")
+    except OSError:
+        page = USER_GUIDE
     return str(QUrl.fromLocalFile(str(page)).toString())
 
 
