@@ -74,6 +74,14 @@ def test_fill_values_that_the_file_does_not_declare_or_rounds_off_are_no_data(tm
     assert valid.sum() == HEIGHT * WIDTH - 1
 
 
+def with_opacity(folder, spectra):
+    """A file whose fourth band is called alpha."""
+    path = write_scene(folder / "alpha.tif", spectra, nodata=None, photometric="RGB")
+    with rasterio.open(path, "r+") as dataset:
+        dataset.colorinterp = [*dataset.colorinterp[:3], rasterio.enums.ColorInterp.alpha]
+    return str(path)
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize("is_mask", [True, False])
 def test_a_band_of_opacity_tells_which_pixels_hold_data(tmp_path, is_mask, dtype):
@@ -83,10 +91,7 @@ def test_a_band_of_opacity_tells_which_pixels_hold_data(tmp_path, is_mask, dtype
     if is_mask:
         spectra[3, 10:] = 255
         spectra[3, 10, :2] = 100, 200  # as resampling leaves along the border
-    path = write_scene(tmp_path / "alpha.tif", spectra, nodata=None, photometric="RGB")
-    with rasterio.open(path, "r+") as dataset:
-        dataset.colorinterp = [*dataset.colorinterp[:3], rasterio.enums.ColorInterp.alpha]
-    with Scene.open(str(path)) as scene:
+    with Scene.open(with_opacity(tmp_path, spectra)) as scene:
         _, valid = scene.read(Window(0, 0, WIDTH, HEIGHT), scene.bands[:3])
         assert scene.bands[3].good is not is_mask
     assert valid.sum() == ((HEIGHT - 10) * WIDTH - 1 if is_mask else HEIGHT * WIDTH)
@@ -95,10 +100,7 @@ def test_a_band_of_opacity_tells_which_pixels_hold_data(tmp_path, is_mask, dtype
 def test_a_fourth_band_that_varies_further_down_only_is_no_opacity(tmp_path):
     spectra = (200 * make_spectra()[:4]).clip(1).astype("uint8")
     spectra[3, :60] = 255
-    path = write_scene(tmp_path / "alpha.tif", spectra, nodata=None, photometric="RGB")
-    with rasterio.open(path, "r+") as dataset:
-        dataset.colorinterp = [*dataset.colorinterp[:3], rasterio.enums.ColorInterp.alpha]
-    with Scene.open(str(path)) as scene:
+    with Scene.open(with_opacity(tmp_path, spectra)) as scene:
         assert scene.bands[3].good
 
 
@@ -172,18 +174,6 @@ def test_all_files_of_a_scene_are_known(tmp_path):
         assert {str(tmp_path / name) for name in ("2.vrt", "1.vrt", "2.qml")} | {str(body)} <= set(scene.files)
     with Scene.open(str(body.with_suffix(".hdr"))) as scene:
         assert {str(body), str(body.with_suffix(".hdr"))} <= set(scene.files)
-
-
-def test_a_mask_band_makes_pixels_invalid(tmp_path):
-    mask = np.full((HEIGHT, WIDTH), 255, np.uint8)
-    mask[:10] = 0
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
-        path = write_scene(tmp_path / "masked.tif", make_spectra(), nodata=None)
-        with rasterio.open(path, "r+") as dataset:
-            dataset.write_mask(mask)
-    with Scene.open(str(path)) as scene:
-        _, valid = scene.read(Window(0, 0, WIDTH, HEIGHT), scene.bands)
-    np.testing.assert_array_equal(valid, mask > 0)
 
 
 @pytest.mark.parametrize(("row", "column", "height", "width"), [(-16, -5, 40, 30), (60, 80, 64, 64), (-3, 0, 200, 10)])
