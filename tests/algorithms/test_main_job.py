@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 from pathlib import Path
 
 import processing
@@ -18,7 +17,6 @@ from qgis.core import (
     QgsProcessing,
     QgsProcessingAlgRunnerTask,
     QgsProcessingContext,
-    QgsProcessingException,
     QgsProcessingFeatureSourceDefinition,
     QgsProcessingOutputLayerDefinition,
     QgsProcessingUtils,
@@ -173,18 +171,6 @@ def test_places_to_label_next_are_a_layer_outside_the_polygons(trained, run, sha
     for place in places:
         assert {place["predicted"], place["rival"]} <= set(CLASSES)
         assert 0 < place["confidence"] <= 1
-
-
-@pytest.mark.parametrize("name", ["places.gpkg", "places.geojson", "places.shp"])
-def test_places_that_do_not_fit_on_the_disk_are_no_success(trained, run, tmp_path, name):
-    parameters = {"INPUT": SCENE, "MODEL": trained[0]["MODEL"], "COUNT": 300, "SHAPE": 1}
-    allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, allowed[1]))
-    try:
-        with pytest.raises(QgsProcessingException, match="room on the disk|creat"):
-            run("suggestsamples", {**parameters, "OUTPUT": str(tmp_path / name)})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
 
 
 def test_a_loaded_map_is_styled(trained, provider, feedback, tmp_path):
