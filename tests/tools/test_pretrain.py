@@ -14,7 +14,8 @@ from scipy.ndimage import label
 
 from spectrafilm.engine.device import choose_device
 from spectrafilm.engine.progress import Progress
-from spectrafilm.tools.pretrain.landscapes import MATERIALS, LandscapeSampler, draw_materials
+from spectrafilm.tools.pretrain.episodes import CLASSES, LABELLED, OTHERS, draw_batch, draw_episode, episode_loss
+from spectrafilm.tools.pretrain.landscapes import CROPS, MATERIALS, SHADES, LandscapeSampler, draw_objects
 from spectrafilm.tools.pretrain.run import Run, Settings
 
 DEVICE = choose_device("cpu", Progress())
@@ -34,19 +35,23 @@ def weights(run):
     return torch.cat([p.flatten() for p in run.average.parameters()])
 
 
-@pytest.mark.parametrize("generated", [False, True], ids=["photographs", "landscapes"])
-def test_a_run_goes_on_where_it_was_stopped(settings, tmp_path, generated):
-    settings = replace(settings, photographs="") if generated else settings
-    Run(tmp_path / "whole", settings, DEVICE, False).train(8, 60)
-    Run(tmp_path / "parts", settings, DEVICE, False).train(4, 60)
+GENERATED = {"photographs": ""}
+EPISODES = {"photographs": "", "batch": 8, "episodes": 0.1, "episode_layers": (1, 5)}
+
+
+@pytest.mark.parametrize("other", [{}, GENERATED, EPISODES], ids=["photographs", "landscapes", "episodes"])
+def test_a_run_goes_on_where_it_was_stopped(settings, tmp_path, other):
+    settings = replace(settings, **other)
+    Run(tmp_path / "whole", settings, DEVICE, False).train(4 * settings.batch, 60)
+    Run(tmp_path / "parts", settings, DEVICE, False).train(2 * settings.batch, 60)
     resumed = Run(tmp_path / "parts", settings, DEVICE, False)
     assert resumed.step == 2
-    resumed.train(8, 60)
+    resumed.train(4 * settings.batch, 60)
     whole = Run(tmp_path / "whole", settings, DEVICE, False)
     torch.testing.assert_close(weights(resumed), weights(whole))
     losses = [json.loads(line) for line in (tmp_path / "parts" / "log.jsonl").read_text().splitlines()]
     assert [set(record["held_out"]) >= {"0", "950"} for record in losses] == [True, True]
-    for picture, size in (("samples_00000008.png", (64, 64)), ("crops.png", (128, 64))):
+    for picture, size in ((f"samples_{4 * settings.batch:08d}.png", (64, 64)), ("crops.png", (128, 64))):
         with Image.open(tmp_path / "parts" / picture) as image:
             assert image.size == size
 
@@ -111,8 +116,91 @@ def neighbours_alike(images):
 
 def test_few_materials_come_back_in_many_places():
     rng = np.random.default_rng(0)
-    maps = [draw_materials(rng, 64) for _ in range(30)]
-    kinds = [len(np.unique(m)) for m in maps]
-    areas = [sum(label(m == k)[1] for k in np.unique(m)) for m in maps]
-    assert max(kinds) <= MATERIALS
-    assert np.median(areas) > 3 * np.median(kinds) > 3
+    drawn = [draw_objects(rng, 64, np.arange(MATERIALS))[0] // SHADES for _ in range(30)]
+    materials = [len(np.unique(m)) for m in drawn]
+    areas = [sum(label(m == k)[1] for k in np.unique(m)) for m in drawn]
+    assert max(materials) <= MATERIALS
+    assert np.median(areas) > 3 * np.median(materials) > 3
+
+
+def test_crops_of_a_landscape_share_their_materials():
+    landscape = LandscapeSampler(32).landscape(np.random.default_rng(1))
+    assert landscape.seen.shape == (CROPS, 3, 32, 32) and landscape.materials.shape == (CROPS, 32, 32)
+    pure = landscape.materials >= 0
+    assert 0.5 < pure.mean() < 1
+    colours = landscape.clean.transpose(0, 2, 3, 1)
+    where = [[(landscape.materials == m) & (np.arange(CROPS)[:, None, None] % 2 == half) for half in range(2)]
+             for m in range(MATERIALS)]  # fmt: skip
+    pairs = [[colours[w].mean(0) for w in halves] for halves in where if min(w.sum() for w in halves) > 30]
+    assert len(pairs) > 2
+    here, there = np.array(pairs).swapaxes(0, 1)
+    # A material looks more like itself in other crops than like the other materials.
+    distances = np.linalg.norm(here[:, None] - there[None], axis=2)
+    assert (distances.argmin(1) == np.arange(len(pairs))).mean() > 0.7
+
+
+def test_an_episode_has_the_same_classes_in_other_crops():
+    sampler, rng = LandscapeSampler(32), np.random.default_rng(0)
+    groupings = set()
+    for _ in range(20):
+        landscape = sampler.landscape(rng)
+        halves = draw_episode(rng, landscape)
+        kept = []
+        for (places, classes), count, crops in zip(halves, (LABELLED, OTHERS), ({0, 1}, {2, 3}), strict=True):
+            assert len(places) == len(classes) == CLASSES * count
+            used = classes >= 0
+            assert set(places[used, 0]) <= crops
+            assert set(np.unique(classes[used], return_counts=True)[1]) <= {count}
+            assert len(np.unique(places[used], axis=0)) == used.sum()
+            kept.append(classes[used])
+            of_pixels = [x.reshape(CROPS, -1)[places[used, 0], places[used, 1]] for x in
+                         (landscape.materials, landscape.kinds)]  # fmt: skip
+            same = [all(len(set(x[classes[used] == c])) == 1 for c in set(classes[used])) for x in of_pixels]
+            groupings.add(tuple(same))
+            assert any(same)
+        assert set(kept[0]) == set(kept[1])
+    assert {(True, True), (True, False), (False, True)} <= groupings
+
+
+def test_episodes_are_lost_where_activations_say_nothing():
+    sampler = LandscapeSampler(32)
+    seen, _, *episodes = (torch.from_numpy(x) for x in draw_batch(np.random.default_rng(0), sampler, 4))
+    of_episodes = seen[: 2 * CROPS]
+    colours = episode_loss(of_episodes, episodes, 32)
+    noise = episode_loss(torch.randn(of_episodes.shape, generator=torch.Generator().manual_seed(0)), episodes, 32)
+    assert 0 < colours < 0.7 * noise
+    # Half as fine, they are what an image resized bilinearly to the crop is.
+    half = torch.nn.functional.avg_pool2d(of_episodes, 2)
+    whole = torch.nn.functional.interpolate(half, scale_factor=2, mode="bilinear")
+    torch.testing.assert_close(episode_loss(half, episodes, 32), episode_loss(whole, episodes, 32))
+
+
+def test_episodes_change_what_is_learnt(settings, tmp_path):
+    settings = replace(settings, **EPISODES, warmup=1, learning_rate=1e-3)
+    learnt = []
+    for weight in (1e-9, 1.0):
+        run = Run(tmp_path / str(weight), replace(settings, episodes=weight), DEVICE, False)
+        run.train(40 * 8, 60)
+        batch = [torch.from_numpy(x) for x in draw_batch(np.random.default_rng(7), run.crops, 24)]
+        with torch.no_grad():
+            run.model(batch[0][: 12 * CROPS], 0)
+        learnt.append(float(episode_loss(run.activations[5], batch[2:], 16)))
+    assert learnt[1] < learnt[0] - 0.1
+
+
+def test_all_but_the_last_level_can_stay_as_it_is(settings, tmp_path):
+    run = Run(tmp_path / "run", replace(settings, **EPISODES, last_level_only=True), DEVICE, False)
+    before = {name: values.clone() for name, values in run.model.state_dict().items()}
+    run.train(2 * 8, 60)
+    changed = {name for name, values in run.average.state_dict().items() if not torch.equal(values, before[name])}
+    assert changed
+    assert all(name.startswith(("up_blocks.1.", "conv_norm_out.", "conv_out.")) for name in changed)
+    resumed = Run(tmp_path / "run", run.settings, DEVICE, False)
+    resumed.train(3 * 8, 60)
+    assert torch.equal(resumed.model.conv_in.weight, before["conv_in.weight"])
+
+
+def test_episodes_need_whole_landscapes(settings):
+    for wrong in ({"photographs": settings.photographs}, {"batch": 12}):
+        with pytest.raises(ValueError, match="generated landscapes in batches of a multiple of 8"):
+            replace(settings, **EPISODES | wrong)

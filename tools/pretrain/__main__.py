@@ -30,6 +30,11 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=Settings.learning_rate)
     parser.add_argument("--decay-crops", type=int, default=Settings.decay_crops,
                         help="the learning rate falls to zero over so many crops, along half a cosine; 0: it stays")
+    parser.add_argument("--episodes", type=float, default=Settings.episodes, metavar="WEIGHT",
+                        help="of the loss of telling materials apart with few labels; 0: none")
+    parser.add_argument("--episode-layers", type=int, nargs="+", default=Settings.episode_layers,
+                        help="decoder layers that it looks at")
+    parser.add_argument("--last-level-only", action="store_true", help="leave all but the last level of the decoder")
     parser.add_argument("--seed", type=int, default=Settings.seed)
     parser.add_argument("--device", default="auto", choices=CHOICES)
     parser.add_argument("--threads", type=int, help="CPU threads")
@@ -50,6 +55,9 @@ def main() -> None:
         timestep_power=arguments.timestep_power,
         channel_mix=arguments.channel_mix,
         decay_crops=arguments.decay_crops,
+        episodes=arguments.episodes,
+        episode_layers=tuple(arguments.episode_layers),
+        last_level_only=arguments.last_level_only,
         seed=arguments.seed,
     )
     run = Run(arguments.run, settings, choose_device(arguments.device, Progress()), arguments.compile)

@@ -19,12 +19,15 @@ from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from spectrafilm.engine.backbone import decoder_modules
 from spectrafilm.engine.device import Device
 
-from .landscapes import LandscapeSampler
+from .episodes import draw_batch, episode_loss, episode_timesteps
+from .landscapes import CROPS, LandscapeSampler
 from .photographs import CropSampler, load_photographs, split_held_out
 
 LOG = logging.getLogger("pretrain")
@@ -38,6 +41,8 @@ class Settings:
     `photographs` is a folder of images; without one landscapes are generated. `start` is a folder of weights to
     begin with, in diffusers format and of the same shape; without one the weights are random. The optimizer starts
     anew. `decay_crops` is the number of crops after which the learning rate has come down to zero; 0: it stays.
+    `episodes` is the weight of the loss of episodes (see episodes.py) in activations of `episode_layers`; 0: none.
+    With `last_level_only` all but the decoder's last level stays as it is at the start.
     """
 
     photographs: str = ""
@@ -54,6 +59,13 @@ class Settings:
     channel_mix: float = 0.5
     seed: int = 0
     decay_crops: int = 0
+    episodes: float = 0.0
+    episode_layers: tuple[int, ...] = (10,)
+    last_level_only: bool = False
+
+    def __post_init__(self) -> None:
+        if self.episodes and (self.photographs or self.batch % (2 * CROPS)):
+            raise ValueError(f"Episodes take generated landscapes in batches of a multiple of {2 * CROPS} crops.")
 
 
 def build_unet(settings: Settings) -> UNet2DModel:
@@ -78,16 +90,20 @@ def build_unet(settings: Settings) -> UNet2DModel:
 
 
 class Batches(Dataset):
-    """The crops of every step as they are seen and as they are, from nothing but the seed and the step's number."""
+    """The crops of every step as they are seen and as they are, from nothing but the seed and the step's number.
+
+    After them, where asked for, episodes of the first half of the landscapes.
+    """
 
     def __init__(self, crops: CropSampler | LandscapeSampler, settings: Settings) -> None:
         self.crops = crops
         self.settings = settings
 
-    def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitem__(self, step: int) -> list[torch.Tensor]:
         rng = np.random.default_rng((self.settings.seed, step))
-        seen, clean = self.crops.batch(rng, self.settings.batch)
-        return torch.from_numpy(seen), torch.from_numpy(clean)
+        if self.settings.episodes and isinstance(self.crops, LandscapeSampler):
+            return [torch.from_numpy(x) for x in draw_batch(rng, self.crops, self.settings.batch // CROPS)]
+        return [torch.from_numpy(x) for x in self.crops.batch(rng, self.settings.batch)]
 
 
 class Run:
@@ -111,6 +127,8 @@ class Run:
         torch.manual_seed(settings.seed)
         self.model = build_unet(settings).to(self.device, memory_format=torch.channels_last)
         self.average = build_unet(settings).to(self.device, memory_format=torch.channels_last)
+        if settings.last_level_only:
+            _freeze_but_last_level(self.model)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), settings.learning_rate)
         self.scheduler = DDPMScheduler(1000, prediction_type=settings.prediction)
         self.step = 0
@@ -118,6 +136,11 @@ class Run:
             self._resume()
         else:
             self._begin()
+        self.activations: dict[int, torch.Tensor] = {}
+        if settings.episodes:
+            decoder = decoder_modules(self.model)
+            for layer in settings.episode_layers:
+                decoder[layer].register_forward_hook(partial(self._keep, layer))
         self.forward = torch.compile(self.model) if compile_model else self.model
         self.crops, self.held_out = self._samplers()
         shown, _ = self.crops.batch(np.random.default_rng(0), 32)
@@ -150,14 +173,20 @@ class Run:
                 saved = time.monotonic()
         self.checkpoint()
 
-    def _train_step(self, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    def _train_step(self, batch: list[torch.Tensor]) -> torch.Tensor:
         settings = self.settings
         generator = torch.Generator(self.device).manual_seed(self.step + 2**32 * settings.seed)
-        seen, clean = (x.to(self.device, non_blocking=True) for x in batch)
+        seen, clean, *episodes = (x.to(self.device, non_blocking=True) for x in batch)
         noise = torch.randn(clean.shape, generator=generator, device=self.device)
         uniform = torch.rand(len(clean), generator=generator, device=self.device)
         timestep = (1000 * uniform**settings.timestep_power).long().clamp(max=999)
+        if episodes:
+            landscapes = len(episodes[0])
+            timestep[: landscapes * CROPS] = episode_timesteps(landscapes, generator).repeat_interleave(CROPS)
         loss = self._loss(self.forward, seen, clean, noise, timestep).mean()
+        if episodes:
+            losses = [episode_loss(kept, episodes, settings.crop) for kept in self.activations.values()]
+            loss = loss + settings.episodes * torch.stack(losses).mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -170,6 +199,9 @@ class Run:
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
         return loss.detach()
+
+    def _keep(self, layer: int, _module: nn.Module, _inputs: tuple, activation: torch.Tensor) -> None:
+        self.activations[layer] = activation
 
     def _learning_rate(self) -> float:
         """Of this step: a linear warm-up, then half a cosine to zero where a decay is set."""
@@ -295,6 +327,20 @@ class Run:
         LOG.info("%s", record)
         with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
+
+
+def _freeze_but_last_level(model: UNet2DModel) -> None:
+    model.requires_grad_(False)
+    last = model.up_blocks[-1]
+    for module in (last, model.conv_norm_out, model.conv_out):
+        module.requires_grad_(True)
+
+    def require_gradients(_module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        # torch 2.13 crashes in the gradients of a group normalization whose own input needs none (CPU, channels last).
+        if torch.is_grad_enabled():
+            inputs[0].requires_grad_()
+
+    last.register_forward_pre_hook(require_gradients)
 
 
 def _save_grid(images: np.ndarray, rows: int, path: Path) -> None:
