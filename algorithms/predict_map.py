@@ -6,19 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from qgis.core import (
+    QgsGradientColorRamp,
+    QgsGradientStop,
     QgsMapLayer,
     QgsProcessingContext,
     QgsProcessingFeedback,
     QgsProcessingLayerPostProcessorInterface,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
+    QgsSingleBandPseudoColorRenderer,
 )
+from qgis.PyQt.QtGui import QColor
 
 from ..engine.jobs import PredictMap
 from .base import SpectraFilmAlgorithm, crs_text
 from .destinations import text_of
 
 OPTIONAL_OUTPUTS = ("CONFIDENCE", "PROBABILITIES", "UNCERTAINTY")
+SHARES = ("CONFIDENCE", "UNCERTAINTY")
+VIRIDIS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
 
 
 class _StyleLoader(QgsProcessingLayerPostProcessorInterface):
@@ -35,8 +41,25 @@ class _StyleLoader(QgsProcessingLayerPostProcessorInterface):
         layer.triggerRepaint()
 
 
+class _ShareStyler(QgsProcessingLayerPostProcessorInterface):
+    """Gives a loaded raster of one band from 0 to 1 the colours of that range, so that maps can be compared."""
+
+    def postProcessLayer(  # noqa: N802
+        self, layer: QgsMapLayer, context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> None:
+        first, *between, last = map(QColor, VIRIDIS)
+        stops = [QgsGradientStop((i + 1) / (len(between) + 1), colour) for i, colour in enumerate(between)]
+        renderer = QgsSingleBandPseudoColorRenderer(layer.dataProvider(), 1)
+        renderer.setClassificationMin(0.0)
+        renderer.setClassificationMax(1.0)
+        renderer.createShader(QgsGradientColorRamp(first, last, False, stops))
+        layer.setRenderer(renderer)
+        layer.triggerRepaint()
+
+
 # QGIS calls a post-processor after the algorithm that set it is gone, and does not own it.
 _style_loaders: dict[str, _StyleLoader] = {}
+_share_styler = _ShareStyler()
 
 
 class PredictMapAlgorithm(SpectraFilmAlgorithm):
@@ -103,4 +126,7 @@ class PredictMapAlgorithm(SpectraFilmAlgorithm):
         if context.willLoadLayerOnCompletion(paths["OUTPUT"]):
             loader = _style_loaders.setdefault(paths["OUTPUT"], _StyleLoader(paths["OUTPUT"]))
             context.layerToLoadOnCompletionDetails(paths["OUTPUT"]).setPostProcessor(loader)
+        for path in (paths[key] for key in SHARES):
+            if path and context.willLoadLayerOnCompletion(path):
+                context.layerToLoadOnCompletionDetails(path).setPostProcessor(_share_styler)
         return paths

@@ -173,25 +173,34 @@ def test_places_to_label_next_are_a_layer_outside_the_polygons(trained, run, sha
         assert 0 < place["confidence"] <= 1
 
 
-def test_a_loaded_map_is_styled(trained, provider, feedback, tmp_path):
-    path = str(tmp_path / "map.tif")
+def test_a_loaded_map_and_its_confidence_are_styled(trained, provider, feedback, tmp_path):
+    path, confidence = str(tmp_path / "map.tif"), str(tmp_path / "confidence.tif")
     context = QgsProcessingContext()
     context.setProject(QgsProject.instance())
-    details = QgsProcessingContext.LayerDetails("Land cover", QgsProject.instance(), "OUTPUT")
-    context.addLayerToLoadOnCompletion(path, details)
+    for key, output in (("OUTPUT", path), ("CONFIDENCE", confidence)):
+        details = QgsProcessingContext.LayerDetails(key, QgsProject.instance(), key)
+        context.addLayerToLoadOnCompletion(output, details)
     algorithm = provider.algorithm("predictmap").create()
     # As batch mode gives an output that is left empty.
     empty = QgsProcessingOutputLayerDefinition("", QgsProject.instance())
-    parameters = {"INPUT": SCENE, "MODEL": trained[0]["MODEL"], "OUTPUT": path, "PROBABILITIES": empty}
+    parameters = {"INPUT": SCENE, "MODEL": trained[0]["MODEL"], "OUTPUT": path, "CONFIDENCE": confidence,
+                  "PROBABILITIES": empty}  # fmt: skip
     results, ok = algorithm.run(parameters, context, feedback)
     assert ok
     # Models that were exported as Python ask for the key of every output.
-    assert results == {"OUTPUT": path, "CONFIDENCE": "", "PROBABILITIES": "", "UNCERTAINTY": ""}
-    assert list(context.layersToLoadOnCompletion()) == [path]
-    layer = QgsProcessingUtils.mapLayerFromString(path, context)
-    layer.setRenderer(QgsSingleBandGrayRenderer(layer.dataProvider(), 1))
-    context.layerToLoadOnCompletionDetails(path).postProcessor().postProcessLayer(layer, context, feedback)
-    assert isinstance(layer.renderer(), QgsPalettedRasterRenderer)
+    assert results == {"OUTPUT": path, "CONFIDENCE": confidence, "PROBABILITIES": "", "UNCERTAINTY": ""}
+    assert set(context.layersToLoadOnCompletion()) == {path, confidence}
+
+    def loaded(output):
+        layer = QgsProcessingUtils.mapLayerFromString(output, context)
+        layer.setRenderer(QgsSingleBandGrayRenderer(layer.dataProvider(), 1))
+        context.layerToLoadOnCompletionDetails(output).postProcessor().postProcessLayer(layer, context, feedback)
+        return layer.renderer()
+
+    assert isinstance(loaded(path), QgsPalettedRasterRenderer)
+    # The same colours for the same confidence in every map, whatever values this one has.
+    items = loaded(confidence).shader().rasterShaderFunction().colorRampItemList()
+    assert [(item.value, item.color.name()) for item in (items[0], items[-1])] == [(0, "#440154"), (1, "#fde725")]
 
 
 def test_the_accuracy_is_measured_on_the_independent_reference(trained, run, tmp_path):
