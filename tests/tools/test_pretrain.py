@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
+import sys
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from scipy.ndimage import label
 
 from spectrafilm.engine.device import choose_device
 from spectrafilm.engine.progress import Progress
+from spectrafilm.tools.pretrain.__main__ import main
 from spectrafilm.tools.pretrain.episodes import CLASSES, LABELLED, OTHERS, draw_batch, draw_episode, episode_loss
 from spectrafilm.tools.pretrain.landscapes import CROPS, MATERIALS, SHADES, LandscapeSampler, draw_objects
 from spectrafilm.tools.pretrain.run import Run, Settings
@@ -54,6 +56,16 @@ def test_a_run_goes_on_where_it_was_stopped(settings, tmp_path, other):
     for picture, size in ((f"samples_{4 * settings.batch:08d}.png", (64, 64)), ("crops.png", (128, 64))):
         with Image.open(tmp_path / "parts" / picture) as image:
             assert image.size == size
+
+
+def test_the_command_line_knows_the_settings(tmp_path, monkeypatch):
+    # What it would train is of the real size.
+    monkeypatch.setattr(Run, "train", lambda self, crops, *_: None)
+    words = "--warmup 30 --ema 0.99 --batch 8 --episodes 0.1 --episode-layers 9 11 --last-level-only --device cpu"
+    monkeypatch.setattr(sys, "argv", ["pretrain", str(tmp_path), *words.split()])
+    main()
+    given = {"warmup": 30, "ema": 0.99, "batch": 8, "episodes": 0.1, "episode_layers": [9, 11], "last_level_only": True}
+    assert json.loads((tmp_path / "settings.json").read_text()) == json.loads(json.dumps(asdict(Settings()))) | given
 
 
 def test_a_run_begins_with_weights_that_are_needed_once_only(settings, tmp_path):

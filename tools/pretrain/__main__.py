@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from dataclasses import fields
 from pathlib import Path
 
 import torch
@@ -18,8 +19,8 @@ def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(prog="pretrain", description=__doc__)
     parser.add_argument("run", type=Path, help="folder of the run; an interrupted run is resumed")
-    parser.add_argument("--photographs", type=Path, help="folder of images; generated landscapes without")
-    parser.add_argument("--start", type=Path, help="folder of weights to begin with; random ones without")
+    parser.add_argument("--photographs", default=Settings.photographs, help="folder of images; landscapes without")
+    parser.add_argument("--start", default=Settings.start, help="folder of weights to begin with; random ones without")
     parser.add_argument("--crops", type=int, default=100_000, help="crops to see in this run")
     parser.add_argument("--prediction", default=Settings.prediction,
                         choices=["epsilon", "v_prediction", "sample"])
@@ -28,6 +29,8 @@ def main() -> None:
     parser.add_argument("--channel-mix", type=float, default=Settings.channel_mix)
     parser.add_argument("--batch", type=int, default=Settings.batch)
     parser.add_argument("--learning-rate", type=float, default=Settings.learning_rate)
+    parser.add_argument("--warmup", type=int, default=Settings.warmup, help="steps until the learning rate is reached")
+    parser.add_argument("--ema", type=float, default=Settings.ema, help="decay of the moving average")
     parser.add_argument("--decay-crops", type=int, default=Settings.decay_crops,
                         help="the learning rate falls to zero over so many crops, along half a cosine; 0: it stays")
     parser.add_argument("--episodes", type=float, default=Settings.episodes, metavar="WEIGHT",
@@ -46,21 +49,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    settings = Settings(
-        photographs=str(arguments.photographs or ""),
-        start=str(arguments.start or ""),
-        batch=arguments.batch,
-        learning_rate=arguments.learning_rate,
-        prediction=arguments.prediction,
-        timestep_power=arguments.timestep_power,
-        channel_mix=arguments.channel_mix,
-        decay_crops=arguments.decay_crops,
-        episodes=arguments.episodes,
-        episode_layers=tuple(arguments.episode_layers),
-        last_level_only=arguments.last_level_only,
-        seed=arguments.seed,
-    )
-    run = Run(arguments.run, settings, choose_device(arguments.device, Progress()), arguments.compile)
+    given = {field.name: getattr(arguments, field.name) for field in fields(Settings) if field.name in arguments}
+    run = Run(arguments.run, Settings(**given), choose_device(arguments.device, Progress()), arguments.compile)
     run.train(arguments.crops, arguments.checkpoint_minutes, arguments.workers)
 
 
