@@ -38,6 +38,7 @@ class AnalyseFeaturesAlgorithm(LabelledSceneAlgorithm):
             "Decoder layers to compare, as in 5,6,7,8; 0 is the deepest. Left empty: all of them.",
             "Timesteps to compare, as in 0,50,100. Left empty: 0, 5, 10 and 20 % of the backbone's timesteps.",
         )
+        self.add_group_field()
         self.add_device()
         self.add_seed()
         self.add(

@@ -19,7 +19,7 @@ from qgis.core import (
     QgsProcessingParameterRasterLayer,
 )
 
-from ..plugin.polygon_source import FIELD, Legend, export_features, layer_title, read_legend
+from ..plugin.polygon_source import FIELD, GROUP, Legend, export_features, layer_title, read_legend
 from .base import SpectraFilmAlgorithm, crs_text
 
 LABELS = [QgsProcessing.SourceType.TypeVectorPolygon, QgsProcessing.SourceType.TypeVectorPoint]
@@ -52,6 +52,16 @@ class LabelledSceneAlgorithm(SpectraFilmAlgorithm):
             "The field that says which class a polygon or point shows, as text or number.",
         )
 
+    def add_group_field(self) -> None:
+        """Declare GROUP_FIELD."""
+        self.add(
+            QgsProcessingParameterField("GROUP_FIELD", self.tr("Group field"), None, "POLYGONS", optional=True),
+            "A field with the same value in polygons that belong together: of one agricultural field, plot or site. "
+            "They count as one polygon, so that validation never tests one with what was learnt from others of its "
+            "group. Polygons without a value stand for themselves.",
+            advanced=True,
+        )
+
     def prepareAlgorithm(  # noqa: N802
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> bool:
@@ -61,7 +71,8 @@ class LabelledSceneAlgorithm(SpectraFilmAlgorithm):
         layer = self.parameterAsVectorLayer({"POLYGONS": polygons}, "POLYGONS", context)
         field = self.parameterAsString(parameters, "CLASS_FIELD", context)
         self._legend = read_legend(layer, field)
-        self._labels_title = layer_title(layer, field, definition) if layer else ""
+        group_field = self.parameterAsString(parameters, "GROUP_FIELD", context)
+        self._labels_title = layer_title(layer, field, definition, group_field) if layer else ""
         return True
 
     @contextmanager
@@ -76,11 +87,13 @@ class LabelledSceneAlgorithm(SpectraFilmAlgorithm):
         with tempfile.TemporaryDirectory(prefix="spectrafilm-") as folder:
             polygons = Path(folder) / "polygons.geojson"
             field = self.parameterAsString(parameters, "CLASS_FIELD", context)
-            label_crs = export_features(source, field, self._legend, crs, polygons, context, feedback)
+            group_field = self.parameterAsString(parameters, "GROUP_FIELD", context)
+            label_crs = export_features(source, field, self._legend, crs, polygons, context, feedback, group_field)
             yield {
                 "scene": scene,
                 "polygons": str(polygons),
                 "class_field": FIELD,
+                "group_field": GROUP if group_field else "",
                 "polygons_crs": crs_text(label_crs),
                 "class_names": self._legend.names,
                 "class_colours": self._legend.colours,

@@ -85,6 +85,7 @@ class TrainFilmAlgorithm(LabelledSceneAlgorithm):
             "recommended. Takes some minutes more.",
             advanced=True,
         )  # fmt: skip
+        self.add_group_field()
         self.add_device()
         self.add_seed()
         self.add(

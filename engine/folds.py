@@ -73,12 +73,12 @@ def split_by_polygon(
     for _, test in sides:
         held_out = np.zeros(len(labels), bool)
         held_out[candidates[test]] = True
-        # A fold that takes away every pixel of a class could only get that class wrong: its pixels
-        # are trained on there, and tested in the folds that keep another polygon of the class.
+        # A fold that takes away every pixel of a class could only get that class wrong: its polygons, with all
+        # of their groups, are trained on there, and tested in the folds that keep another polygon of the class.
         for c in classes:
             ours = labels.class_ids == c.id
             if held_out[ours].any() and held_out[ours].all():
-                held_out[ours] = False
+                held_out[np.isin(labels.polygons, labels.polygons[ours])] = False
         if held_out.any():
             training.append(~held_out)
             testing.append(held_out)

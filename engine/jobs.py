@@ -85,7 +85,8 @@ class TrainFilm:
     """Train a model from labelled polygons.
 
     `polygons` is a GeoJSON file in `polygons_crs`. `class_names` and `class_colours` give the classes
-    in their order; left empty, they are the values of `class_field`, sorted. Without `validate`
+    in their order; left empty, they are the values of `class_field`, sorted. Polygons with the same value of
+    `group_field`, where it is given, stand on the same side of every validation. Without `validate`
     nothing is cross-validated: no accuracy, confidences as they come, and experts have the shares that are
     likely beforehand. `labels_title` is what the report calls the labels; left empty, the file and its field.
     Layers and timesteps left empty come from `analysis`, a report of `AnalyseFeatures`, or from an
@@ -98,6 +99,7 @@ class TrainFilm:
     model: str
     report: str = ""
     class_field: str = "class"
+    group_field: str = ""
     polygons_crs: str = "EPSG:4326"
     class_names: tuple[str, ...] = ()
     class_colours: tuple[str, ...] = ()
@@ -133,6 +135,7 @@ class AnalyseFeatures:
     polygons: str
     report: str
     class_field: str = "class"
+    group_field: str = ""
     polygons_crs: str = "EPSG:4326"
     class_names: tuple[str, ...] = ()
     class_colours: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from affine import Affine
@@ -24,7 +24,7 @@ class Labels:
     Attributes:
         rows, columns: (n,) int64 positions in the scene.
         class_ids: (n,) int64, counted from 1.
-        polygons: (n,) int64, which polygon (single part) a pixel belongs to.
+        polygons: (n,) int64, which polygon (single part), or group of polygons, a pixel belongs to.
     """
 
     rows: np.ndarray
@@ -38,6 +38,18 @@ class Labels:
     def select(self, keep: np.ndarray) -> Labels:
         """The pixels that a mask or an index array picks."""
         return Labels(self.rows[keep], self.columns[keep], self.class_ids[keep], self.polygons[keep])
+
+
+def join_groups(labels: Labels, parts: Sequence[Part]) -> Labels:
+    """The same labels, with polygons of one group as one polygon, whatever their classes.
+
+    Args:
+        labels: of `label_pixels`.
+        parts: what it was given; those without a group stay what they are.
+    """
+    first: dict[str, int] = {}
+    joined = [first.setdefault(part.group, index) if part.group else index for index, part in enumerate(parts)]
+    return replace(labels, polygons=np.array(joined)[labels.polygons])
 
 
 @dataclass

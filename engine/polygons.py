@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from affine import Affine
@@ -32,18 +32,28 @@ class LandCoverClass:
     colour: str
 
 
+class Feature(NamedTuple):
+    """A feature of a layer: the name of its class, its GeoJSON geometry, and the group it belongs to; "" for none."""
+
+    name: str
+    geometry: dict[str, Any]
+    group: str = ""
+
+
 @dataclass(frozen=True)
 class Part:
     """One single-part polygon or point.
 
     Attributes:
         class_id: its class.
+        group: of its feature.
         rings: (n, 2) float64 arrays of (column, row) in pixels of the scene, the outer ring first;
             a point is one ring of one vertex.
     """
 
     class_id: int
     rings: tuple[np.ndarray, ...]
+    group: str = ""
 
     @property
     def is_point(self) -> bool:
@@ -79,8 +89,8 @@ def make_classes(names: Sequence[str], colours: Sequence[str] = ()) -> list[Land
     ]
 
 
-def read_features(path: str, class_field: str, progress: Progress) -> list[tuple[str, dict[str, Any]]]:
-    """Class name and geometry of every feature of a GeoJSON file that has a class.
+def read_features(path: str, class_field: str, progress: Progress, group_field: str = "") -> list[Feature]:
+    """Every feature of a GeoJSON file that has a class and a geometry.
 
     Texts in its member `spectrafilm_warnings`, which the QGIS half writes, are told.
 
@@ -91,12 +101,15 @@ def read_features(path: str, class_field: str, progress: Progress) -> list[tuple
     properties = [feature.get("properties") or {} for feature in features]
     if not features:
         raise EngineError(f"The layer {path} holds no features; draw at least one polygon per class.")
-    if not any(class_field in p for p in properties):
-        raise EngineError(f"The polygons have no field '{class_field}'; choose the field that holds the class.")
+    for field, held in ((class_field, "the class"), (group_field, "what belongs together")):
+        if field and not any(field in p for p in properties):
+            raise EngineError(f"The polygons have no field '{field}'; choose the field that holds {held}.")
+    groups = [class_name(p.get(group_field)) if group_field else "" for p in properties]
     named = [
-        (class_name(p.get(class_field)), f.get("geometry")) for f, p in zip(features, properties, strict=True)
+        Feature(class_name(p.get(class_field)), f.get("geometry") or {}, group)
+        for f, p, group in zip(features, properties, groups, strict=True)
     ]
-    kept = [(name, geometry) for name, geometry in named if name and geometry]
+    kept = [feature for feature in named if feature.name and feature.geometry]
     if not kept:
         raise EngineError(f"The class field '{class_field}' is empty (NULL) in every feature; fill it in.")
     if len(kept) < len(features):
@@ -146,7 +159,7 @@ def class_order(name: str) -> tuple[float, str]:
 
 
 def to_parts(
-    features: Sequence[tuple[str, dict[str, Any]]],
+    features: Sequence[Feature],
     classes: Sequence[LandCoverClass],
     transform: Affine,
     source_crs: str,
@@ -155,7 +168,6 @@ def to_parts(
     """Single parts of the features, in pixel coordinates of the scene.
 
     Args:
-        features: class name and GeoJSON geometry.
         classes: which id a name has; features of other names are left out.
         transform: pixel to map coordinates of the scene.
         source_crs: WKT or authority code of the features.
@@ -165,7 +177,7 @@ def to_parts(
         EngineError: the coordinates cannot be brought into the scene's system.
     """
     ids = {c.name: c.id for c in classes}
-    kept = [(ids[name], rings) for name, geometry in features if name in ids for rings in _single_parts(geometry)]
+    kept = [(f, rings) for f in features if f.name in ids for rings in _single_parts(f.geometry)]
     if not kept:
         return []
     lengths = [len(ring) for _, rings in kept for ring in rings]
@@ -192,7 +204,7 @@ def to_parts(
         inverse.d * vertices[:, 0] + inverse.e * vertices[:, 1] + inverse.f,
     ])  # fmt: skip
     pieces = iter(np.split(pixels, np.cumsum(lengths)[:-1]))
-    return [Part(class_id, tuple(next(pieces) for _ in rings)) for class_id, rings in kept]
+    return [Part(ids[f.name], tuple(next(pieces) for _ in rings), f.group) for f, rings in kept]
 
 
 def _single_parts(geometry: dict[str, Any]) -> Iterator[list[np.ndarray]]:

@@ -25,7 +25,7 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QDate, QDateTime, Qt, QTime
 
-FIELD = "class"
+FIELD, GROUP = "class", "group"
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,12 @@ def value_text(value: Any) -> str:
     return str(value).strip()
 
 
-def layer_title(layer: QgsVectorLayer, field: str, definition: Any) -> str:
-    """What a report calls a layer: where it is from, its field, and whether only selected features were used."""
+def layer_title(layer: QgsVectorLayer, field: str, definition: Any, group_field: str = "") -> str:
+    """What a report calls a layer: where it is from, its fields, and whether only selected features were used."""
     source = layer.name() if layer.providerType() == "memory" else layer.publicSource()
     selected = isinstance(definition, QgsProcessingFeatureSourceDefinition) and definition.selectedFeaturesOnly
-    return f"{source}, field {field}" + (", selected features only" if selected else "")
+    groups = f", groups by {group_field}" if group_field else ""
+    return f"{source}, field {field}{groups}" + (", selected features only" if selected else "")
 
 
 def read_legend(layer: QgsVectorLayer | None, field: str) -> Legend:
@@ -103,8 +104,9 @@ def export_features(
     path: Path,
     context: QgsProcessingContext,
     feedback: QgsProcessingFeedback,
+    group_field: str = "",
 ) -> QgsCoordinateReferenceSystem:
-    """Write the source's features as GeoJSON, with the class name as property `class`, where a field is given.
+    """Write the source's features as GeoJSON, with class name and group as properties, where fields are given.
 
     Takes what the source gives: selected features only, a filter, a memory layer. Invalid geometries
     are repaired. What a user should know of it stands in the file, too: the engine tells it, so that it is in the
@@ -116,10 +118,14 @@ def export_features(
     Raises:
         QgsProcessingException: the source has no such field, no CRS, or no feature.
     """
-    index = source.fields().lookupField(field) if field else -1
-    if field and index < 0:
-        names = ", ".join(f.name() for f in source.fields())
-        raise QgsProcessingException(f"The labels have no field '{field}' (they have {names}); choose another.")
+    fields = {key: name for key, name in ((FIELD, field), (GROUP, group_field)) if name}
+    indices = {key: source.fields().lookupField(name) for key, name in fields.items()}
+    for key, index in indices.items():
+        if index < 0:
+            names = ", ".join(f.name() for f in source.fields())
+            raise QgsProcessingException(
+                f"The labels have no field '{fields[key]}' (they have {names}); choose another."
+            )
     if not source.sourceCrs().isValid():
         raise QgsProcessingException(
             f"The labels '{source.sourceName()}' have no coordinate reference system; set it in the layer's "
@@ -134,10 +140,11 @@ def export_features(
         f"Labels in {_crs_name(source.sourceCrs())}, scene in {_crs_name(crs)}"
         + ("." if source.sourceCrs() == crs else "; the labels are reprojected.")
     )
+    legends = {FIELD: legend, GROUP: Legend()}
     lost: list[int] = []
     request = QgsFeatureRequest().setDestinationCrs(crs, context.transformContext())
     request.setTransformErrorCallback(lambda feature: lost.append(feature.id()))
-    request.setSubsetOfAttributes([index] if field else [])
+    request.setSubsetOfAttributes(list(indices.values()))
     flag = QgsProcessingFeatureSource.Flag.FlagSkipGeometryValidityChecks
     repaired, without_area, features = 0, 0, []
     for feature in _until_cancelled(source.getFeatures(request, flag), feedback):
@@ -148,7 +155,9 @@ def export_features(
             continue
         features.append({
             "type": "Feature",
-            "properties": {FIELD: legend.name_of(feature.attribute(index)) if field else None},
+            "properties": {
+                key: legends[key].name_of(feature.attribute(index)) for key, index in indices.items()
+            },
             "geometry": None if geometry.isNull() else json.loads(geometry.asJson(9)),
         })  # fmt: skip
     warnings = []

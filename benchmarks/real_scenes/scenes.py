@@ -113,7 +113,7 @@ class LabelledScene:
         self._first = len(layers[0])
         everything = self._write(self._features, folder / "polygons.geojson")
         named = read_features(str(everything), real.class_field, self._progress)
-        self.classes: list[LandCoverClass] = make_classes(sorted({name for name, _ in named}, key=class_order))
+        self.classes: list[LandCoverClass] = make_classes(sorted({f.name for f in named}, key=class_order))
         self.labels = self._label(everything)
 
     def splits(self, seed: int) -> Iterator[Split]:

@@ -163,7 +163,7 @@ def _compare_features(
     job: AssessAccuracy, land_cover: Scene, classes: list[LandCoverClass], progress: Progress
 ) -> _Pairs:
     features = read_features(job.reference, job.class_field, progress)
-    names = {name for name, _ in features}
+    names = {feature.name for feature in features}
     ids = _match_classes(names, classes, land_cover.path, progress)
     present = [LandCoverClass(ids.get(name, 0), name, "") for name in sorted(names)]
     parts = to_parts(features, present, land_cover.transform, job.reference_crs or "EPSG:4326", land_cover.crs)

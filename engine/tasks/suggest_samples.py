@@ -17,7 +17,7 @@ from ..device import choose_device
 from ..errors import EngineError
 from ..jobs import SuggestSamples
 from ..model import Model
-from ..polygons import LandCoverClass, Part, read_geometries, to_parts
+from ..polygons import Feature, LandCoverClass, Part, read_geometries, to_parts
 from ..progress import Progress
 from ..sample_choice import Candidates, choose_samples, hesitation, mean_around
 from ..scene import Scene
@@ -73,7 +73,7 @@ def _labelled_parts(job: SuggestSamples, scene: Scene, progress: Progress) -> li
     if not job.labelled:
         return []
     anything = LandCoverClass(1, "labelled", "")
-    features = [(anything.name, geometry) for geometry in read_geometries(job.labelled, progress)]
+    features = [Feature(anything.name, geometry) for geometry in read_geometries(job.labelled, progress)]
     parts = to_parts(features, [anything], scene.transform, job.labelled_crs, scene.crs)
     progress.info(f"Nothing is suggested in the {len(parts)} polygons or points drawn so far.")
     return parts

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..backbone import Backbone
 from ..composites import Composites, make_composites, published_composite
 from ..errors import EngineError
 from ..feature_settings import FeatureSettings
 from ..jobs import AnalyseFeatures, TrainFilm
-from ..labels import Labels, label_pixels
+from ..labels import Labels, join_groups, label_pixels
 from ..methods import Method, scale_layers
 from ..polygons import LandCoverClass, class_order, make_classes, read_features, to_parts
 from ..progress import Progress
@@ -22,8 +24,8 @@ LabelJob = TrainFilm | AnalyseFeatures
 
 def read_labels(job: LabelJob, scene: Scene, progress: Progress) -> tuple[list[LandCoverClass], Labels]:
     """The classes of a job's polygons, and the pixels that they label."""
-    features = read_features(job.polygons, job.class_field, progress)
-    present = {name for name, _ in features}
+    features = read_features(job.polygons, job.class_field, progress, job.group_field)
+    present = {feature.name for feature in features}
     # Classes of the layer's legend that nothing was drawn for do not belong on the map.
     colour_of = dict(zip(job.class_names, job.class_colours, strict=False))
     # Several values of a legend may have one name.
@@ -43,7 +45,11 @@ def read_labels(job: LabelJob, scene: Scene, progress: Progress) -> tuple[list[L
         raise EngineError(
             "No pixel is labelled by one class alone; check that polygons of different classes do not cover each other."
         )
-    return classes, labels
+    joined = join_groups(labels, parts)
+    if job.group_field:
+        before, after = (len(np.unique(found.polygons)) for found in (labels, joined))
+        progress.info(f"Polygons of one group count as one: {before} polygons with labels are {after}.")
+    return classes, joined
 
 
 def _written_alike(names: list[str]) -> list[list[str]]:

@@ -70,6 +70,7 @@ def write_training_report(
     }
     shown = {
         "colours": [c.colour for c in data.classes], "repetitions": REPETITIONS, "validate": result.job.validate,
+        "grouped": bool(result.job.group_field),
     }  # fmt: skip
     title = f"Training of {model.method.title}"
     write_report(outputs, result.job.report, "training.html", title, figures, shown, pictures)

@@ -89,19 +89,24 @@ def test_points_label_the_pixels_they_lie_in(run, provider, tmp_path):
     types = provider.algorithm("trainfilm").parameterDefinition("POLYGONS").dataTypes()
     assert QgsProcessing.SourceType.TypeVectorPoint in types
     polygons = QgsVectorLayer(POLYGONS, "polygons", "ogr")
-    points = QgsVectorLayer(f"Point?crs={polygons.crs().authid()}&field=class:string", "points", "memory")
-    for polygon in polygons.getFeatures():
+    definition = f"Point?crs={polygons.crs().authid()}&field=class:string&field=plot:int"
+    points = QgsVectorLayer(definition, "points", "memory")
+    for number, polygon in enumerate(polygons.getFeatures()):
         point = QgsFeature(points.fields())
-        point.setAttributes([polygon["class"]])
+        point.setAttributes([polygon["class"], number // 2])
         point.setGeometry(polygon.geometry().pointOnSurface())
         points.dataProvider().addFeature(point)
     QgsProject.instance().addMapLayer(points)
     outputs = {"MODEL": str(tmp_path / "model.safetensors"), "REPORT": str(tmp_path / "r.html")}
     trained = run("trainfilm", {**TRAIN, "POLYGONS": points.id(), "METHOD": 3, **outputs})
-    QgsProject.instance().clear()
     assert trained["OVERALL_ACCURACY"] > 50
     accuracy = json.loads((tmp_path / "r.json").read_text())["accuracy"]
     assert accuracy["samples"] == accuracy["groups"]
+    run("trainfilm", {**TRAIN, "POLYGONS": points.id(), "GROUP_FIELD": "plot", "METHOD": 3, **outputs})
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["accuracy"]["groups"] == points.featureCount() / 2
+    QgsProject.instance().clear()
+    assert report["settings"]["labels"].endswith("field class, groups by plot")
 
 
 @pytest.mark.parametrize(("pretraining", "training"), [(0, 4), (1, 5)])

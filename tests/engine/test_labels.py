@@ -14,7 +14,7 @@ from spectrafilm.engine import training_data
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.features import PatchGrid
 from spectrafilm.engine.labels import Labels, label_pixels
-from spectrafilm.engine.polygons import Part, make_classes, read_features, read_geometries, to_parts
+from spectrafilm.engine.polygons import Feature, Part, make_classes, read_features, read_geometries, to_parts
 from spectrafilm.engine.sampling import context_pixels, thin_labels
 from spectrafilm.engine.scene import Scene
 from spectrafilm.engine.survey import survey_scene
@@ -66,7 +66,7 @@ def test_a_class_of_tiny_polygons_only_gets_the_pixels_they_cover_most(progress)
 def test_polygons_that_label_nothing_are_counted(progress):
     tiny = square(0, 0)["coordinates"][0][0]
     speck = [tiny, [tiny[0] + 1, tiny[1]], [tiny[0] + 1, tiny[1] - 1], tiny]
-    geometries = [("grass", square(10, 10)), ("grass", {"type": "Polygon", "coordinates": [speck]})]
+    geometries = [Feature("grass", square(10, 10)), Feature("grass", {"type": "Polygon", "coordinates": [speck]})]
     parts = to_parts(geometries, CLASSES, TRANSFORM, "EPSG:32633", UTM33)
     label_pixels(parts, CLASSES, 20, 30, progress)
     assert any("1 of the 2 polygons on the scene label no pixel" in w for w in progress.warnings)
@@ -115,7 +115,7 @@ def test_a_rotated_grid_is_followed(progress):
     transform = Affine.translation(380000, 5820000) @ Affine.rotation(30) @ Affine.scale(10, -10)
     corners = [transform @ corner for corner in ((2, 3), (6, 3), (6, 5), (2, 5), (2, 3))]
     geometry = {"type": "Polygon", "coordinates": [[list(c) for c in corners]]}
-    parts = to_parts([("grass", geometry)], CLASSES, transform, "EPSG:32633", UTM33)
+    parts = to_parts([Feature("grass", geometry)], CLASSES, transform, "EPSG:32633", UTM33)
     assert set(labelled(parts, progress)) == {(r, c) for r in (3, 4) for c in (2, 3, 4, 5)}
 
 
@@ -123,40 +123,40 @@ def test_other_coordinate_systems_are_reprojected(progress):
     from rasterio.warp import transform_geom
 
     lonlat = transform_geom("EPSG:32633", "EPSG:4326", square(3, 2, 4))
-    parts = to_parts([("grass", lonlat)], CLASSES, TRANSFORM, "EPSG:4326", UTM33)
+    parts = to_parts([Feature("grass", lonlat)], CLASSES, TRANSFORM, "EPSG:4326", UTM33)
     assert set(labelled(parts, progress)) == {(r, c) for r in range(3, 7) for c in range(2, 6)}
 
 
 def test_coordinates_that_do_not_fit_their_system_are_one_sentence():
     """Metres in a layer to which degrees were assigned, as happens in QGIS."""
     with pytest.raises(EngineError, match="do not fit the coordinate system of their layer"):
-        to_parts([("grass", square(3, 2, 4))], CLASSES, TRANSFORM, "EPSG:4326", UTM33)
+        to_parts([Feature("grass", square(3, 2, 4))], CLASSES, TRANSFORM, "EPSG:4326", UTM33)
 
 
 def test_coordinates_that_are_no_numbers_are_one_sentence():
     broken = {"type": "Polygon", "coordinates": [[[float("nan"), 0.0], [1.0, 0.0], [1.0, 1.0], [float("nan"), 0.0]]]}
     with pytest.raises(EngineError, match="coordinates that are no numbers"):
-        to_parts([("grass", broken)], CLASSES, TRANSFORM, "EPSG:32633", UTM33)
+        to_parts([Feature("grass", broken)], CLASSES, TRANSFORM, "EPSG:32633", UTM33)
 
 
 def test_empty_polygons_and_holes_are_passed_over(progress):
     outer = square(0, 0)["coordinates"][0]
     geometries = [{"type": "Polygon", "coordinates": c} for c in ([[]], [], [outer, []])]
     geometries.append({"type": "MultiPolygon", "coordinates": [[[]], [outer]]})
-    parts = to_parts([("grass", g) for g in geometries], CLASSES, TRANSFORM, "EPSG:32633", UTM33)
+    parts = to_parts([Feature("grass", g) for g in geometries], CLASSES, TRANSFORM, "EPSG:32633", UTM33)
     assert [len(part.rings) for part in parts] == [1, 1]
 
 
 def test_parts_of_a_multipolygon_are_polygons_of_their_own(progress):
     multi = {"type": "MultiPolygon", "coordinates": [square(0, 0)["coordinates"], square(10, 10)["coordinates"]]}
-    parts = to_parts([("grass", multi)], CLASSES, TRANSFORM, "EPSG:32633", UTM33)
+    parts = to_parts([Feature("grass", multi)], CLASSES, TRANSFORM, "EPSG:32633", UTM33)
     labels = label_pixels(parts, CLASSES, 20, 30, progress)
     assert len(np.unique(labels.polygons)) == 2
 
 
 def test_lines_are_refused():
     with pytest.raises(EngineError, match="draw polygons"):
-        to_parts([("grass", {"type": "LineString", "coordinates": [[0, 0], [1, 1]]})], CLASSES, TRANSFORM,
+        to_parts([Feature("grass", {"type": "LineString", "coordinates": [[0, 0], [1, 1]]})], CLASSES, TRANSFORM,
                  "EPSG:32633", UTM33)  # fmt: skip
 
 
@@ -176,7 +176,7 @@ def test_labels_without_classes_are_one_sentence(tmp_path, progress, features, f
 
 def test_numbers_are_classes_too_and_nulls_are_counted(tmp_path, progress):
     path = write_polygons(tmp_path / "p.geojson", [(3, square(0, 0)), (3.0, square(8, 8)), (None, square(4, 4))])
-    assert [name for name, _ in read_features(str(path), "class", progress)] == ["3", "3"]
+    assert [feature.name for feature in read_features(str(path), "class", progress)] == ["3", "3"]
     assert progress.warnings == ["1 feature(s) without a class or geometry are left out."]
 
 

@@ -22,6 +22,7 @@ from synthetic import (
 from training_job import COLOURS, NAMES, training
 
 from spectrafilm.engine.errors import EngineError
+from spectrafilm.engine.folds import split_by_polygon
 from spectrafilm.engine.jobs import AssessAccuracy, ExtractFeatures, PredictMap, PretrainScene, SelectBands
 from spectrafilm.engine.model import Model
 from spectrafilm.engine.progress import Recorder
@@ -63,6 +64,31 @@ def test_a_class_of_one_polygon_or_one_pixel_works_with_a_warning(scene_path, ba
     assert any("Only one polygon labels pixels of tree" in w for w in recorder.warnings)
     assert any(f"only a few labelled pixels of tree ({count**2})" in w for w in recorder.warnings)
     assert "Only one polygon" in (tmp_path / "r.html").read_text()
+
+
+def test_polygons_of_a_group_stay_on_one_side_whatever_their_classes(scene_path, backbone_path, tmp_path):
+    # Of the three polygons of each class, two lie in the same plot, where all classes are; the third has none.
+    polygons = write_polygons(tmp_path / "p.geojson", quarter_polygons())
+    collection = json.loads(polygons.read_text())
+    for index, feature in enumerate(collection["features"]):
+        feature["properties"]["plot"] = None if index % 3 == 2 else 7.0
+    polygons.write_text(json.dumps(collection))
+    job = training(scene_path, polygons, backbone_path, tmp_path, group_field="plot")
+    recorder = Recorder()
+    with Scene.open(str(scene_path)) as scene:
+        classes, labels = read_labels(job, scene, recorder)
+    assert "12 polygons with labels are 5" in recorder.messages[-1]
+    folds = split_by_polygon(labels, classes, 0, recorder)
+    sides = [[set(labels.polygons[side]) for side in fold] for fold in zip(folds.training, folds.testing, strict=True)]
+    assert len(sides) == 2
+    assert all(not trained & tested for trained, tested in sides)
+    run_job(job, recorder)
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert [row["polygons"] for row in report["label_rows"]] == [2] * 4
+    assert report["accuracy"]["groups"] == len(set.union(*(tested for _, tested in sides)))
+    assert "Polygons of one group count as one polygon" in (tmp_path / "r.html").read_text()
+    with pytest.raises(EngineError, match="no field 'field'; choose the field that holds what belongs together"):
+        run_job(replace(job, group_field="field"), recorder)
 
 
 def test_one_polygon_a_class_is_mapped_but_not_validated(scene_path, backbone_path, tmp_path):

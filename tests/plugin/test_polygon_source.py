@@ -51,7 +51,7 @@ def memory_layer(features, crs="EPSG:32633", field="class:string", kind="Polygon
 def export(qgis_app, feedback, tmp_path):
     """Export as an algorithm would; returns the GeoJSON features."""
 
-    def run(layer, field="class", legend=None, selected=False):
+    def run(layer, field="class", legend=None, selected=False, group=""):
         context = QgsProcessingContext()
         QgsProject.instance().addMapLayer(layer, False)
         value = QgsProcessingFeatureSourceDefinition(layer.id(), selected) if selected else layer.id()
@@ -59,7 +59,7 @@ def export(qgis_app, feedback, tmp_path):
         definition = QgsProcessingParameterFeatureSource("P", "", [QgsProcessing.SourceType.TypeVectorAnyGeometry])
         source = QgsProcessingParameters.parameterAsSource(definition, {"P": value}, context)
         path = tmp_path / "labels.geojson"
-        export_features(source, field, legend or Legend(), UTM, path, context, feedback)
+        export_features(source, field, legend or Legend(), UTM, path, context, feedback, group)
         return json.loads(path.read_text())["features"]
 
     yield run
@@ -98,6 +98,16 @@ def test_dates_are_classes_as_people_write_them(export):
     feature.setGeometry(QgsGeometry.fromWkt(SQUARE))
     layer.dataProvider().addFeature(feature)
     assert classes_of(export(layer)) == ["2020-01-31"]
+
+
+def test_groups_are_exported_as_texts_and_may_be_empty(export):
+    layer = memory_layer([("a", SQUARE), ("b", SQUARE)], field="class:string&field=plot:int")
+    layer.dataProvider().changeAttributeValues({1: {1: 12}})
+    groups = [f["properties"]["group"] for f in export(layer, group="plot")]
+    assert groups == ["12", None]
+    assert "group" not in export(layer)[0]["properties"]
+    with pytest.raises(QgsProcessingException, match="no field 'site'"):
+        export(layer, group="site")
 
 
 def test_an_empty_selection_is_one_sentence(export):
