@@ -151,7 +151,7 @@ def _load_backbone(given: str, settings: FeatureSettings, device: Device) -> Bac
         tried.append(f"{backbone.path} is another one.")
     raise EngineError(
         f"The model was trained with the backbone {settings.backbone} (SHA-256 {settings.backbone_sha256[:12]}), "
-        f"which was not found; choose its folder as 'Backbone'. {tried[-1]}"
+        f"which was not found; choose its folder as 'Backbone', or train it again. {tried[-1]}"
     )
 
 
