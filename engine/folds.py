@@ -51,13 +51,13 @@ def split_by_polygon(
     single, pair = ([c.name for c in classes if counts[c.id] == few] for few in (1, 2))
     if single:
         progress.warning(
-            f"Only one polygon labels pixels of {', '.join(single)}; the accuracy of such classes cannot be "
+            f"Only one polygon or group labels pixels of {', '.join(single)}; the accuracy of such classes cannot be "
             "validated, draw at least two polygons a class in different places."
         )
     if pair:
         progress.warning(
-            f"Only two polygons label pixels of {', '.join(pair)}; what validation says of such classes hangs on two "
-            "places and means little, draw at least three polygons a class in different places."
+            f"Only two polygons or groups label pixels of {', '.join(pair)}; what validation says of such classes "
+            "hangs on two places and means little, draw at least three polygons a class in different places."
         )
     validated = np.isin(labels.class_ids, [i for i, n in counts.items() if n > 1])
     if not validated.any():

@@ -40,14 +40,14 @@ def test_a_class_with_one_polygon_is_trained_on_but_not_validated(progress):
     alone = labels.class_ids == 3
     assert all(t[alone].all() for t in folds.training)
     np.testing.assert_array_equal(folds.validated, ~alone)
-    assert "Only one polygon labels pixels of class 2" in progress.warnings[0]
+    assert "Only one polygon or group labels pixels of class 2" in progress.warnings[0]
 
 
 def test_classes_with_two_polygons_are_named_in_one_warning(progress):
     labels = labels_of([(1, 1, 5), (1, 2, 5), (2, 3, 5), (2, 4, 5), (3, 5, 5), (3, 6, 5), (3, 7, 5)])
     split_by_polygon(labels, classes(3), 0, progress)
     assert len(progress.warnings) == 1
-    assert "Only two polygons label pixels of class 0, class 1;" in progress.warnings[0]
+    assert "Only two polygons or groups label pixels of class 0, class 1;" in progress.warnings[0]
 
 
 def test_no_fold_takes_a_class_away_from_training(progress):

@@ -61,7 +61,7 @@ def test_a_class_of_one_polygon_or_one_pixel_works_with_a_warning(scene_path, ba
     recorder = Recorder()
     values = run_job(training(scene_path, polygons, backbone_path, tmp_path), recorder)
     assert values["overall_accuracy"] > 90
-    assert any("Only one polygon labels pixels of tree" in w for w in recorder.warnings)
+    assert any("Only one polygon or group labels pixels of tree" in w for w in recorder.warnings)
     assert any(f"only a few labelled pixels of tree ({count**2})" in w for w in recorder.warnings)
     assert "Only one polygon" in (tmp_path / "r.html").read_text()
 
