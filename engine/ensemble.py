@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from .kernel import KernelMachine
 
 HIDDEN = 64
-DROPOUT = 0.3
 
 
 class ReplicaLinear(nn.Module):
@@ -111,14 +110,16 @@ class FilmEnsemble(nn.Module):
         self.kernel = kernel
         self.shares = self._equal_shares().to(self.shares.device)
 
-    def experts(self, spectra: torch.Tensor, features: torch.Tensor) -> list[torch.Tensor]:
+    def experts(
+        self, spectra: torch.Tensor, features: torch.Tensor, drop: torch.Tensor | float = 1.0
+    ) -> list[torch.Tensor]:
         """Log-probabilities of each expert: (R, n, classes).
 
         Args:
             spectra: (R or 1, n, bands).
             features: (R or 1, n, channels + means).
+            drop: what hidden units are multiplied by in training, (R, n, HIDDEN), the same in all experts.
         """
-        drop = self._dropout(spectra)
         experts = [self.spectral_out(drop * F.gelu(self.spectral_embed(spectra)))]
         spatial, means = features[..., : self.channels], features[..., self.channels :]
         if self.means:
@@ -154,12 +155,6 @@ class FilmEnsemble(nn.Module):
 
     def _fuse(self, embedding: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         return (1 + self.scale(embedding)) * features + self.shift(embedding)
-
-    def _dropout(self, spectra: torch.Tensor) -> torch.Tensor:
-        """What hidden units (R, n, HIDDEN) are multiplied by, the same in all experts: drawing it is dear."""
-        if not self.training:
-            return spectra.new_ones(())
-        return F.dropout(spectra.new_ones(self.replicas, spectra.shape[1], HIDDEN), DROPOUT)
 
     def set_shares(self, shares: Sequence[float]) -> None:
         """Weigh the experts, in the order of `experts_named`; weights of 0 to 1 that add up to 1."""

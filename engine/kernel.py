@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 
 import numpy as np
 import torch
@@ -117,16 +116,17 @@ def _choose(
     groups, counted = _left_out_together(targets, polygons, classes)
     judged = weights * counted
     best: tuple[float, float, float, np.ndarray] | None = None
-    for bandwidth, ridge in product(BANDWIDTHS, RIDGES):
+    for bandwidth in BANDWIDTHS:
         kernel = np.mean([np.exp(-bandwidth * d / t) for d, t in zip(distances, typical, strict=True)], 0)
-        inverse = _regularized_inverse(kernel, ridge, weights)
-        residuals = inverse @ indicators
-        for group in groups:
-            # What a fit without these pixels would be off by: no second fit is needed.
-            residuals[group] = np.linalg.solve(inverse[np.ix_(group, group)], residuals[group])
-        loss = float((judged[:, None] * residuals**2).sum())
-        if best is None or loss < best[0]:
-            best = loss, bandwidth, ridge, indicators - residuals
+        for ridge in RIDGES:
+            inverse = _regularized_inverse(kernel, ridge, weights)
+            residuals = inverse @ indicators
+            for group in groups:
+                # What a fit without these pixels would be off by: no second fit is needed.
+                residuals[group] = np.linalg.solve(inverse[np.ix_(group, group)], residuals[group])
+            loss = float((judged[:, None] * residuals**2).sum())
+            if best is None or loss < best[0]:
+                best = loss, bandwidth, ridge, indicators - residuals
     assert best is not None  # noqa: S101
     _, bandwidth, ridge, left_out = best
 

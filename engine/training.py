@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .ensemble import FilmEnsemble
+from .ensemble import HIDDEN, FilmEnsemble
 from .kernel import KernelMachine, fit_kernel
 from .methods import Method
 from .networks import GeoDiffNet, GeoDiffNetFilm
@@ -30,6 +30,7 @@ NOISE = 0.3
 FULL_REGULARISATION = 300
 LEAST_REGULARISATION = 1 / 3
 MIXUP = 0.1
+DROPOUT = 0.3
 
 PUBLISHED_BATCH = 64
 PUBLISHED_EPOCHS = 200
@@ -163,10 +164,17 @@ def _fit_ensembles(
         for group in optimizer.param_groups:
             group["lr"] = rate
         drawn = torch.multinomial(weights, 2 * batch, replacement=True)
-        share = mixing.sample((replicas, batch, 1))
-        mixed = [share * x[drawn[:, :batch]] + (1 - share) * x[drawn[:, batch:]] for x in (spectra, features, soft)]
-        noisy = [x + NOISE * strength * torch.randn_like(x) for x in mixed[:2]]
-        losses = [-(mixed[2] * expert).sum(-1).mean(1) for expert in network.experts(*noisy)]
+        # Random numbers are dear, and ensembles of different subsets never meet: they share them.
+        share = mixing.sample((MEMBERS, batch, 1)).repeat(len(subsets), 1, 1)
+        seen_spectra, seen_features, expected = (
+            torch.lerp(x[drawn[:, batch:]], x[drawn[:, :batch]], share) for x in (spectra, features, soft)
+        )
+        for inputs in (seen_spectra, seen_features):
+            noise = torch.randn(MEMBERS, batch, inputs.shape[2])
+            inputs.view(len(subsets), *noise.shape).add_(noise, alpha=NOISE * strength)
+        drop = F.dropout(torch.ones(MEMBERS, batch, HIDDEN), DROPOUT).repeat(len(subsets), 1, 1)
+        experts = network.experts(seen_spectra, seen_features, drop)
+        losses = [-(expected * expert).sum(-1).mean(1) for expert in experts]
         optimizer.zero_grad(set_to_none=True)
         torch.stack(losses).sum().backward()
         optimizer.step()
