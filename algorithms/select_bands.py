@@ -35,8 +35,8 @@ class SelectBandsAlgorithm(SpectraFilmAlgorithm):
         "Makes a three-band image of a hyperspectral scene: by wavelength, by band numbers, or by a criterion "
         "computed from the data. Bands that are flagged bad, empty or constant are never used. The log names the "
         "bands chosen and their wavelengths.\n\n"
-        "'Most informative' picks the three bands whose covariance matrix has the largest determinant (Sheffield "
-        "1985)."
+        "'Most informative' picks the three bands whose covariance matrix, less that of their noise, has the largest "
+        "determinant (after Sheffield 1985)."
     )
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802

@@ -28,7 +28,7 @@ TOLERANCE = 60.0
 KINDS = ("principal components", "one principal-component triplet", "true colour", "colour infrared",
          "true colour and principal components", "most informative bands", "noise-adjusted components")
 TRIPLETS = 3
-# Share of signal in the variance of a component, below which it shows a backbone nothing.
+# Share of signal in the variance of a component or a band, below which it shows nothing.
 WORTH_SHOWING = 0.2
 # Percentiles that stand for minimum and maximum, which a single bad pixel would decide.
 ROBUST_RANGE = (0.5, 99.5)
@@ -266,12 +266,19 @@ def _by_wavelength(wanted: tuple[float, ...], survey: Survey) -> list[int]:
 def _most_informative(survey: Survey) -> list[int]:
     """The triplet whose covariance matrix has the largest determinant, longest wavelength first.
 
-    Source: Sheffield (1985), Selecting band combinations from multispectral data.
+    The covariance is that of the signal: noise, which no two bands share, would count as information. Bands of little
+    else are left out where there are others.
+
+    Source: Sheffield (1985), Selecting band combinations from multispectral data; here less the noise.
     """
     covariance = np.cov(survey.pixels, rowvar=False)
+    worth = np.flatnonzero(np.diag(survey.noise) < (1 - WORTH_SHOWING) * np.diag(covariance))
+    usable = worth if len(worth) >= 3 else np.arange(len(covariance))
+    variances, axes = np.linalg.eigh(covariance - survey.noise)
+    covariance = axes * variances.clip(min=0) @ axes.T
     # At most 120 candidates keep the search under 300 000 triplets; neighbouring bands are alike.
-    step = -(-len(covariance) // 120)
-    triplets = np.array(list(combinations(range(0, len(covariance), step), 3)))
+    step = -(-len(usable) // 120)
+    triplets = np.array(list(combinations(usable[::step], 3)))
     best = triplets[np.linalg.det(covariance[triplets[:, :, None], triplets[:, None, :]]).argmax()]
     order = [survey.bands[i].wavelength or survey.bands[i].number for i in best]
     return [int(i) for i in best[np.argsort(order)[::-1]]]

@@ -116,12 +116,23 @@ def test_four_bands_still_give_triplets(tmp_path):
 def test_the_most_informative_bands_differ_from_each_other(survey):
     composites = make_composites("most informative bands", survey)
     bands = [int(np.flatnonzero(w)[0]) for w in composites.weights[0]]
-    covariance = np.cov(survey.pixels, rowvar=False)
+    covariance = np.cov(survey.pixels, rowvar=False) - survey.noise
     best = np.linalg.det(covariance[np.ix_(bands, bands)])
     rng = np.random.default_rng(0)
     rivals = [rng.choice(24, 3, replace=False) for _ in range(300)]
     assert all(np.linalg.det(covariance[np.ix_(r, r)]) <= best * (1 + 1e-9) for r in rivals)
     assert bands == sorted(bands, reverse=True)
+
+
+def test_bands_of_noise_are_not_the_most_informative(tmp_path):
+    """As bands in which water takes all light often are."""
+    spectra = make_spectra()
+    noisy = [3, 11]
+    spread = 3 * spectra.reshape(len(spectra), -1).std(1).max()
+    spectra[noisy] += np.random.default_rng(0).normal(0, spread, spectra[noisy].shape).astype(spectra.dtype)
+    with Scene.open(str(write_scene(tmp_path / "s.tif", spectra))) as scene:
+        composites = make_composites("most informative bands", survey_scene(scene))
+    assert not set(composites.used) & set(noisy)
 
 
 def test_the_published_composite_shares_one_range_and_gamma(survey):
