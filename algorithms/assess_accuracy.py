@@ -20,7 +20,7 @@ from qgis.core import (
 )
 
 from ..engine.jobs import AssessAccuracy
-from ..plugin.polygon_source import FIELD, Legend, export_features, layer_title, read_legend
+from ..plugin.polygon_source import FIELD, GROUP, Legend, export_features, layer_title, read_legend
 from ..plugin.raster_legend import read_raster_legend
 from .base import ACCURACIES, SpectraFilmAlgorithm, crs_text
 
@@ -61,6 +61,13 @@ class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
             "For polygons and points: the name of the field that says which class they show. Not needed for a raster.",
         )
         self.add(
+            QgsProcessingParameterString("GROUP_FIELD", self.tr("Group field"), optional=True),
+            "For polygons and points: the name of a field with the same value in those that belong together, such as "
+            "points of one plot or polygons of one agricultural field. They count as one in the intervals, which are "
+            "too narrow where what is alike counts as many.",
+            advanced=True,
+        )
+        self.add(
             QgsProcessingParameterFileDestination("REPORT", self.tr("Report"), self.tr("HTML files (*.html)")),
             "The report as a page; the same figures as JSON beside it.",
         )
@@ -82,7 +89,8 @@ class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
         if isinstance(layer, QgsVectorLayer):
             field = self.parameterAsString(parameters, "CLASS_FIELD", context)
             self._legend = read_legend(layer, field)
-            self._reference_title = layer_title(layer, field, parameters["REFERENCE"])
+            groups = self.parameterAsString(parameters, "GROUP_FIELD", context)
+            self._reference_title = layer_title(layer, field, parameters["REFERENCE"], groups)
         return True
 
     def processAlgorithm(  # noqa: N802
@@ -97,6 +105,7 @@ class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
                 reference=reference,
                 report=report,
                 class_field=FIELD,
+                group_field=GROUP if self.parameterAsString(parameters, "GROUP_FIELD", context) else "",
                 reference_crs=reference_crs,
                 map_crs=crs_text(crs),
                 reference_title=self._reference_title,
@@ -126,5 +135,6 @@ class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
         field = self.parameterAsString(parameters, "CLASS_FIELD", context)
         source = self.parameterAsSource(parameters, "REFERENCE", context)
         path = folder / "reference.geojson"
-        crs = export_features(source, field, self._legend, map_crs, path, context, feedback)
+        group_field = self.parameterAsString(parameters, "GROUP_FIELD", context)
+        crs = export_features(source, field, self._legend, map_crs, path, context, feedback, group_field)
         return str(path), crs_text(crs)

@@ -177,6 +177,7 @@ class PredictMap:
 class AssessAccuracy:
     """Compare a map with a reference: a GeoJSON file of polygons or points, or a label raster.
 
+    Polygons and points with the same value of `group_field`, where it is given, count as one in the intervals.
     `reference_crs` left empty is EPSG:4326 for GeoJSON and what a raster says itself. `reference_title` is what the
     report calls the reference; left empty, its path. `map_names` and `reference_names` are what the values in
     `map_values` and `reference_values` of rasters stand for, where the files do not say so themselves.
@@ -187,6 +188,7 @@ class AssessAccuracy:
     reference: str
     report: str
     class_field: str = "class"
+    group_field: str = ""
     reference_crs: str = ""
     map_crs: str = ""
     reference_title: str = ""

@@ -20,7 +20,7 @@ from ..class_colours import default_colours
 from ..errors import EngineError
 from ..figures import confusion_picture, map_picture
 from ..jobs import AssessAccuracy
-from ..labels import label_pixels
+from ..labels import join_groups, label_pixels
 from ..map_style import TAG, classes_from_tag
 from ..outputs import Outputs
 from ..polygons import LandCoverClass, class_name, class_order, read_features, to_parts
@@ -101,7 +101,7 @@ def assess_accuracy(job: AssessAccuracy, progress: Progress, token: str) -> dict
             "settings": {"map": job.map, "reference": job.reference_title or job.reference},
         }  # fmt: skip
         write_report(outputs, job.report, "accuracy.html", f"Accuracy of {Path(job.map).name}", figures,
-                     {"colours": [c.colour for c in classes]}, pictures)  # fmt: skip
+                     {"colours": [c.colour for c in classes], "grouped": bool(job.group_field)}, pictures)  # fmt: skip
     progress.info(
         f"With 95 % intervals: overall accuracy {accuracy.overall}, average accuracy {accuracy.average}, kappa "
         f"{accuracy.kappa}, from {accuracy.samples} pixels."
@@ -162,12 +162,12 @@ def _map_classes(land_cover: Scene, areas: np.ndarray, names: dict[str, str]) ->
 def _compare_features(
     job: AssessAccuracy, land_cover: Scene, classes: list[LandCoverClass], progress: Progress
 ) -> _Pairs:
-    features = read_features(job.reference, job.class_field, progress)
+    features = read_features(job.reference, job.class_field, progress, job.group_field)
     names = {feature.name for feature in features}
     ids = _match_classes(names, classes, land_cover.path, progress)
     present = [LandCoverClass(ids.get(name, 0), name, "") for name in sorted(names)]
     parts = to_parts(features, present, land_cover.transform, job.reference_crs or "EPSG:4326", land_cover.crs)
-    labels = label_pixels(parts, present, land_cover.height, land_cover.width, progress)
+    labels = join_groups(label_pixels(parts, present, land_cover.height, land_cover.width, progress), parts)
     mapped, _ = read_pixels(land_cover, land_cover.bands, labels.rows, labels.columns, progress)
     return _Pairs.count(labels.class_ids, mapped[:, 0], labels.polygons)
 

@@ -216,6 +216,13 @@ def test_the_accuracy_is_measured_on_the_independent_reference(trained, run, tmp
     report = json.loads((tmp_path / "a.json").read_text())
     assert report["accuracy"]["samples"] == 713
     assert report["settings"]["reference"] == f"{REFERENCE}, field class"
+    run("assessaccuracy", {"MAP": str(tmp_path / "map.tif"), "REFERENCE": REFERENCE, "CLASS_FIELD": "class",
+                           "GROUP_FIELD": "class", "REPORT": str(tmp_path / "a.html")})  # fmt: skip
+    grouped = json.loads((tmp_path / "a.json").read_text())
+    assert grouped["accuracy"]["matrix"] == report["accuracy"]["matrix"]
+    assert grouped["accuracy"]["groups"] == len(CLASSES) < report["accuracy"]["groups"]
+    assert grouped["settings"]["reference"] == f"{REFERENCE}, field class, groups by class"
+    assert f"{len(CLASSES)} groups, polygons or points" in (tmp_path / "a.html").read_text()
 
 
 def test_a_reference_raster_lies_where_the_user_says(trained, run, tmp_path):
