@@ -69,7 +69,9 @@ test-qgis: environment $(QGIS_TESTS)/ready
 	QT_QPA_PLATFORM=offscreen SPECTRAFILM_PYTHON=$(CURDIR)/$(ENGINE) \
 	    $(QGIS_TESTS)/bin/python -m pytest tests/plugin tests/algorithms tests/shell
 
-test: lint types test-engine test-qgis
+# Both halves at once: neither keeps two cores busy by itself.
+test: lint types
+	$(MAKE) --jobs 2 test-engine test-qgis
 
 .PHONY: test-qgis344
 test-qgis344: environment

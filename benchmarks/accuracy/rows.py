@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ from .fusions import ConcatenationEnsemble, SumEnsemble
 from .pool import PUBLISHED, SHIPPED, Pool
 
 INNER_FOLDS = 5
+PENALTIES = (1.0, 10.0, 100.0, 1000.0)
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,18 @@ class Prediction:
 Row = Callable[[Pool, np.ndarray, np.ndarray, int], Prediction]
 
 
-def _fit_svm(inputs: np.ndarray, pool: Pool, training: np.ndarray, seed: int) -> GridSearchCV:
-    """SVM with a radial kernel; C and gamma by stratified cross-validation of the training pixels."""
+def fit_svm(
+    inputs: np.ndarray, ids: np.ndarray, training: np.ndarray, seed: int, penalties: Sequence[float] = PENALTIES
+) -> GridSearchCV:
+    """SVM with a radial kernel; C and gamma by stratified cross-validation of the training pixels.
+
+    Args:
+        inputs: (n, k) of all pixels.
+        ids: (n,) their classes.
+        training: indices of the training pixels.
+    """
     scale = 1 / (inputs.shape[1] * inputs.var())
-    grid = {"C": [1.0, 10.0, 100.0, 1000.0], "gamma": [g * scale for g in (0.03, 0.1, 0.3, 1.0, 3.0)]}
-    ids = pool.labels.class_ids
+    grid = {"C": list(penalties), "gamma": [g * scale for g in (0.03, 0.1, 0.3, 1.0, 3.0)]}
     folds = min(INNER_FOLDS, int(np.bincount(ids[training])[np.unique(ids[training])].min()))
     inner = StratifiedKFold(max(folds, 2), shuffle=True, random_state=seed)
     with warnings.catch_warnings():
@@ -59,7 +67,7 @@ def svm_row(choose: Callable[[Pool], np.ndarray]) -> Row:
 
     def classify(pool: Pool, training: np.ndarray, testing: np.ndarray, seed: int) -> Prediction:
         inputs = choose(pool)
-        return Prediction(_fit_svm(inputs, pool, training, seed).predict(inputs[testing]))
+        return Prediction(fit_svm(inputs, pool.labels.class_ids, training, seed).predict(inputs[testing]))
 
     return classify
 
@@ -72,7 +80,7 @@ def _majority_row(size: int) -> Row:
         if near is None:
             raise ValueError("a majority filter needs a pool with the pixels around")
         standard, reach = fit_standard(pool.spectra), size // 2
-        svm = _fit_svm(standard.apply(pool.spectra), pool, training, seed)
+        svm = fit_svm(standard.apply(pool.spectra), pool.labels.class_ids, training, seed)
         rows, columns = near.rows + reach, near.columns + reach
         # 0 where nothing is known.
         mapped = np.zeros((rows.max() + size, columns.max() + size), np.int64)

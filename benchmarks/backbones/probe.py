@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from sklearn.svm import SVC
 
 from spectrafilm.benchmarks.accuracy.pool import PROTOCOLS, Pool, feature_source
+from spectrafilm.benchmarks.accuracy.rows import fit_svm
 from spectrafilm.benchmarks.json_lines import append_lines, read_lines
 from spectrafilm.engine.accuracy import Figures
 from spectrafilm.engine.feature_analysis import compute_activations
@@ -102,14 +102,18 @@ def _unit(values: np.ndarray) -> np.ndarray:
 def _judge(
     pool: Pool, alone: np.ndarray, both: np.ndarray, labels: int, seeds: int
 ) -> Iterator[tuple[tuple[str, int, int], Accuracies, Accuracies]]:
-    """For every protocol and seed: accuracies of a support vector machine on one and on other inputs."""
+    """For every protocol and seed: accuracies of a support vector machine on one and on other inputs.
+
+    Its kernel is as wide as cross-validation of the training pixels says. With one width for all inputs, features of
+    nothing but noise, which widen it, were worth 3 points beside the spectra of EnMAP Berlin (polygons apart).
+    """
     ids = pool.labels.class_ids
     for protocol in PROTOCOLS:
         for seed in range(seeds):
             training, testing = pool.draw(protocol, labels, seed)
 
             def judge(inputs: np.ndarray, training: np.ndarray = training, testing: np.ndarray = testing) -> Accuracies:
-                machine = SVC(C=PENALTY, gamma="scale").fit(inputs[training], ids[training])
+                machine = fit_svm(inputs, ids, training, 0, [PENALTY])
                 figures = Figures.of(ids[testing], machine.predict(inputs[testing]), len(pool.classes))
                 return figures.overall_accuracy, figures.average_accuracy
 
