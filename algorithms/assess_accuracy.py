@@ -44,7 +44,7 @@ class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
     def __init__(self) -> None:
         super().__init__()
         self._legend = self._map_legend = Legend()
-        self._reference_title = ""
+        self._reference_title = self._group_field = ""
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802
         self.add(
@@ -89,8 +89,8 @@ class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
         if isinstance(layer, QgsVectorLayer):
             field = self.parameterAsString(parameters, "CLASS_FIELD", context)
             self._legend = read_legend(layer, field)
-            groups = self.parameterAsString(parameters, "GROUP_FIELD", context)
-            self._reference_title = layer_title(layer, field, parameters["REFERENCE"], groups)
+            self._group_field = self.parameterAsString(parameters, "GROUP_FIELD", context)
+            self._reference_title = layer_title(layer, field, parameters["REFERENCE"], self._group_field)
         return True
 
     def processAlgorithm(  # noqa: N802
@@ -105,7 +105,7 @@ class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
                 reference=reference,
                 report=report,
                 class_field=FIELD,
-                group_field=GROUP if self.parameterAsString(parameters, "GROUP_FIELD", context) else "",
+                group_field=GROUP if self._group_field else "",
                 reference_crs=reference_crs,
                 map_crs=crs_text(crs),
                 reference_title=self._reference_title,
@@ -135,6 +135,5 @@ class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
         field = self.parameterAsString(parameters, "CLASS_FIELD", context)
         source = self.parameterAsSource(parameters, "REFERENCE", context)
         path = folder / "reference.geojson"
-        group_field = self.parameterAsString(parameters, "GROUP_FIELD", context)
-        crs = export_features(source, field, self._legend, map_crs, path, context, feedback, group_field)
+        crs = export_features(source, field, self._legend, map_crs, path, context, feedback, self._group_field)
         return str(path), crs_text(crs)
