@@ -48,6 +48,8 @@ def fit_svm(
         inputs: (n, k) of all pixels.
         ids: (n,) their classes.
         training: indices of the training pixels.
+        seed: of the folds.
+        penalties: values of C to choose from.
     """
     scale = 1 / (inputs.shape[1] * inputs.var())
     grid = {"C": list(penalties), "gamma": [g * scale for g in (0.03, 0.1, 0.3, 1.0, 3.0)]}
