@@ -31,7 +31,8 @@ def main() -> None:
         labelled = label_scene(scene, arguments)
         backbones = {UNTRAINED_NAME: untrained_backbone(labelled.folder), BUNDLED_NAME: Path(BUNDLED)}
         backbones |= {other: Path(path) for other, path in arguments.backbone}
-        results = labelled.folder / "backbones.jsonl"
+        # Figures of before, by a kernel of one width, lie in "backbones.jsonl" and do not belong among these.
+        results = labelled.folder / "probed_backbones.jsonl"
         probe(make_pool(labelled), labelled.path, backbones, arguments.labels, arguments.seeds, results)
         measured.append((scene.title, read_entries(results, arguments.labels, arguments.seeds)))
     write_page(measured, [BUNDLED_NAME, *(other for other, _ in arguments.backbone)], UNTRAINED_NAME, arguments.docs,
