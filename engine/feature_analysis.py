@@ -18,7 +18,7 @@ from .feature_source import ComputedFeatures
 from .folds import Folds
 from .progress import Progress
 from .projection import fit_spatial
-from .quick_judge import Judge
+from .quick_judge import Judge, merit
 from .training_data import TrainingData
 
 MOST_LAYERS = 3
@@ -89,8 +89,8 @@ def analyse_features(
     def judged(chosen: tuple[tuple[int, ...], tuple[int, ...]]) -> Setting:
         raw = np.concatenate([activations[layer, t] for t in chosen[1] for layer in chosen[0]], 1).astype(np.float32)
         features = fit_spatial(raw).apply(raw[: len(labels)])
-        both = judge.predict(np.concatenate([features, spectra], 1))
-        setting = Setting(*chosen, judge.figures(judge.predict(features)), judge.figures(both))
+        both = judge.predict_best(np.concatenate([features, spectra], 1))
+        setting = Setting(*chosen, judge.figures(judge.predict_best(features)), judge.figures(both))
         predictions[setting] = both
         return setting
 
@@ -117,7 +117,7 @@ def analyse_features(
     gain, error = judge.gain(predictions[recommended], predictions[standard])
     if gain <= 2 * error:
         recommended = standard
-    alone = judge.figures(judge.predict(spectra))
+    alone = judge.figures(judge.predict_best(spectra))
     return FeatureAnalysis(tuple(cells), tuple(combinations), alone, recommended)
 
 
@@ -143,4 +143,4 @@ def compute_activations(
 
 def _merit(setting: Setting) -> tuple[float, int]:
     """What settings are ranked by; of equals the one with fewer layers comes first."""
-    return setting.with_spectra.overall_accuracy + setting.with_spectra.average_accuracy, -len(setting.layers)
+    return merit(setting.with_spectra), -len(setting.layers)

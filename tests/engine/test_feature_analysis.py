@@ -11,12 +11,12 @@ from synthetic import CRS, QUARTERS, make_spectra, save_backbone, square, write_
 
 from spectrafilm.engine.backbone import Backbone
 from spectrafilm.engine.errors import EngineError
-from spectrafilm.engine.feature_analysis import Judge
 from spectrafilm.engine.folds import Folds
 from spectrafilm.engine.jobs import AnalyseFeatures, TrainFilm
 from spectrafilm.engine.labels import Labels
 from spectrafilm.engine.model import Model
 from spectrafilm.engine.progress import Recorder
+from spectrafilm.engine.quick_judge import Judge, merit
 from spectrafilm.engine.runner import run_job
 
 
@@ -171,3 +171,28 @@ def test_the_standard_error_of_a_gain_counts_polygons_not_pixels():
     assert error < gain / 2
     # Several runs are averaged.
     assert judge.gain(right, np.stack([right, scattered])) == pytest.approx((gain / 2, error / 2))
+
+
+def test_noise_beside_the_spectra_does_not_look_helpful():
+    """It widens a kernel of one width, from which spectra gain that a narrow one serves badly."""
+    ids, fold = np.repeat([1, 2], 40), np.arange(80) % 5
+    labels = Labels(np.zeros(80, int), np.zeros(80, int), ids, np.arange(80))
+    testing = tuple(fold == f for f in range(5))
+    judge = Judge(labels, Folds(tuple(~t for t in testing), testing, np.ones(80, bool)), 2)
+    gains = {judge.predict: 0.0, judge.predict_best: 0.0}
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        spectra = 2 * (rng.normal(size=(80, 4)) + np.outer(ids == 2, [1.2, 0.6, 0.0, 0.0]))
+        both = np.concatenate([spectra, rng.normal(scale=0.3, size=(80, 60))], 1)
+        for predict in gains:
+            gains[predict] += (merit(judge.figures(predict(both))) - merit(judge.figures(predict(spectra)))) / 12
+    assert gains[judge.predict] > 2
+    assert gains[judge.predict_best] < 1
+
+
+def test_features_without_any_variation_can_be_judged():
+    ids = np.repeat([1, 2], 10)
+    labels = Labels(np.zeros(20, int), np.zeros(20, int), ids, np.arange(20))
+    fold = np.arange(20) % 2 == 0
+    judge = Judge(labels, Folds((fold, ~fold), (~fold, fold), np.ones(20, bool)), 2)
+    assert judge.figures(judge.predict_best(np.zeros((20, 3)))).overall_accuracy == 50
