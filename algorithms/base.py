@@ -94,7 +94,7 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
         return QCoreApplication.translate("SpectraFiLM", text)
 
     def checkParameterValues(self, parameters: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:  # noqa: N802
-        problem = self._problem_of_numbers(parameters, context) or problem_of(self, parameters, context)
+        problem = self._problem_of_inputs(parameters, context) or problem_of(self, parameters, context)
         return (False, problem) if problem else super().checkParameterValues(parameters, context)
 
     def add(self, parameter: QgsProcessingParameterDefinition, text: str, advanced: bool = False) -> None:
@@ -228,13 +228,17 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
                 self.tr("{0} must be whole numbers separated by commas, as in 9,10,11, not '{1}'.").format(key, text)
             ) from None
 
-    def _problem_of_numbers(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
-        """What is wrong with `NUMBERS`; empty where nothing is."""
-        for key in self.NUMBERS:
-            try:
+    def _problem_of_inputs(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
+        """What is wrong with `NUMBERS` or with rasters that are given; empty where nothing is."""
+        rasters = (d.name() for d in self.parameterDefinitions() if isinstance(d, QgsProcessingParameterRasterLayer))
+        try:
+            for key in self.NUMBERS:
                 self.numbers_of(parameters, key, context)
-            except QgsProcessingException as error:
-                return str(error)
+            for key in rasters:
+                if parameters.get(key):
+                    self.raster_of(parameters, key, context)
+        except QgsProcessingException as error:
+            return str(error)
         return ""
 
     def raster_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +30,8 @@ from qgis.core import (
 RASTER_SUFFIXES = ("", ".tif", ".tiff")
 # What a shapefile consists of, too.
 SHAPEFILE_SUFFIXES = (".dbf", ".shx", ".prj", ".cpg")
+# In bytes. QGIS empties a layer's file that is there before it notices that a new one has no room.
+LEAST_ROOM = 2**20
 
 
 class Place(NamedTuple):
@@ -59,9 +62,20 @@ def problem_of(algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any], co
         folder, suffix = Path(place.file).parent, Path(place.file).suffix.lower()
         if not folder.is_dir():
             return f"The output folder {folder} does not exist; create it or choose another."
+        if _is_full(folder):
+            return f"The disk with the output folder {folder} is full; make room or choose another."
         if isinstance(definition, QgsProcessingParameterRasterDestination) and suffix not in RASTER_SUFFIXES:
             return f"The output {text} would be a GeoTIFF; choose a name that ends with .tif."
     return ""
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether a folder's disk is full; one that does not tell, as some on a network, is taken not to be."""
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return False
+    return usage.total > 0 and usage.free < LEAST_ROOM
 
 
 def _read(

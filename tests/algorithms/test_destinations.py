@@ -12,6 +12,7 @@ from qgis.core import (
     QgsProcessingOutputLayerDefinition,
     QgsProject,
     QgsProperty,
+    QgsRasterLayer,
     QgsVectorFileWriter,
     QgsVectorLayer,
 )
@@ -77,3 +78,21 @@ def test_data_defined_outputs_are_what_they_say(check, labels, tmp_path, wrap):
 ])  # fmt: skip
 def test_other_destinations_are_left_to_qgis(check, labels, output):
     assert check("suggestsamples", suggest(labels, output)) == ""
+
+
+def test_a_full_disk_is_noticed_before_a_layer_is_emptied(check, labels, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    places = shutil.copy(labels, tmp_path / "places.gpkg")
+    assert check("suggestsamples", suggest(labels, str(places))) == ""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage._replace(free=1000))
+    assert "is full" in check("suggestsamples", suggest(labels, str(places)))
+    assert check("suggestsamples", suggest(labels, "memory:")) == ""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage._replace(total=0, free=0))
+    assert check("suggestsamples", suggest(labels, str(places))) == ""
+
+
+def test_a_layer_of_a_web_service_is_refused_before_the_run(check):
+    tiles = QgsRasterLayer("type=xyz&url=https://localhost/{z}/{x}/{y}.png&zmin=0&zmax=1", "tiles", "wms")
+    QgsProject.instance().addMapLayer(tiles)
+    for layer in (tiles, tiles.id()):
+        assert "'tiles' is no raster file" in check("predictmap", {"INPUT": layer, "MODEL": "m", "OUTPUT": "m.tif"})
