@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -150,12 +151,14 @@ def class_name(value: Any) -> str:
     return str(value).strip()
 
 
-def class_order(name: str) -> tuple[float, str]:
-    """Sort key: numbers by value, then texts by alphabet."""
+def class_order(name: str) -> tuple[float, str, str]:
+    """Sort key: numbers by value, then texts by alphabet; names that are equal so far as they are written."""
     try:
-        return float(name), ""
+        number = float(name)
     except ValueError:
-        return float("inf"), name.casefold()
+        number = math.nan
+    # "nan" is a name like others, and in no order with numbers.
+    return (math.inf, name.casefold(), name) if math.isnan(number) else (number, "", name)
 
 
 def to_parts(

@@ -14,7 +14,15 @@ from spectrafilm.engine import training_data
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.features import PatchGrid
 from spectrafilm.engine.labels import Labels, label_pixels
-from spectrafilm.engine.polygons import Feature, Part, make_classes, read_features, read_geometries, to_parts
+from spectrafilm.engine.polygons import (
+    Feature,
+    Part,
+    class_order,
+    make_classes,
+    read_features,
+    read_geometries,
+    to_parts,
+)
 from spectrafilm.engine.sampling import context_pixels, thin_labels
 from spectrafilm.engine.scene import Scene
 from spectrafilm.engine.survey import survey_scene
@@ -193,6 +201,12 @@ def test_what_is_no_geojson_is_one_sentence(tmp_path, progress, content):
     (tmp_path / "p.geojson").write_text(content)
     with pytest.raises(EngineError, match="not a GeoJSON"):
         read_features(str(tmp_path / "p.geojson"), "class", progress)
+
+
+def test_classes_have_one_order_however_they_come():
+    ordered = ["1", "1.0", "2", "Forest", "forest", "nan", "water"]
+    for names in (ordered, ordered[::-1], [*ordered[3:], *ordered[:3]], [*ordered[5:], *ordered[:5]]):
+        assert sorted(names, key=class_order) == ordered
 
 
 def test_one_class_is_not_enough():
