@@ -71,8 +71,8 @@ def split_by_polygon(
         warnings.filterwarnings("ignore", "The least populated class")
         sides = list(splitter.split(candidates, labels.class_ids[candidates], labels.polygons[candidates]))
     for _, test in sides:
-        held_out = np.zeros(len(labels), bool)
-        held_out[candidates[test]] = True
+        # A group holds pixels of a class with no other group, too, which are no candidates.
+        held_out = np.isin(labels.polygons, labels.polygons[candidates[test]])
         # A fold that takes away every pixel of a class could only get that class wrong: its polygons, with all
         # of their groups, are trained on there, and tested in the folds that keep another polygon of the class.
         for c in classes:

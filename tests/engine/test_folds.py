@@ -43,6 +43,15 @@ def test_a_class_with_one_polygon_is_trained_on_but_not_validated(progress):
     assert "Only one polygon or group labels pixels of class 2" in progress.warnings[0]
 
 
+def test_a_group_with_all_of_a_class_stands_on_one_side_with_its_other_classes(progress):
+    labels = labels_of([(1, p, 5) for p in range(4)] + [(2, 0, 3), (3, 4, 5), (3, 5, 5)])
+    folds = split_by_polygon(labels, classes(3), 0, progress)
+    for training, testing in zip(folds.training, folds.testing, strict=True):
+        assert not set(labels.polygons[training]) & set(labels.polygons[testing])
+        assert set(labels.class_ids[training]) == {1, 2, 3}
+    np.testing.assert_array_equal(folds.validated, labels.polygons > 0)
+
+
 def test_classes_with_two_polygons_are_named_in_one_warning(progress):
     labels = labels_of([(1, 1, 5), (1, 2, 5), (2, 3, 5), (2, 4, 5), (3, 5, 5), (3, 6, 5), (3, 7, 5)])
     split_by_polygon(labels, classes(3), 0, progress)
