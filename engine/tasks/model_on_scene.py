@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import repeat
 
 import numpy as np
 from rasterio.windows import Window
@@ -120,7 +122,9 @@ def _pieces(
     raster = _fitting_raster(job.features, model.features, scene, bands) if job.features else None
     if raster:
         return raster.stream(model.spatial, progress, reach, derived)
-    composites = model.features.load_composites().on(bands)
+    # The bands are matched already: by themselves a few of them might be taken for their neighbours.
+    trained_on = zip(bands, model.band_numbers, model.wavelengths or repeat(None))
+    composites = model.features.load_composites().on([replace(b, number=n, wavelength=w) for b, n, w in trained_on])
     backbone = _load_backbone(job.backbone, model.features, device)
     source = ComputedFeatures(scene, bands, composites, backbone, model.features)
     return source.stream(model.spatial, progress, reach, derived)

@@ -132,6 +132,23 @@ def test_bands_in_another_order_and_unit_give_the_same_map(trained, mapped, tmp_
         assert (ours.read(1) == theirs.read(1)).mean() > 0.995
 
 
+def test_a_scene_with_one_more_band_gives_the_same_image(polygons_path, backbone_path, tmp_path):
+    spectra, wavelengths = make_spectra(), 450.0 + 8 * np.arange(BANDS)
+    one_more = np.concatenate([np.random.default_rng(1).uniform(0, 1, (1, HEIGHT, WIDTH)).astype(np.float32), spectra])
+    scene = write_scene(tmp_path / "a.tif", spectra, wavelengths=wavelengths)
+    longer = write_scene(tmp_path / "b.tif", one_more, wavelengths=[442.0, *wavelengths])
+    run_job(training(scene, polygons_path, backbone_path, tmp_path, method="geodiffnet-f", validate=False), Recorder())
+    found = []
+    for path in (scene, longer):
+        probabilities = tmp_path / "probabilities.tif"
+        job = PredictMap(str(path), str(tmp_path / "m.safetensors"), str(tmp_path / "map.tif"),
+                         probabilities=str(probabilities))  # fmt: skip
+        run_job(job, Recorder())
+        with rasterio.open(probabilities) as dataset:
+            found.append(dataset.read())
+    np.testing.assert_array_equal(*found)
+
+
 def test_a_features_raster_replaces_computing(trained, mapped, scene_path, polygons_path, backbone_path, tmp_path):
     features = str(tmp_path / "f.tif")
     run_job(ExtractFeatures(str(scene_path), features, str(backbone_path)), Recorder())
