@@ -67,7 +67,7 @@ def survey_scene(scene: Scene, seed: int = 0) -> Survey:
     """Read a sample of the scene, of the whole scene where it is small.
 
     A band is dropped when it is flagged bad (`bbl` = 0), or when the sample holds no data in it or
-    the same value everywhere. A pixel is valid when every remaining band has data there.
+    the same value in all valid pixels. A pixel is valid when every remaining band has data there.
 
     Raises:
         EngineError: the scene has fewer than three bands, or no valid pixel, or fewer than three
@@ -93,6 +93,11 @@ def survey_scene(scene: Scene, seed: int = 0) -> Survey:
     empty = ~has_data.any(0)
     constant = ~empty & (low == high)
     usable = ~empty & ~constant
+    complete = sample[has_data[:, usable].all(1)]
+    if len(complete):
+        # Some vary only where others have no data. Without them no pixel is lost, so all others still vary.
+        constant |= usable & (complete.min(0) == complete.max(0))
+        usable &= ~constant
     dropped = {
         "bad": tuple(b for b in scene.bands if not b.good),
         "empty": tuple(b for b, e in zip(good, empty, strict=True) if e),

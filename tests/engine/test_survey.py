@@ -35,6 +35,20 @@ def test_bad_empty_and_constant_bands_are_dropped_by_name(tmp_path, progress):
     assert any("2 empty band(s) left out: 5 (546 nm), 8 (617 nm)" in m for m in progress.messages)
 
 
+def test_bands_that_vary_only_where_others_have_no_data_are_constant(tmp_path):
+    spectra = make_spectra()
+    spectra[5, :, 2:] = 0.1
+    spectra[0, :, :2] = -1
+    spectra[5, 40:] = np.nan
+    path = write_scene(tmp_path / "s.tif", spectra)
+    with Scene.open(str(path)) as scene:
+        survey = survey_scene(scene)
+    assert [b.number for b in survey.dropped["constant"]] == [6]
+    assert len(survey.bands) == BANDS - 1
+    # What the dropped band alone lacks is valid.
+    assert survey.valid_share == pytest.approx(0.98)
+
+
 def test_the_sample_holds_valid_pixels_only(tmp_path):
     spectra = make_spectra()
     spectra[:, :40] = -1.0
