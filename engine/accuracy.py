@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
+from scipy.sparse import csr_array
 
 Z95 = 1.959963984540054
 REPLICATES = 1000
@@ -229,16 +230,16 @@ def _bootstrap(
     """Confusion matrices (REPLICATES, C, C) of resampled polygons."""
     _, group = np.unique(groups, return_inverse=True)
     cell = (reference - 1) * classes + (predicted - 1)
-    # Only the cells and polygons that occur, so that many polygons and classes stay small.
+    # Only what occurs is kept: a label raster has a block, each with a few cells, for every 1024 pixels of the map.
     present, cell = np.unique(cell, return_inverse=True)
-    per_group = np.zeros((group.max(initial=0) + 1, len(present)), np.float32)
-    np.add.at(per_group, (group, cell), 1 if counts is None else counts)
+    size = int(group.max(initial=0)) + 1
+    values = np.ones(len(cell)) if counts is None else counts.astype(np.float64)
+    per_cell = csr_array((values, (cell, group)), shape=(len(present), size))
     rng = np.random.default_rng(seed)
-    size = len(per_group)
     replicates = np.zeros((REPLICATES, classes * classes))
     for i in range(REPLICATES):
         drawn = np.bincount(rng.integers(size, size=size), minlength=size)
-        replicates[i, present] = drawn @ per_group
+        replicates[i, present] = per_cell @ drawn
     return replicates.reshape(-1, classes, classes)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, precision_recall_fscore_support
@@ -76,6 +78,20 @@ def test_pairs_may_come_with_how_often_they_occur(pairs):
     assert (counted.overall, counted.kappa, counted.samples, counted.groups) == (
         listed.overall, listed.kappa, 400, 20
     )  # fmt: skip
+
+
+def test_many_blocks_of_a_large_map_take_no_memory_for_pairs_that_they_do_not_hold():
+    rng = np.random.default_rng(0)
+    reference, predicted = rng.integers(1, 21, (2, 40_000))
+    blocks = np.arange(40_000) // 2
+    tracemalloc.start()
+    try:
+        assess(reference, predicted, [str(i) for i in range(20)], blocks)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # Every block with every pair of classes would be 20 000 x 400 numbers.
+    assert peak < 20_000 * 400 * 2
 
 
 def test_a_class_that_never_occurs_has_no_recall_and_does_not_lower_the_average():
