@@ -80,7 +80,7 @@ def measure_learning_curve(
     if sum(counts) > PIXELS:
         return _no_curve(f"it would take long with {sum(counts)} polygons.")
     rng = np.random.default_rng(seed)
-    kept = _pixels_of_every_polygon(data.labels.polygons, rng)
+    kept = _pixels_of_every_polygon(data.labels, rng)
     labels, inputs = data.labels.select(kept), _inputs(method, data)[kept]
     judge = Judge(labels, folds.select(kept), len(data.classes))
     # The polygons of a quarter are among those of the half: differences are then less of an accident.
@@ -100,8 +100,13 @@ def measure_learning_curve(
     return LearningCurve(tuple(points), gain, error, _advise(gain, error))
 
 
-def _pixels_of_every_polygon(polygons: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Indices of at most `PIXELS` pixels: one of each polygon, then a second of each, and so on."""
+def _pixels_of_every_polygon(labels: Labels, rng: np.random.Generator) -> np.ndarray:
+    """Indices of at most `PIXELS` pixels: one of each polygon, then a second of each, and so on.
+
+    Of a group of polygons one of each class counts, so that no class is lost.
+    """
+    _, polygons = np.unique(np.stack([labels.polygons, labels.class_ids]), axis=1, return_inverse=True)
+    polygons = polygons.ravel()  # NumPy 2.0 returns it with two axes.
     order = rng.permutation(len(polygons))
     order = order[np.argsort(polygons[order], kind="stable")]
     _, starts, counts = np.unique(polygons[order], return_index=True, return_counts=True)

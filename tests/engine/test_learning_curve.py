@@ -12,10 +12,15 @@ from training_pixels import data_of
 
 from spectrafilm.engine.folds import split_by_polygon
 from spectrafilm.engine.jobs import TrainFilm
+from spectrafilm.engine.labels import Labels
 from spectrafilm.engine.learning_curve import PIXELS, measure_learning_curve
 from spectrafilm.engine.methods import METHODS
+from spectrafilm.engine.polygons import make_classes
 from spectrafilm.engine.progress import Recorder
+from spectrafilm.engine.projection import fit_standard
 from spectrafilm.engine.runner import run_job
+from spectrafilm.engine.training import Samples
+from spectrafilm.engine.training_data import TrainingData
 
 
 def measured(data, seed=0, method="spectral"):
@@ -70,6 +75,18 @@ def test_large_polygons_crowd_no_small_one_out():
     )  # fmt: skip
     assert len(small) > PIXELS
     assert measured(one_pixel).points[-1].polygons == pytest.approx(6 * 4 / 5)
+
+
+def test_large_groups_crowd_no_class_out():
+    groups, ids = np.repeat(np.arange(300), 20), np.ones(6000, int)
+    ids[[0, 20, 40]] = 2
+    labels = Labels(np.arange(6000), np.zeros(6000, int), ids, groups)
+    spectra = np.random.default_rng(0).normal(ids[:, None], 0.1, (6000, 5)).astype(np.float32)
+    samples = Samples(spectra, np.zeros((6000, 0), np.float32), ids - 1, 2)
+    data = TrainingData(make_classes(["tree", "roof"]), labels, spectra, samples, fit_standard(spectra), None, 0, 1.0)
+    points = measured(data).points
+    assert len(points) == 4
+    assert points[-1].average_accuracy > 75
 
 
 def test_the_same_seed_gives_the_same_curve():
