@@ -15,6 +15,8 @@ from .progress import Progress
 
 SUBPIXELS = 10
 MAJORITY = 0.5
+# Subpixels that are looked at together.
+STRIP_VALUES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -132,15 +134,22 @@ def _covered(part: Part, height: int, width: int) -> tuple[np.ndarray, np.ndarra
     rows, columns = np.nonzero(inside)
     if len(rows):
         return (rows + y0) * width + columns + x0, np.ones(len(rows)), False
-    fine = rasterize(
-        [geometry],
-        (shape[0] * SUBPIXELS, shape[1] * SUBPIXELS),
-        transform=Affine(1 / SUBPIXELS, 0, x0, 0, 1 / SUBPIXELS, y0),
-        dtype="uint8",
-    )
-    cover = fine.reshape(shape[0], SUBPIXELS, shape[1], SUBPIXELS).mean((1, 3))
-    rows, columns = np.nonzero(cover)
-    return (rows + y0) * width + columns + x0, cover[rows, columns], True
+    # In strips: what is left where polygons were cut may be long, and the rectangle around it large.
+    most = max(STRIP_VALUES // (shape[1] * SUBPIXELS**2), 1)
+    pixels, cover = [], []
+    for top_row in range(y0, y1 + 1, most):
+        strip = min(most, y1 + 1 - top_row)
+        fine = rasterize(
+            [geometry],
+            (strip * SUBPIXELS, shape[1] * SUBPIXELS),
+            transform=Affine(1 / SUBPIXELS, 0, x0, 0, 1 / SUBPIXELS, top_row),
+            dtype="uint8",
+        )
+        counts = fine.reshape(strip, SUBPIXELS, shape[1], SUBPIXELS).sum((1, 3), dtype=np.uint8)
+        rows, columns = np.nonzero(counts)
+        pixels.append((rows + top_row) * width + columns + x0)
+        cover.append(counts[rows, columns] / SUBPIXELS**2)
+    return np.concatenate(pixels), np.concatenate(cover), True
 
 
 def _merge(

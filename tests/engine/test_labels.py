@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -69,6 +70,19 @@ def test_a_class_of_tiny_polygons_only_gets_the_pixels_they_cover_most(progress)
     assert found[4, 4] == 3
     assert (4, 20) not in found
     assert "The polygons of class 'tree' cover no pixel by more than half" in progress.warnings[0]
+
+
+def test_a_long_splinter_takes_no_memory_for_the_rectangle_around_it(progress):
+    splinter = Part(1, (np.array([[0, 0.5], [900, 900.5], [900, 900.5001], [0, 0.5001], [0, 0.5]]),))
+    tracemalloc.start()
+    try:
+        labels = label_pixels([splinter, rectangle(2, 5, 0, 9, 4)], CLASSES, 1000, 1000, progress)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert set(labels.class_ids) == {1, 2}
+    assert labels.rows[labels.class_ids == 1].max() == 900
+    assert peak < 40e6
 
 
 def test_polygons_that_label_nothing_are_counted(progress):
