@@ -26,7 +26,7 @@ from ..report import json_twin, report_files, write_report
 from ..scene import Scene
 from ..survey import Survey, survey_scene
 from ..training_data import TrainingData, prepare, valid_context
-from .training_inputs import composites_for, read_labels, settings_for
+from .training_inputs import composites_for, once, read_labels, settings_for
 
 PIXELS_PER_CLASS = 150
 TIMESTEPS = (0, 50, 100, 200)
@@ -59,7 +59,7 @@ def analyse_scene(job: AnalyseFeatures, progress: Progress, token: str) -> dict[
         settings = settings_for(DEFAULT, backbone, composites, (), (), job.seed)
         source = ComputedFeatures(scene, survey.bands, composites, backbone, settings)
         every_layer, some_timesteps = whole_grid(backbone)
-        layers, timesteps = job.layers or every_layer, job.timesteps or some_timesteps
+        layers, timesteps = once(job.layers) or every_layer, once(job.timesteps) or some_timesteps
         backbone.check_layers(layers)
         backbone.check_timesteps(timesteps)
         with progress.stage(0.06, 0.98):

@@ -76,7 +76,8 @@ def composites_for(kind: str, method: Method, survey: Survey, backbone: Backbone
     return published_composite(survey) if kind == "published" else make_composites(kind, survey)
 
 
-def _once(numbers: tuple[int, ...]) -> tuple[int, ...]:
+def once(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    """The numbers in their order, none twice."""
     return tuple(dict.fromkeys(numbers))
 
 
@@ -95,7 +96,7 @@ def settings_for(
     """How features are made, with the default of backbone or method where no layers or timesteps are given."""
     return FeatureSettings(
         backbone.name, str(backbone.path), backbone.sha256,
-        _once(layers) or scale_layers(method.layers, len(backbone.layers)),
-        _once(timesteps) or method.timesteps or backbone.best_timesteps or CLEANEST,
+        once(layers) or scale_layers(method.layers, len(backbone.layers)),
+        once(timesteps) or method.timesteps or backbone.best_timesteps or CLEANEST,
         backbone.patch, backbone.patch // 2, seed, composites.to_json(), method.neighbourhoods,
     )  # fmt: skip

@@ -132,6 +132,14 @@ def test_a_layer_that_does_not_exist_is_named(scene_path, polygons_path, backbon
         run_job(analysis(scene_path, polygons_path, backbone_path, tmp_path, layers=(12,)), Recorder())
 
 
+def test_a_layer_given_twice_is_judged_once(scene_path, polygons_path, backbone_path, tmp_path):
+    job = analysis(scene_path, polygons_path, backbone_path, tmp_path, layers=(7, 7), timesteps=(0, 0))
+    run_job(job, Recorder())
+    report = json.loads((tmp_path / "analysis.json").read_text())
+    assert [(c["layers"], c["timesteps"]) for c in report["cells"]] == [([7], [0])]
+    assert len(report["combinations"]) == 1
+
+
 def test_where_spectra_say_nothing_texture_decides(backbone_path, tmp_path):
     """Two classes of one mean spectrum, one of them striped: only spatial features tell them apart."""
     spectra = make_spectra()
