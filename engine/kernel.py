@@ -91,7 +91,8 @@ def fit_kernel(
     """
     scales = [1 / max(float(part.std()), 1e-6) for part in parts]
     kept = thin_evenly(targets, MOST_CENTRES)
-    compared = thin_evenly(targets, MOST_COMPARED)
+    # Of one pixel a class, none tells anything when it is left out.
+    compared = thin_evenly(targets, max(MOST_COMPARED, 2 * classes))
     machine = KernelMachine(len(kept), [part.shape[1] for part in parts], classes)
     machine.scales.copy_(torch.tensor(scales))
     distances = _distances([part[compared] * scale for part, scale in zip(parts, scales, strict=True)])
