@@ -165,11 +165,12 @@ def _compare_features(
     features = read_features(job.reference, job.class_field, progress, job.group_field)
     names = {feature.name for feature in features}
     ids = _match_classes(names, classes, land_cover.path, progress)
-    present = [LandCoverClass(ids.get(name, 0), name, "") for name in sorted(names)]
+    # Classes that the map does not have are told apart, too, by numbers that no class of a map has.
+    present = [LandCoverClass(ids.get(name, 256 + index), name, "") for index, name in enumerate(sorted(names))]
     parts = to_parts(features, present, land_cover.transform, job.reference_crs or "EPSG:4326", land_cover.crs)
     labels = join_groups(label_pixels(parts, present, land_cover.height, land_cover.width, progress), parts)
     mapped, _ = read_pixels(land_cover, land_cover.bands, labels.rows, labels.columns, progress)
-    return _Pairs.count(labels.class_ids, mapped[:, 0], labels.polygons)
+    return _Pairs.count(np.where(labels.class_ids > 255, 0, labels.class_ids), mapped[:, 0], labels.polygons)
 
 
 def _compare_raster(

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import rasterio
-from synthetic import CRS, TRANSFORM
+from synthetic import CRS, TRANSFORM, square, write_polygons
 
 from spectrafilm.engine.jobs import AssessAccuracy
 from spectrafilm.engine.map_style import style_map
@@ -65,6 +65,18 @@ def test_a_map_and_a_reference_without_a_place_are_compared_pixel_by_pixel(tmp_p
     job = AssessAccuracy(str(tmp_path / "map.tif"), str(tmp_path / "reference.tif"), str(tmp_path / "a.html"),
                          map_crs=CRS, reference_crs=CRS)  # fmt: skip
     assert run_job(job, Recorder())["overall_accuracy"] == 100
+
+
+def test_classes_that_the_map_lacks_are_warned_of_by_their_own_polygons(tmp_path):
+    land_cover = write_classes(tmp_path / "map.tif", np.repeat([[1] * 10 + [2] * 10], 10, 0))
+    features = [("1", square(0, 0)), ("2", square(0, 12)), ("crumb", square(6.2, 3.2, 0.2)), ("lake", square(5, 12))]
+    reference = write_polygons(tmp_path / "r.geojson", features)
+    recorder = Recorder()
+    run_job(AssessAccuracy(land_cover, str(reference), str(tmp_path / "a.html"), reference_crs=CRS), recorder)
+    assert [w for w in recorder.warnings if "cover no pixel" in w] == [
+        "The polygons of class 'crumb' cover no pixel by more than half; the pixels they cover most are used."
+    ]
+    assert "17 of 49 reference pixels" in "".join(recorder.warnings)
 
 
 def test_numbers_that_are_names_on_the_map_are_no_numbers_of_its_classes(tmp_path):
