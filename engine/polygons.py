@@ -143,8 +143,8 @@ def _read_collection(path: str, progress: Progress) -> list[dict[str, Any]]:
 
 
 def class_name(value: Any) -> str:
-    """The name that a field value gives a class; empty for no value. 3.0 and 3 are the same class."""
-    if value is None:
+    """The name that a field value gives a class; empty for no value, and for NaN. 3.0 and 3 are the same class."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, float) and value.is_integer():
         value = int(value)

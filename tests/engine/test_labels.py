@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tracemalloc
 
 import numpy as np
@@ -186,7 +187,7 @@ def test_lines_are_refused():
     ("features", "field", "sentence"),
     [
         ([("a", square(0, 0))], "klass", "no field 'klass'"),
-        ([(None, square(0, 0)), ("", square(0, 0))], "class", "is empty \\(NULL\\) in every feature"),
+        ([(n, square(0, 0)) for n in (None, "", math.nan)], "class", "is empty \\(NULL\\) in every feature"),
         ([], "class", "holds no features"),
     ],
 )
