@@ -4,9 +4,11 @@
     name.tif  name_train.tif  name_test.tif   a standard division into training and test pixels
     name.mat  name_gt.mat                     as Indian Pines, Pavia University and Salinas are published
 
-`name_corrected.mat` belongs to `name_gt.mat`, too. Where there is a division as well as one label raster, the division
-is taken: labels are drawn from all its training pixels (all of them with a large enough `--labels`), and its test
-pixels, at most 50 000 of them, are tested. Pixels of 0, 255, nodata or a negative number have no label.
+MATLAB files, those of version 7.3 included, may hold numbers, lists and text beside the one cube (rows x columns x
+bands) or the one label raster (rows x columns). `name_corrected.mat` belongs to `name_gt.mat`, too. Where there is a
+division as well as one label raster, the division is taken: labels are drawn from all its training pixels (all of them
+with a large enough `--labels`), and its test pixels, at most 50 000 of them, are tested. Pixels of 0, 255, nodata or a
+negative number have no label.
 """
 
 from __future__ import annotations
@@ -20,10 +22,13 @@ from scipy.io import loadmat
 
 from spectrafilm.benchmarks.real_scenes.scenes import CLASS, DIVISION, RealScene, class_numbers
 from spectrafilm.engine.digests import sha256_of
+from spectrafilm.engine.scene import unplaced_allowed
 
 SUFFIXES = (".tif", ".tiff", ".mat")
 TRUTH, TRAIN, TEST = ENDINGS = ("_gt", "_train", "_test")
 CORRECTED = "_corrected"
+# With which HDF5 files begin, after 512 bytes of MATLAB's own where it wrote them.
+HDF5 = b"\x89HDF\r\n\x1a\n"
 # MATLAB files have no place on Earth; any metric system will do.
 NOWHERE = {"crs": "EPSG:32631", "transform": from_origin(500_000, 5_000_000, 1, 1)}
 
@@ -36,11 +41,16 @@ def own_scenes(folder: Path, work: Path) -> list[RealScene]:
     Raises:
         SystemExit: the folder holds none, or a file cannot be used.
     """
+    if not folder.is_dir():
+        raise SystemExit(f"{folder} is no folder; give the one that holds scenes and labels.")
     files = [path for path in sorted(folder.absolute().iterdir()) if path.suffix.lower() in SUFFIXES]
     found = []
     for path in files:
-        labels = [] if path.stem.lower().endswith(ENDINGS) else _labels_of(path, files)
+        if path.stem.lower().endswith(ENDINGS):
+            continue
+        labels = _labels_of(path, files)
         if not labels:
+            print(f"{path.name} is left out: there is no label raster of its name and kind beside it.")
             continue
         digest = sha256_of(path, *labels)[:8]
         title = path.stem.replace("_", " ") + (" (standard division)" if len(labels) > 1 else "")
@@ -51,7 +61,10 @@ def own_scenes(folder: Path, work: Path) -> list[RealScene]:
             RealScene(f"{path.stem}-{digest}", title, str(path), tuple(map(str, labels)), CLASS, protocol)
         )
     if not found:
-        raise SystemExit(f"{folder} holds no labelled scene; name files as in name.tif and name_gt.tif.")
+        raise SystemExit(
+            f"{folder} holds no labelled scene; name files as in name.tif and name_gt.tif, or name.mat, name_train.mat "
+            "and name_test.mat."
+        )
     return found
 
 
@@ -97,12 +110,34 @@ def _to_geotiffs(paths: list[Path], work: Path) -> list[Path]:
 
 def _read_array(path: Path, dimensions: int) -> np.ndarray:
     try:
-        content = loadmat(path)
-    except NotImplementedError:
-        raise SystemExit(f"{path} is a MATLAB 7.3 file; save it as version 7 or as a GeoTIFF.") from None
+        content = _hdf5_arrays(path) if _is_hdf5(path) else loadmat(path)
     except Exception as error:  # damaged files raise errors of many kinds
         raise SystemExit(f"{path} cannot be read ({error}); copy it again.") from error
-    arrays = [a for key, a in content.items() if not key.startswith("__") and np.ndim(a) == dimensions]
+    # Single numbers and lists have two dimensions in MATLAB.
+    arrays = {
+        name: a
+        for name, a in content.items()
+        if isinstance(a, np.ndarray) and a.dtype.kind in "biuf" and a.ndim == dimensions and min(a.shape) > 1
+    }
     if len(arrays) != 1:
-        raise SystemExit(f"{path} holds {len(arrays)} arrays of {dimensions} dimensions; one is needed.")
-    return arrays[0].astype(np.float32) if dimensions == 3 else np.asarray(arrays[0])
+        names = f" ({', '.join(arrays)})" if arrays else ""
+        raise SystemExit(f"{path} holds {len(arrays)} arrays of {dimensions} dimensions{names}; one is needed.")
+    (array,) = arrays.values()
+    return array.astype(np.float32) if dimensions == 3 else array
+
+
+def _is_hdf5(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(512 + len(HDF5))
+    return head.startswith(HDF5) or head[512:] == HDF5
+
+
+def _hdf5_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Arrays of two and three dimensions by name; MATLAB 7.3 writes dimensions in reverse."""
+    arrays = {}
+    with unplaced_allowed(), rasterio.open(path, driver="HDF5") as file:
+        for source in file.subdatasets or [str(path)]:
+            with rasterio.open(source) as dataset:
+                values = dataset.read()
+                arrays[source.rsplit("/", 1)[-1]] = (values[0] if dataset.count == 1 else values).T
+    return arrays

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+import zlib
+from base64 import b64decode
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 import rasterio
 import torch
 from scipy.io import savemat
+from scipy.sparse import csc_matrix
 from synthetic import CRS, HEIGHT, QUARTERS, TRANSFORM, WIDTH, make_spectra, write_scene
 
 from spectrafilm.benchmarks.accuracy import __main__ as benchmark
@@ -107,6 +110,60 @@ def test_matlab_labels_that_do_not_fit_are_refused(tmp_path, labels, reason):
     with pytest.raises(SystemExit, match=reason):
         own_scenes(tmp_path, tmp_path / "work")
     assert not list(tmp_path.glob("work/*/*.tif"))
+
+
+# As MATLAB 7.3 writes it: `cube`, bytes from 0 on in 4 rows, 6 columns and 5 bands, and a number `n`.
+MATLAB_73 = (
+    "eNrzdQzxcXRSMNczVvB1DNFNy8xJVaA1YIABJk9fhlEwoKDTw8WNl0uKC8zh4GBgYRCAxg2E+g8FDVyofJj+BCjNCKU7oPQKJpg4I1hOAiou"
+    "CDUfXV1IkKsrSPV/NACzx4AFQguMRtmIBB6ujgEgOgLKh6WnE0yo6pJLk1JBdB5aunQg015GBlaIGYwwvgWEZoYIsELVsUFpaDLFKc4MTMGM"
+    "0HQMMYEDqp4DzGdiYmKEiEJ8CLQGooChAs1lBQMSD8F+/i6MwMIB6igGBWb86mH5tYJ1NA3jT1caEBoS/fB0i4tmBqYPEFtQwR4aFw4MJtwM"
+    "Jv+ZGQikpwpo1HGguahiNFJGIpCziWJVdozn0nBL4df1zhQxCsiTNA8tZpS3jWZTcUrg1nRPFdDzyRI1DsyXsggrYVKwi2FXdU7k0fJIE9T3"
+    "zRYzCSqQtgwvZVa0j+VQc0ni1fZMFzLwyxE3DS6UsYooY1FyiONUd03m0/HKEDb0z5UwCymStY4sh1gu4wAAWAdg1w=="
+)
+
+
+def test_matlab_files_of_version_7_3_are_read_as_the_others(tmp_path):
+    (tmp_path / "Houston.mat").write_bytes(zlib.decompress(b64decode(MATLAB_73)))
+    truth = np.arange(24).reshape(4, 6) % 3
+    savemat(tmp_path / "Houston_gt.mat", {"map": truth, "classes": 2, "names": np.array(["a", "b"], object)})
+    (scene,) = own_scenes(tmp_path, tmp_path / "work")
+    with rasterio.open(scene.scene) as dataset:
+        assert np.array_equal(dataset.read().transpose(1, 2, 0), np.arange(120).reshape(4, 6, 5))
+    with rasterio.open(scene.labels[0]) as dataset:
+        assert np.array_equal(dataset.read(1), truth)
+
+
+@pytest.mark.parametrize(("content", "reason"), [
+    ({"a": np.zeros((4, 6, 5)), "b": np.zeros((4, 6, 7))}, r"2 arrays of 3 dimensions \(a, b\)"),
+    ({"a": np.zeros((4, 6, 5), complex)}, "0 arrays of 3 dimensions; one is needed"),
+    ({"a": csc_matrix(np.ones((4, 6)))}, "0 arrays of 3 dimensions; one is needed"),
+])  # fmt: skip
+def test_matlab_files_without_the_one_cube_are_refused(tmp_path, content, reason):
+    savemat(tmp_path / "Farm.mat", content)
+    savemat(tmp_path / "Farm_gt.mat", {"truth": np.ones((4, 6))})
+    with pytest.raises(SystemExit, match=reason):
+        own_scenes(tmp_path, tmp_path / "work")
+
+
+def test_sparse_labels_are_refused(tmp_path):
+    savemat(tmp_path / "Farm.mat", {"cube": np.zeros((4, 6, 5))})
+    savemat(tmp_path / "Farm_gt.mat", {"truth": csc_matrix(np.ones((4, 6)))})
+    with pytest.raises(SystemExit, match="0 arrays of 2 dimensions"):
+        own_scenes(tmp_path, tmp_path / "work")
+
+
+def test_scenes_without_labels_are_named(tmp_path, capsys):
+    for name in ("PaviaU", "PaviaU_gt", "Salinas", "SalinasGT"):
+        savemat(tmp_path / f"{name}.mat", {"a": np.ones((4, 6) if name.lower().endswith("gt") else (4, 6, 5))})
+    assert [s.title for s in own_scenes(tmp_path, tmp_path / "work")] == ["PaviaU"]
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["Salinas.mat", "SalinasGT.mat"]
+
+
+@pytest.mark.parametrize("name", ["missing", "file.mat"])
+def test_what_is_no_folder_is_refused(tmp_path, name):
+    (tmp_path / "file.mat").touch()
+    with pytest.raises(SystemExit, match="is no folder"):
+        own_scenes(tmp_path / name, tmp_path / "work")
 
 
 def test_corrected_and_uncorrected_cubes_are_two_scenes(tmp_path):
