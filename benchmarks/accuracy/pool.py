@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from scipy.ndimage import uniform_filter
@@ -37,6 +40,20 @@ SHIPPED, PUBLISHED = DEFAULT.key, "geodiffnet-f"
 RANDOM = "random pixels"
 APART = "polygons apart"
 PROTOCOLS = (RANDOM, APART)
+BACKBONES = {"bundled": lambda _folder: BUNDLED, "untrained": untrained_backbone}
+Key = TypeVar("Key")
+
+
+class OnDemand(dict[Key, np.ndarray]):
+    """Features by key, made when a row asks for them: those of a large scene take hours, and few rows need all."""
+
+    def __init__(self, make: Callable[[Key], np.ndarray]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, key: Key) -> np.ndarray:
+        self[key] = self._make(key)
+        return self[key]
 
 
 @dataclass(frozen=True)
@@ -137,12 +154,12 @@ class Pool:
 
 
 def make_pool(labelled: LabelledScene, smoothed: bool = False) -> Pool:
-    """Everything about a scene's labelled pixels; features are kept in its folder.
+    """Everything about a scene's labelled pixels; features are computed when they are needed and kept in its folder.
 
     Args:
         smoothed: whether neighbours may have a say, as in the plugin, for which features around the pixels are needed.
     """
-    folder = labelled.folder
+    folder, scene_path = labelled.folder, labelled.path
     divided = labelled.real.protocol == DIVISION
     labels = _of_division(labelled) if divided else _thinned(labelled)
     spectra = labelled.spectra(labels)
@@ -152,20 +169,23 @@ def make_pool(labelled: LabelledScene, smoothed: bool = False) -> Pool:
         size: np.stack([uniform_filter(band, size, mode="reflect")[labels.rows, labels.columns] for band in image], 1)
         for size in (3, 5)
     }
-    with Scene.open(labelled.path) as scene:
+    with Scene.open(scene_path) as scene:
         survey = survey_scene(scene)
-        sources = {
-            (key, name): feature_source(scene, survey, METHODS[key], path)
-            for key in (SHIPPED, PUBLISHED)
-            for name, path in (("bundled", BUNDLED), ("untrained", untrained_backbone(folder)))
-        }
-        features = {key: kept_features(source, labels, folder) for key, source in sources.items()}
-        near = _near(labels, labelled.pixels, valid, sources, folder) if smoothed else None
+        neighbourhood_means = feature_source(scene, survey, METHODS[SHIPPED], BUNDLED).settings.means
+
+    def features_of(method: str, backbone: str, pixels: Labels) -> np.ndarray:
+        # Not of `labelled`, whose pixels would stay in memory.
+        with Scene.open(scene_path) as scene:
+            source = feature_source(scene, survey, METHODS[method], BACKBONES[backbone](folder))
+            return kept_features(source, pixels, folder)
+
+    features = OnDemand[tuple[str, str]](lambda key: features_of(*key, labels))
+    near = _near(labels, labelled.pixels, valid, partial(features_of, SHIPPED)) if smoothed else None
     division = labelled.in_training_raster(labels) if labelled.has_validation_raster else None
     return Pool(
         labelled.real.name, labels, labelled.classes, spectra, survey.pixels, survey.noise,
         survey.autocorrelation(fit_spectral(survey.pixels, survey.noise)), means,
-        _profiles(image)[:, labels.rows, labels.columns].T, features, sources[SHIPPED, "bundled"].settings.means,
+        _profiles(image)[:, labels.rows, labels.columns].T, features, neighbourhood_means,
         division, near, (APART,) if divided else PROTOCOLS,
     )  # fmt: skip
 
@@ -188,20 +208,15 @@ def _of_division(labelled: LabelledScene) -> Labels:
 
 
 def _near(
-    labels: Labels, pixels: np.ndarray, valid: np.ndarray, sources: dict[tuple[str, str], ComputedFeatures],
-    folder: Path,
-) -> Near:  # fmt: skip
+    labels: Labels, pixels: np.ndarray, valid: np.ndarray, features_of: Callable[[str, Labels], np.ndarray]
+) -> Near:
     rows, columns = around(labels.rows, labels.columns, *valid.shape)
     rows, columns = rows[valid[rows, columns]], columns[valid[rows, columns]]
     width = valid.shape[1]
     at = np.searchsorted(rows * width + columns, labels.rows * width + labels.columns)
     nothing = np.zeros(len(rows), np.int64)
     everything = Labels(rows, columns, nothing, nothing)
-    features = {
-        backbone: kept_features(source, everything, folder)
-        for (key, backbone), source in sources.items()
-        if key == SHIPPED
-    }
+    features = OnDemand[str](lambda backbone: features_of(backbone, everything))
     return Near(rows, columns, pixels[:, rows, columns].T, features, at)
 
 

@@ -19,7 +19,7 @@ from synthetic import CRS, HEIGHT, QUARTERS, TRANSFORM, WIDTH, make_spectra, wri
 from spectrafilm.benchmarks.accuracy import __main__ as benchmark
 from spectrafilm.benchmarks.accuracy.fusions import ConcatenationEnsemble, SumEnsemble
 from spectrafilm.benchmarks.accuracy.own_scenes import own_scenes
-from spectrafilm.benchmarks.accuracy.pool import Near, Pool
+from spectrafilm.benchmarks.accuracy.pool import Near, Pool, make_pool
 from spectrafilm.benchmarks.accuracy.rounds import labels_needed, mean_of_rounds, write_page
 from spectrafilm.benchmarks.accuracy.rows import ROWS, Prediction
 from spectrafilm.benchmarks.accuracy.table import paired
@@ -164,6 +164,16 @@ def test_what_is_no_folder_is_refused(tmp_path, name):
     (tmp_path / "file.mat").touch()
     with pytest.raises(SystemExit, match="is no folder"):
         own_scenes(tmp_path / name, tmp_path / "work")
+
+
+def test_features_are_computed_for_rows_that_need_them(matlab, tmp_path):
+    (scene,) = own_scenes(matlab, tmp_path / "work")
+    pool = make_pool(LabelledScene(scene, matlab, tmp_path, None), smoothed=True)
+    training, testing = pool.draw("random pixels", 3, 0)
+    ROWS["SVM"](pool, training, testing, 0)
+    assert not list(tmp_path.glob("features-*"))
+    ROWS["SVM, features alone"](pool, training, testing, 0)
+    assert len(list(tmp_path.glob("features-*"))) == 1
 
 
 def test_corrected_and_uncorrected_cubes_are_two_scenes(tmp_path):
