@@ -37,12 +37,13 @@ def test_leaving_polygons_out_in_closed_form_is_what_refitting_gives():
     distances = kernel._distances(parts)
     similarity = np.exp(-distances[-1] / np.median(distances[-1]))
     weights, indicators = kernel._class_weights(targets, 2), kernel._indicators(targets, 2)
-    inverse = kernel._regularized_inverse(similarity, 0.3, weights)
-    group = np.flatnonzero(polygons == 3)
-    closed = indicators[group] - np.linalg.solve(inverse[np.ix_(group, group)], (inverse @ indicators)[group])
-    rest = np.flatnonzero(polygons != 3)
-    refitted = kernel._regularized_inverse(similarity[np.ix_(rest, rest)], 0.3, weights[rest]) @ indicators[rest]
-    np.testing.assert_allclose(closed, similarity[np.ix_(group, rest)] @ refitted, atol=1e-8)
+    groups = [np.array([0]), np.array([1]), *(np.flatnonzero(polygons == p) for p in range(1, 10)), np.array([2, 3])]
+    for ridge, residuals in kernel._residuals_left_out(similarity, weights, indicators, groups):
+        for group in groups:
+            rest = np.setdiff1d(np.arange(40), group)
+            system = similarity[np.ix_(rest, rest)] + np.diag(ridge / weights[rest])
+            predicted = similarity[np.ix_(group, rest)] @ np.linalg.solve(system, indicators[rest])
+            np.testing.assert_allclose(residuals[group], indicators[group] - predicted, atol=1e-8)
 
 
 def test_polygons_of_alike_pixels_ask_for_more_caution_than_single_pixels():
