@@ -14,7 +14,8 @@ from torch import nn
 BANDWIDTHS = (0.1, 0.3, 1.0, 3.0)
 RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 MOST_CENTRES = 3000
-# The more there are, the narrower a kernel serves best: a few hundred of thousands would choose too wide a one.
+# The more there are, the narrower a kernel serves best: a few hundred of thousands would choose too wide a one. At
+# least two of each of 255 classes: a single one tells nothing when it is left out.
 MOST_COMPARED = 750
 BLOCK = 512
 
@@ -92,8 +93,7 @@ def fit_kernel(
     """
     scales = [1 / max(float(part.std()), 1e-6) for part in parts]
     kept = thin_evenly(targets, MOST_CENTRES)
-    # Of one pixel a class, none tells anything when it is left out.
-    compared = thin_evenly(targets, max(MOST_COMPARED, 2 * classes))
+    compared = thin_evenly(targets, MOST_COMPARED)
     machine = KernelMachine(len(kept), [part.shape[1] for part in parts], classes)
     machine.scales.copy_(torch.tensor(scales))
     distances = _distances([part[compared] * scale for part, scale in zip(parts, scales, strict=True)])

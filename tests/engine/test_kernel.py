@@ -76,12 +76,11 @@ def test_one_pixel_or_one_class_can_be_fitted(targets):
     assert np.isfinite(machine(torch.from_numpy(part)).numpy()).all()
 
 
-def test_many_classes_are_compared_by_more_than_one_pixel_each(monkeypatch):
-    monkeypatch.setattr(kernel, "MOST_COMPARED", 40)
+def test_as_many_classes_as_a_map_can_have_are_compared_by_more_than_one_pixel_each():
     rng = np.random.default_rng(0)
-    targets, polygons = np.repeat(np.arange(25), 4), np.repeat(np.arange(50), 2)
-    values = (rng.normal(0, 1, (25, 6))[targets] + rng.normal(0, 0.1, (100, 6))).astype(np.float32)
-    assert fit_kernel([values], targets, polygons, 25).sharpness > 5
+    targets, polygons = np.repeat(np.arange(255), 4), np.repeat(np.arange(510), 2)
+    values = (rng.normal(0, 1, (255, 6))[targets] + rng.normal(0, 0.1, (1020, 6))).astype(np.float32)
+    assert fit_kernel([values], targets, polygons, 255).sharpness > 5
 
 
 def test_of_many_pixels_all_of_small_classes_are_kept(monkeypatch):
