@@ -22,6 +22,7 @@ from ..scene import Band, Scene
 from ..smoothing import ScoredRows, in_context
 from ..survey import find_blocking, sample_bands, warn_of_blocking, warn_of_fill
 from ..wavelengths import match_bands
+from .unused_choices import warn_of_unused
 
 CHUNK = 8192
 SUSPICIOUS_RATIO = 5.0
@@ -117,10 +118,13 @@ def _pieces(
 ) -> Iterator[Piece]:
     derived = COPIES * (model.members + 1) * len(model.classes)
     if model.features is None:
+        choices = {"features": job.features, "backbone": job.backbone}
+        warn_of_unused(choices, f"the model, {model.method.title}, sees no spatial features", progress)
         return stream_spectra(scene, bands, progress, derived)
     reach = model.smoothing.reach
     raster = _fitting_raster(job.features, model.features, scene, bands) if job.features else None
     if raster:
+        warn_of_unused({"backbone": job.backbone}, f"the features raster {job.features} is given", progress)
         return raster.stream(model.spatial, progress, reach, derived)
     # The bands are matched already: by themselves a few of them might be taken for their neighbours.
     trained_on = zip(bands, model.band_numbers, model.wavelengths or repeat(None))

@@ -27,6 +27,7 @@ from ..validation import train
 from .analyse_features import analyse_labels, read_recommendation, whole_grid
 from .training_inputs import composites_for, read_labels, settings_for, wrong_backbone
 from .training_report import TrainingResult, write_training_report
+from .unused_choices import warn_of_unused
 
 RESULTS = ("overall_accuracy", "overall_accuracy_low", "overall_accuracy_high", "average_accuracy", "kappa")
 
@@ -108,9 +109,7 @@ def _warn_of_unused(job: TrainFilm, method: Method, progress: Progress) -> None:
     else:
         chosen = job.layers or job.timesteps
         unused, reason = {"analysis": chosen and of_features["analysis"]}, "decoder layers or timesteps are given"
-    names = [name for name, value in unused.items() if value]
-    if names:
-        progress.warning(f"Not used, since {reason}: {', '.join(names)}.")
+    warn_of_unused(unused, reason, progress)
 
 
 def _feature_source(

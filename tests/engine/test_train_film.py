@@ -109,6 +109,11 @@ def test_choices_that_another_one_overrules_are_named(scene_path, polygons_path,
     expected = "Not used, since Spectral only sees no spatial features: backbone, decoder layers, analysis."
     assert expected in recorder.warnings
     assert "Not validated, as asked for." in (tmp_path / "r.html").read_text()
+    recorder = Recorder()
+    run_job(PredictMap(scene_path, str(tmp_path / "m.safetensors"), str(tmp_path / "map.tif"),
+                       features=str(tmp_path / "f.tif"), backbone=backbone_path), recorder)  # fmt: skip
+    expected = "Not used, since the model, Spectral only, sees no spatial features: features, backbone."
+    assert expected in recorder.warnings
 
 
 def test_polygons_on_nodata_are_one_sentence(backbone_path, polygons_path, tmp_path):
