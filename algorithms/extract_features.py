@@ -46,7 +46,7 @@ class ExtractFeaturesAlgorithm(SpectraFilmAlgorithm):
         self.add(
             QgsProcessingParameterNumber("STRIDE", self.tr("Stride (pixels)"),
                                          QgsProcessingParameterNumber.Type.Integer, optional=True, minValue=2),
-            "Distance of the patches, an even number of at most the patch; less is smoother and slower. Left empty: "
+            "Distance between patches, even, at most the width of a patch; less is smoother and slower. Left empty: "
             "half of a patch (32 with the bundled backbone), as in training and mapping.",
             advanced=True,
         )  # fmt: skip

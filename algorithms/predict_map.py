@@ -91,10 +91,10 @@ class PredictMapAlgorithm(SpectraFilmAlgorithm):
              "Probability (0 to 1) of the mapped class, calibrated where training could validate."),
             ("PROBABILITIES", "Class probabilities", "One band a class, each from 0 to 1."),
             ("UNCERTAINTY", "Uncertainty",
-             "How much the ensemble disagrees: the part of its experts' votes, weighed by what they have to say and "
-             "with those of neighbours where these are asked, that went to another class than the map's (0 to 1). "
-             "'Confidence' is the better guide to what may be wrong. For methods without an ensemble the entropy of "
-             "the probabilities."),
+             "The share (0 to 1) of the experts' votes that went to another class than the map's; an expert's vote "
+             "weighs as much as training gave it, and neighbours that look alike vote, too, where the model asks "
+             "them. It shows where experts contradict each other; 'Confidence' is the better guide to what may be "
+             "wrong. For methods without several experts it is the entropy of the probabilities."),
         ):  # fmt: skip
             self.add(
                 QgsProcessingParameterRasterDestination(key, self.tr(title), optional=True,

@@ -57,7 +57,7 @@ class TrainFilmAlgorithm(LabelledSceneAlgorithm):
         self.add_choice(
             "METHOD", "Method", METHODS, 0,
             "SpectraFiLM is the default because it was the most accurate on average in our benchmarks on scenes of 10 "
-            "m and finer; compare it with 'Spectral only' on your scene, always at 30 m.",
+            "m and finer. Where pixels are 30 m wide, compare it with 'Spectral only' on your scene.",
         )  # fmt: skip
         self.add(
             QgsProcessingParameterRasterLayer("FEATURES", self.tr("Features"), optional=True),
