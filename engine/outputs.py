@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import re
-import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,14 +19,12 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from .errors import EngineError
-from .partial_outputs import partial_path, remove_partial_outputs
+from .partial_outputs import MARK, partial_path, remove_partial_outputs
 from .scene import Scene, unplaced_allowed
 
 NODATA = -9999.0
 # For floats of 16 bits, which have no -9999.
 HALF_NODATA = -9984.0
-# Of the names that Python gives to temporary files.
-RANDOM_PART = 8
 # What GDAL keeps beside a raster about its content.
 SIDECARS = (".ovr", ".msk", ".aux.xml")
 # What is found in files of these kinds that were written by an earlier run, or for a raster.
@@ -96,9 +93,11 @@ class Outputs:
                 raise EngineError(f"The output folder {path.parent} does not exist; create it or choose another.")
             # About as long as the names it will have, since Windows limits the length of paths.
             longest = max(len(path.name), len(partial_path(str(path), self._token).name))
+            # Not by `tempfile`, which tries for ever in a folder that Windows protects (Python issue 66305).
+            trial = path.with_name(f"{MARK}{self._token}-".ljust(longest, "x"))
             try:
-                with tempfile.TemporaryFile(dir=path.parent, prefix="x" * max(longest - RANDOM_PART, 1)):
-                    pass
+                trial.open("xb").close()
+                trial.unlink()
             except OSError as error:
                 raise EngineError(
                     f"The output folder {path.parent} cannot be written to ({error.strerror}); choose another."

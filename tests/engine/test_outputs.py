@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,25 @@ def test_the_style_of_a_map_does_not_colour_another_raster_of_its_name(tmp_path,
 def test_a_read_only_folder_is_one_sentence(tmp_path):
     with mounted(tmp_path / "ro", "ro,size=64k"), pytest.raises(EngineError, match="cannot be written to"):
         Outputs().check(str(tmp_path / "ro" / "a.tif"))
+
+
+def test_a_folder_that_windows_protects_is_one_sentence(tmp_path, monkeypatch):
+    """There `tempfile` takes the refusal for a name that is in use, and tries others for ever; a stand-in for that."""
+
+    class Windows:
+        name = "nt"
+
+        def __getattr__(self, name):
+            return getattr(os, name)
+
+    def refuse(path, *_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(tempfile, "_os", Windows())
+    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(EngineError, match=r"cannot be written to \(Permission denied\)"):
+        Outputs().check(str(tmp_path / "a.tif"))
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root can mount a small disk")
