@@ -31,6 +31,10 @@ GRACE_SECONDS = 1.0
 MINIMUM_STEP = 0.001
 EXIT_ERROR = 1
 EXIT_CANCELLED = 3
+# Windows' numbers for a library that is missing, lacks a function or does not start, and for one of another processor.
+LIBRARY_ERRORS = (126, 127, 1114, 193)
+# Not enough memory, out of memory, and a paging file too small for what a library or file takes.
+MEMORY_ERRORS = (8, 14, 1455)
 
 
 class MessageStream(Progress):
@@ -82,12 +86,13 @@ def serve() -> int:
     except EngineError as error:
         messages.send("error", text=str(error))
         return EXIT_ERROR
-    except ImportError as error:
-        messages.send("error", text=f"The compute environment is broken ({error}).", environment=True)
-        return EXIT_ERROR
     except KeyboardInterrupt:
         return EXIT_CANCELLED
     except Exception as error:
+        # Of its own libraries torch says on Windows that they cannot be loaded by an OSError.
+        if isinstance(error, ImportError) or getattr(error, "winerror", None) in LIBRARY_ERRORS:
+            messages.send("error", text=f"The compute environment is broken ({error}).", environment=True)
+            return EXIT_ERROR
         if _is_lack_of_memory(error):
             text = f"The engine ran out of memory; {SAVE_MEMORY}."
         else:  # a fault of ours: the user still gets one sentence, the log the trace
@@ -105,6 +110,7 @@ def _is_lack_of_memory(error: Exception) -> bool:
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
+        or getattr(error, "winerror", None) in MEMORY_ERRORS
         or (isinstance(error, RuntimeError) and ("can't allocate memory" in said or "not enough memory" in said))
     )
 

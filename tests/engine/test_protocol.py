@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from spectrafilm.engine import protocol, runner
 from spectrafilm.engine.jobs import JOBS, SelectBands, TrainFilm, from_json, to_json
 from spectrafilm.engine.progress import Progress, Recorder
 from spectrafilm.engine.protocol import _is_lack_of_memory
@@ -137,3 +139,28 @@ def test_lack_of_memory_is_known_by_all_its_names():
     assert _is_lack_of_memory(caught.value)
     assert _is_lack_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     assert not _is_lack_of_memory(RuntimeError("a fault of ours"))
+    assert _is_lack_of_memory(windows_error(1455))
+    assert not _is_lack_of_memory(windows_error(126))
+
+
+def windows_error(number):
+    """As torch raises it where Windows does not load one of its libraries."""
+    error = OSError(f"[WinError {number}] c10.dll")
+    error.winerror = number
+    return error
+
+
+@pytest.mark.parametrize("error", [ImportError("no torch"), windows_error(126), windows_error(1114)])
+def test_a_library_that_does_not_load_is_a_matter_of_the_environment(monkeypatch, error):
+    def run_job(*_):
+        raise error
+
+    stream = io.StringIO()
+    monkeypatch.setattr(protocol, "_claim_stdout", lambda: stream)
+    monkeypatch.setattr(protocol, "_stop_when_stdin_closes", lambda *_: None)
+    monkeypatch.setattr(protocol.atexit, "register", lambda _: None)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(to_json(SelectBands("s.tif", "r.tif"))))
+    monkeypatch.setattr(runner, "run_job", run_job)
+    assert protocol.serve() == 1
+    last = json.loads(stream.getvalue().splitlines()[-1])
+    assert last == {"type": "error", "text": f"The compute environment is broken ({error}).", "environment": True}
