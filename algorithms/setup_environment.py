@@ -93,7 +93,8 @@ class SetupEnvironmentAlgorithm(SpectraFilmAlgorithm):
         folder = chosen_folder(given) if given else settings.environment_folder()
         python = str(environment.interpreter_of(folder))
         overruled = settings.python_interpreter()
-        if overruled and overruled != python:
+        # As paths, since one that was chosen in a dialog has forward slashes on Windows, too.
+        if overruled and Path(overruled) != Path(python):
             raise QgsProcessingException(
                 self.tr("Settings > Options > SpectraFiLM names the interpreter {0}, which goes before any environment "
                         "made here; clear that setting first.").format(overruled)
@@ -121,7 +122,7 @@ class SetupEnvironmentAlgorithm(SpectraFilmAlgorithm):
         environment.mark_complete(folder)
         feedback.pushInfo(self.tr("SpectraFiLM computes on {0}.").format(values["device"]))
         variable = os.environ.get(environment.VARIABLE, "")
-        if not overruled and variable and variable != python:
+        if not overruled and variable and Path(variable) != Path(python):
             feedback.pushWarning(
                 self.tr("The variable {0} names the interpreter {1}, which goes first.").format(
                     environment.VARIABLE, variable)

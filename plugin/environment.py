@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import IO, TypeVar
 from qgis.core import QgsProcessingException, QgsProcessingFeedback
 from qgis.PyQt.QtCore import QLockFile
 
+from ..engine.partial_outputs import ATTEMPTS, PAUSE_SECONDS
 from . import settings
 from .paths import REQUIREMENTS
 
@@ -89,7 +91,20 @@ def interpreter_of(folder: Path) -> Path:
 
 def is_complete(folder: Path) -> bool:
     """Whether the plugin made this environment, to its end."""
-    return (folder / MARKER).is_file() and interpreter_of(folder).exists()
+    return (folder / MARKER).is_file() and interpreter_of(folder).exists() and _has_base(folder)
+
+
+def _has_base(folder: Path) -> bool:
+    """Whether the Python that an environment was made from is still there.
+
+    On Windows its interpreter is no link to that, and each version of QGIS has a folder of its own.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        for line in (folder / "pyvenv.cfg").read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition("=")
+            if key.strip() == "home":
+                return any(Path(value.strip()).glob("python*"))
+    return False
 
 
 def is_current(folder: Path) -> bool:
@@ -181,11 +196,24 @@ def _replacing(folder: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        if before.exists():
-            before.rename(folder)
+        with contextlib.suppress(OSError):  # the error that led here is what a user must know
+            _delete(folder)
+            if folder.exists():
+                (folder / BEGUN).touch()
+            elif before.exists():
+                before.rename(folder)
         raise
     shutil.rmtree(before, ignore_errors=True)
+
+
+def _delete(folder: Path) -> None:
+    """Delete a folder, of which a process that was ended may hold files a little longer on Windows."""
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(PAUSE_SECONDS)
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
 
 
 def _check_length(folder: Path) -> None:

@@ -8,10 +8,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from qgis.core import QgsProcessingException, QgsSettings
+from qgis.core import QgsProcessingContext, QgsProcessingException, QgsSettings
 from qgis.PyQt.QtCore import QLockFile
 
-from spectrafilm.plugin import environment, settings
+from spectrafilm.algorithms.setup_environment import SetupEnvironmentAlgorithm
+from spectrafilm.plugin import engine_process, environment, settings
 from spectrafilm.plugin.environment import Installation
 
 
@@ -76,6 +77,22 @@ def test_an_environment_is_current_until_the_requirements_change(made, clean):
     clean.write_text("# something else\n")
     assert environment.is_complete(made)
     assert not environment.is_current(made)
+
+
+def test_without_the_python_it_was_made_from_it_is_made_anew(made, tmp_path, feedback):
+    """As after an update of QGIS on Windows, where the interpreter of an environment is no link."""
+    config, interpreter = made / "pyvenv.cfg", environment.interpreter_of(made)
+    interpreter.unlink()
+    interpreter.write_text("No Python at 'C:\\QGIS 3.34\\python.exe'")
+    assert environment.is_current(made)
+    lines = config.read_text().splitlines()
+    config.write_text("\n".join(f"home = {tmp_path / 'gone'}" if li.startswith("home") else li for li in lines))
+    assert not environment.is_current(made)
+    with pytest.raises(QgsProcessingException, match="run 'Set up compute environment'"):
+        environment.find_python()
+    environment.create(Installation(made), unchecked, feedback)
+    environment.mark_complete(made)
+    assert environment.is_current(made)
 
 
 def test_a_broken_marker_is_no_current_environment(made):
@@ -175,6 +192,48 @@ def test_cancelling_leaves_nothing(tmp_path, feedback):
     with pytest.raises(QgsProcessingException, match="cancelled"):
         environment.create(Installation(tmp_path / "new"), unchecked, feedback)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("tries", [2, 99])
+def test_files_that_are_held_a_little_longer_do_not_spoil_a_later_run(made, tmp_path, feedback, monkeypatch, tries):
+    """On Windows a process that was ended may hold files, which cannot be deleted then; a stand-in for that."""
+    held = []
+
+    def rmtree(folder, ignore_errors):
+        if folder == made and held and len(held) < tries:
+            held.append(folder)
+            (folder / environment.BEGUN).unlink(missing_ok=True)  # the others go all the same
+            return
+        delete(folder, ignore_errors=ignore_errors)
+
+    def broken():
+        (made / "held.dll").touch()
+        held.append(made)
+        raise QgsProcessingException("cancelled")
+
+    (made / "mine.txt").write_text("x")
+    delete = environment.shutil.rmtree
+    monkeypatch.setattr(environment.shutil, "rmtree", rmtree)
+    monkeypatch.setattr(environment, "ATTEMPTS", 3)
+    monkeypatch.setattr(environment, "PAUSE_SECONDS", 0.0)
+    with pytest.raises(QgsProcessingException, match="cancelled"):
+        environment.create(Installation(made), broken, feedback)
+    assert environment.is_complete(made) is (tries == 2)
+    assert ((made if tries == 2 else made.with_name("made.before")) / "mine.txt").is_file()
+    held.clear()
+    environment.create(Installation(made), unchecked, feedback)
+    assert not (made / "held.dll").exists()
+
+
+def test_an_interpreter_of_its_own_may_be_chosen_and_checked(made, feedback, monkeypatch):
+    """Dialogs give paths with slashes of their own."""
+    python = environment.interpreter_of(made)
+    settings.set_python_interpreter(f"{made}//{python.relative_to(made)}")
+    monkeypatch.setattr(engine_process, "run_job", lambda *_: {"device": "the CPU"})
+    algorithm = SetupEnvironmentAlgorithm()
+    algorithm.initAlgorithm()
+    values = algorithm.processAlgorithm({"FOLDER": str(made)}, QgsProcessingContext(), feedback)
+    assert values == {"PYTHON": str(python)}
 
 
 def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path, feedback):
