@@ -16,6 +16,7 @@ from qgis.core import (
     QgsProcessingFeatureSourceDefinition,
     QgsProcessingOutputLayerDefinition,
     QgsProcessingParameterDefinition,
+    QgsProcessingParameterFeatureSink,
     QgsProcessingParameterFile,
     QgsProcessingParameterFolderDestination,
     QgsProcessingParameterRasterDestination,
@@ -24,6 +25,7 @@ from qgis.core import (
     QgsProject,
     QgsProperty,
     QgsProviderRegistry,
+    QgsVectorFileWriter,
     QgsVectorLayer,
 )
 
@@ -54,7 +56,7 @@ def problem_of(algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any], co
     }  # fmt: skip
     for definition in algorithm.destinationParameterDefinitions():
         text = text_of(parameters.get(definition.name()), context)
-        place = _written(text)
+        place = _written(text, definition)
         if place is None or isinstance(definition, QgsProcessingParameterFolderDestination):
             continue
         if any(place.overlaps(other) for other in inputs):
@@ -124,7 +126,7 @@ def text_of(value: Any, context: QgsProcessingContext) -> str:
     return value.id() if isinstance(value, QgsMapLayer) else str(value or "")
 
 
-def _written(text: str) -> Place | None:
+def _written(text: str, definition: QgsProcessingParameterDefinition) -> Place | None:
     """The file, or the table in one, that a destination names; None for none, a temporary one, or a database."""
     if not text or text == "TEMPORARY_OUTPUT" or text.startswith(("memory:", "postgis:", "spatialite:")):
         return None
@@ -133,4 +135,7 @@ def _written(text: str) -> Place | None:
         return Place(os.path.realpath(uri.database()), uri.table()) if uri.database() else None
     if QgsProcessingUtils.decodeProviderKeyAndUri(text)[0]:
         return None
+    if isinstance(definition, QgsProcessingParameterFeatureSink):
+        # QGIS writes a GeoPackage where a name does not end as that of a format does.
+        text += "" if QgsVectorFileWriter.driverForExtension(Path(text).suffix) else ".gpkg"
     return Place(os.path.realpath(text))

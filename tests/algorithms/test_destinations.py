@@ -47,6 +47,16 @@ def test_a_new_table_beside_the_labels_is_fine_but_theirs_is_not(check, labels, 
     assert ("also an input" in problem) is (table == "polygons")
 
 
+@pytest.mark.parametrize(("name", "ending", "lost"), [
+    ("labels", "", True), ("labels.2020", "", True), ("labels", ".shp", False), ("labels", ".gpkg", True),
+])  # fmt: skip
+def test_a_name_that_qgis_completes_to_that_of_the_labels_is_theirs(check, tmp_path, name, ending, lost):
+    """QGIS would make a GeoPackage of it, and empty the labels."""
+    labels = shutil.copy(POLYGONS, tmp_path / f"{name}.gpkg")
+    problem = check("suggestsamples", suggest(labels, str(tmp_path / (name + ending))))
+    assert ("also an input" in problem) is lost
+
+
 def test_the_layers_behind_a_virtual_one_and_the_parts_of_a_shapefile_are_inputs(check, labels, tmp_path):
     shape = tmp_path / "drawn.shp"
     options = QgsVectorFileWriter.SaveVectorOptions()
