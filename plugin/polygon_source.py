@@ -116,7 +116,7 @@ def export_features(
         The CRS of what was written: the scene's or, where that has none, the source's own.
 
     Raises:
-        QgsProcessingException: the source has no such field, no CRS, or no feature.
+        QgsProcessingException: the source has no such field, no geometries, no CRS, or no feature.
     """
     fields = {key: name for key, name in ((FIELD, field), (GROUP, group_field)) if name}
     indices = {key: source.fields().lookupField(name) for key, name in fields.items()}
@@ -126,6 +126,10 @@ def export_features(
             raise QgsProcessingException(
                 f"The labels have no field '{fields[key]}' (they have {names}); choose another."
             )
+    if source.wkbType() == QgsWkbTypes.Type.NoGeometry:
+        raise QgsProcessingException(
+            f"The labels '{source.sourceName()}' are a table without geometries; choose a layer of polygons or points."
+        )
     if not source.sourceCrs().isValid():
         raise QgsProcessingException(
             f"The labels '{source.sourceName()}' have no coordinate reference system; set it in the layer's "
@@ -137,7 +141,7 @@ def export_features(
         )
     crs = scene_crs if scene_crs.isValid() else source.sourceCrs()
     feedback.pushInfo(
-        f"Labels in {_crs_name(source.sourceCrs())}, scene in {_crs_name(crs)}"
+        f"Labels in {_crs_name(source.sourceCrs())}, scene in {_crs_name(scene_crs)}"
         + ("." if source.sourceCrs() == crs else "; the labels are reprojected.")
     )
     legends = {FIELD: legend, GROUP: Legend()}
@@ -190,4 +194,6 @@ def _until_cancelled(features: Iterable[QgsFeature], feedback: QgsProcessingFeed
 
 
 def _crs_name(crs: QgsCoordinateReferenceSystem) -> str:
+    if not crs.isValid():
+        return "no coordinate reference system"
     return crs.authid() or crs.description() or "an unnamed coordinate reference system"

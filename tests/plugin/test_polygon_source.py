@@ -51,7 +51,7 @@ def memory_layer(features, crs="EPSG:32633", field="class:string", kind="Polygon
 def export(qgis_app, feedback, tmp_path):
     """Export as an algorithm would; returns the GeoJSON features."""
 
-    def run(layer, field="class", legend=None, selected=False, group=""):
+    def run(layer, field="class", legend=None, selected=False, group="", scene_crs=UTM):
         context = QgsProcessingContext()
         QgsProject.instance().addMapLayer(layer, False)
         value = QgsProcessingFeatureSourceDefinition(layer.id(), selected) if selected else layer.id()
@@ -59,7 +59,7 @@ def export(qgis_app, feedback, tmp_path):
         definition = QgsProcessingParameterFeatureSource("P", "", [QgsProcessing.SourceType.TypeVectorAnyGeometry])
         source = QgsProcessingParameters.parameterAsSource(definition, {"P": value}, context)
         path = tmp_path / "labels.geojson"
-        export_features(source, field, legend or Legend(), UTM, path, context, feedback, group)
+        export_features(source, field, legend or Legend(), scene_crs, path, context, feedback, group)
         return json.loads(path.read_text())["features"]
 
     yield run
@@ -173,6 +173,16 @@ def test_labels_without_a_coordinate_system_are_one_sentence(export):
     layer.setCrs(QgsCoordinateReferenceSystem())
     with pytest.raises(QgsProcessingException, match="have no coordinate reference system"):
         export(layer)
+
+
+def test_a_table_without_geometries_is_one_sentence(export):
+    with pytest.raises(QgsProcessingException, match="are a table without geometries"):
+        export(QgsVectorLayer("None?field=class:string", "labels", "memory"))
+
+
+def test_a_scene_without_a_coordinate_system_is_said_to_have_none(export, feedback):
+    export(memory_layer([("a", SQUARE)]), scene_crs=QgsCoordinateReferenceSystem())
+    assert feedback.infos == ["Labels in EPSG:32633, scene in no coordinate reference system."]
 
 
 def styled(layer, categories, attribute="class"):
