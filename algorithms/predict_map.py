@@ -16,6 +16,7 @@ from qgis.core import (
     QgsProcessingParameterRasterLayer,
     QgsSingleBandPseudoColorRenderer,
 )
+from qgis.PyQt import sip
 from qgis.PyQt.QtGui import QColor
 
 from ..engine.jobs import PredictMap
@@ -57,9 +58,18 @@ class _ShareStyler(QgsProcessingLayerPostProcessorInterface):
         layer.triggerRepaint()
 
 
-# QGIS calls a post-processor after the algorithm that set it is gone, and does not own it.
-_style_loaders: dict[str, _StyleLoader] = {}
-_share_styler = _ShareStyler()
+# QGIS calls a post-processor after the algorithm that set it is gone, and deletes it with the run's context.
+_stylers: set[QgsProcessingLayerPostProcessorInterface] = set()
+
+
+def _style_when_loaded(
+    path: str, styler: QgsProcessingLayerPostProcessorInterface, context: QgsProcessingContext
+) -> None:
+    """Have an output styled when it is loaded, if it is; a `styler` serves one output of one run."""
+    if path and context.willLoadLayerOnCompletion(path):
+        _stylers.difference_update([used for used in tuple(_stylers) if sip.isdeleted(used)])
+        _stylers.add(styler)
+        context.layerToLoadOnCompletionDetails(path).setPostProcessor(styler)
 
 
 class PredictMapAlgorithm(SpectraFilmAlgorithm):
@@ -123,10 +133,7 @@ class PredictMapAlgorithm(SpectraFilmAlgorithm):
             scene_crs=crs_text(crs),
         )
         self.run_job(job, feedback)
-        if context.willLoadLayerOnCompletion(paths["OUTPUT"]):
-            loader = _style_loaders.setdefault(paths["OUTPUT"], _StyleLoader(paths["OUTPUT"]))
-            context.layerToLoadOnCompletionDetails(paths["OUTPUT"]).setPostProcessor(loader)
-        for path in (paths[key] for key in SHARES):
-            if path and context.willLoadLayerOnCompletion(path):
-                context.layerToLoadOnCompletionDetails(path).setPostProcessor(_share_styler)
+        _style_when_loaded(paths["OUTPUT"], _StyleLoader(paths["OUTPUT"]), context)
+        for key in SHARES:
+            _style_when_loaded(paths[key], _ShareStyler(), context)
         return paths

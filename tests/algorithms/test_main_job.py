@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from qgis.core import (
     QgsVectorLayer,
     QgsWkbTypes,
 )
+from qgis.PyQt import sip
 
 BOW_TIE = "Polygon((413110 5780635, 413130 5780650, 413130 5780635, 413110 5780650, 413110 5780635))"  # on water
 TRAIN = {"INPUT": SCENE, "POLYGONS": POLYGONS, "CLASS_FIELD": "class"}
@@ -206,6 +208,26 @@ def test_a_loaded_map_and_its_confidence_are_styled(trained, provider, feedback,
     # The same colours for the same confidence in every map, whatever values this one has.
     items = loaded(confidence).shader().rasterShaderFunction().colorRampItemList()
     assert [(item.value, item.color.name()) for item in (items[0], items[-1])] == [(0, "#440154"), (1, "#fde725")]
+
+
+def test_maps_of_one_session_are_all_styled(provider, feedback, tmp_path, monkeypatch):
+    """QGIS deletes with a run's context what styles its outputs, so that nothing may be used twice."""
+    monkeypatch.setattr("spectrafilm.plugin.engine_process.run_job", lambda *_: {})
+    outputs = {key: str(tmp_path / f"{key}.tif") for key in ("OUTPUT", "CONFIDENCE", "UNCERTAINTY")}
+    model = tmp_path / "model.safetensors"
+    model.touch()
+    for _ in range(2):
+        context = QgsProcessingContext()
+        for key, output in outputs.items():
+            details = QgsProcessingContext.LayerDetails(key, QgsProject.instance(), key)
+            context.addLayerToLoadOnCompletion(output, details)
+        algorithm = provider.algorithm("predictmap").create()
+        assert algorithm.run({"INPUT": SCENE, "MODEL": str(model), **outputs}, context, feedback)[1], feedback.errors
+        stylers = [context.layerToLoadOnCompletionDetails(output).postProcessor() for output in outputs.values()]
+        assert len({id(styler) for styler in stylers}) == 3
+        del algorithm, context
+        gc.collect()
+        assert all(map(sip.isdeleted, stylers))
 
 
 def test_the_accuracy_is_measured_on_the_independent_reference(trained, run, tmp_path):
