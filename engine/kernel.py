@@ -17,6 +17,8 @@ MOST_CENTRES = 3000
 # The more there are, the narrower a kernel serves best: a few hundred of thousands would choose too wide a one. At
 # least two of each of 255 classes: a single one tells nothing when it is left out.
 MOST_COMPARED = 750
+# Pixels compared with centres at a time, as many pairs as stay in a processor's cache, and at most so many pixels.
+PAIRS = 400_000
 BLOCK = 512
 
 
@@ -55,8 +57,8 @@ class KernelMachine(nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Log-probabilities (n, classes) of inputs (n, sum of widths)."""
-        # In blocks, since every pixel is compared with every centre.
-        return torch.cat([self._block(block) for block in inputs.split(BLOCK)])
+        rows = max(min(PAIRS // len(self.pixels), BLOCK), 1)
+        return torch.cat([self._block(block) for block in inputs.split(rows)])
 
     def _block(self, inputs: torch.Tensor) -> torch.Tensor:
         kernel = self._kernel(inputs) @ self.weights
