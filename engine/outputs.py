@@ -19,7 +19,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from .errors import EngineError
-from .partial_outputs import MARK, partial_path, remove_partial_outputs
+from .partial_outputs import ATTEMPTS, MARK, partial_path, remove_partial_outputs, tries
 from .scene import Scene, unplaced_allowed
 
 NODATA = -9999.0
@@ -135,12 +135,15 @@ class Outputs:
             _check_replaceable(Path(destination))
         for destination in self._destinations:
             part = partial_path(destination, self._token)
-            try:
-                # Some writers create files that nobody else may read.
-                os.chmod(part, 0o666 & ~_umask())
-                os.replace(part, destination)
-            except OSError as error:
-                raise _not_replaceable(Path(destination), error) from error
+            for left in tries(ATTEMPTS):
+                try:
+                    # Some writers create files that nobody else may read.
+                    os.chmod(part, 0o666 & ~_umask())
+                    os.replace(part, destination)
+                    break
+                except OSError as error:
+                    if not left:
+                        raise _not_replaceable(Path(destination), error) from error
         for raster in self._rasters:
             # Pyramids and statistics of what was there before would be shown instead of the new values.
             for sidecar in (raster + suffix for suffix in SIDECARS):

@@ -10,10 +10,10 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-# On Windows a process that was ended may hold its files a little longer.
+# On Windows a process that was ended may hold its files a little longer, and a virus scanner looks at new ones.
 ATTEMPTS = 10 if os.name == "nt" else 1
 PAUSE_SECONDS = 0.2
 LONGEST_SUFFIX = 16
@@ -48,10 +48,16 @@ def remove_partial_outputs(destinations: Iterable[str], token: str, attempts: in
 
 
 def _remove(path: Path, attempts: int) -> None:
-    for attempt in range(attempts):
-        if attempt:
-            time.sleep(PAUSE_SECONDS)
+    for _ in tries(attempts):
         with contextlib.suppress(OSError):
             os.remove(path)
         if not path.exists():
             return
+
+
+def tries(count: int) -> Iterator[int]:
+    """So many tries, with a pause before each but the first; how many are left after it."""
+    for done in range(count):
+        if done:
+            time.sleep(PAUSE_SECONDS)
+        yield count - 1 - done

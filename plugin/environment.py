@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import IO, TypeVar
 from qgis.core import QgsProcessingException, QgsProcessingFeedback
 from qgis.PyQt.QtCore import QLockFile
 
-from ..engine.partial_outputs import ATTEMPTS, PAUSE_SECONDS
+from ..engine.partial_outputs import ATTEMPTS, tries
 from . import settings
 from .paths import REQUIREMENTS
 
@@ -208,9 +207,7 @@ def _replacing(folder: Path) -> Iterator[None]:
 
 def _delete(folder: Path) -> None:
     """Delete a folder, of which a process that was ended may hold files a little longer on Windows."""
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            time.sleep(PAUSE_SECONDS)
+    for _ in tries(ATTEMPTS):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():
             return

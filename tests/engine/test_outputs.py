@@ -13,6 +13,8 @@ import pytest
 import rasterio
 from rasterio.windows import Window
 
+from spectrafilm.engine import outputs as outputs_module
+from spectrafilm.engine import partial_outputs
 from spectrafilm.engine.backbone import files_of
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.outputs import Outputs
@@ -104,6 +106,25 @@ def test_a_file_in_use_keeps_all_old_files(tmp_path, monkeypatch):
             outputs.reserve(str(tmp_path / name)).write_text("new")
         monkeypatch.setattr(Path, "rename", rename)
     assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a": "old", "b": "old"}
+
+
+def test_a_file_that_a_virus_scanner_looks_at_is_tried_again(tmp_path, monkeypatch):
+    """On Windows it cannot be renamed meanwhile; a stand-in for that."""
+    replace, refused = os.replace, []
+
+    def replace_later(path, target):
+        if len(refused) < 2:
+            refused.append(target)
+            raise PermissionError(13, "in use")
+        replace(path, target)
+
+    monkeypatch.setattr(outputs_module, "ATTEMPTS", 3)
+    monkeypatch.setattr(partial_outputs, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(os, "replace", replace_later)
+    with Outputs() as outputs:
+        outputs.reserve(str(tmp_path / "a")).write_text("new")
+    assert (tmp_path / "a").read_text() == "new"
+    assert len(refused) == 2
 
 
 def test_pyramids_of_the_raster_before_are_gone(tmp_path, scene_path):

@@ -12,6 +12,7 @@ from qgis.core import QgsProcessingContext, QgsProcessingException, QgsSettings
 from qgis.PyQt.QtCore import QLockFile
 
 from spectrafilm.algorithms.setup_environment import SetupEnvironmentAlgorithm
+from spectrafilm.engine import partial_outputs
 from spectrafilm.plugin import engine_process, environment, settings
 from spectrafilm.plugin.environment import Installation
 
@@ -215,7 +216,7 @@ def test_files_that_are_held_a_little_longer_do_not_spoil_a_later_run(made, tmp_
     delete = environment.shutil.rmtree
     monkeypatch.setattr(environment.shutil, "rmtree", rmtree)
     monkeypatch.setattr(environment, "ATTEMPTS", 3)
-    monkeypatch.setattr(environment, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(partial_outputs, "PAUSE_SECONDS", 0.0)
     with pytest.raises(QgsProcessingException, match="cancelled"):
         environment.create(Installation(made), broken, feedback)
     assert environment.is_complete(made) is (tries == 2)
