@@ -24,6 +24,7 @@ class AnalyseFeaturesAlgorithm(LabelledSceneAlgorithm):
     TITLE = "Analyse layers and timesteps"
     GROUP = "Single steps"
     ICON = "analysefeatures.svg"
+    TAGS = "hyperspectral, diffusion, U-Net, decoder layer, timestep, cross-validation"
     HELP = (
         "Finds out which decoder layers of the diffusion U-Net, at which timesteps, tell your classes apart best on "
         "your scene: a grid of accuracies, each from a cross-validation that never tests a polygon on itself.\n\n"

@@ -32,6 +32,7 @@ class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
     TITLE = "Assess accuracy"
     GROUP = "Land cover"
     ICON = "assessaccuracy.svg"
+    TAGS = "validation, confusion matrix, error matrix, kappa, overall accuracy, area-adjusted"
     HELP = (
         "Compares a land-cover map with independent reference polygons, points or a label raster, and writes a "
         "report: confusion matrix (rows reference, columns map), overall and average accuracy, Cohen's kappa, "

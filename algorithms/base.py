@@ -51,14 +51,15 @@ ACCURACIES = {
 class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
     """An algorithm that hands its work to the engine.
 
-    Subclasses set `ID`, `TITLE`, `GROUP` and `HELP`, and declare parameters in `initAlgorithm`; `NUMBERS` are keys of
-    texts of whole numbers.
+    Subclasses set `ID`, `TITLE`, `GROUP`, `HELP` and `TAGS` (other words that it is searched by), and declare
+    parameters in `initAlgorithm`; `NUMBERS` are keys of texts of whole numbers.
     """
 
     ID = ""
     TITLE = ""
     GROUP = ""
     HELP = ""
+    TAGS = ""
     ICON = "spectrafilm.svg"
     NUMBERS: tuple[str, ...] = ()
 
@@ -76,6 +77,12 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
 
     def shortHelpString(self) -> str:  # noqa: N802
         return self.tr(self.HELP)
+
+    def shortDescription(self) -> str:  # noqa: N802
+        return self.shortHelpString().partition(". ")[0] + "."
+
+    def tags(self) -> list[str]:
+        return self.tr(self.TAGS).split(", ")
 
     def helpUrl(self) -> str:  # noqa: N802
         return help_address()

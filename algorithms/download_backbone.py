@@ -27,6 +27,7 @@ class DownloadBackboneAlgorithm(SpectraFilmAlgorithm):
     TITLE = "Download backbone"
     GROUP = "Setup"
     ICON = "downloadbackbone.svg"
+    TAGS = "weights, pretrained, checkpoint, diffusion, U-Net"
     HELP = (
         "Downloads a published diffusion U-Net, to be given as 'Backbone' to 'Train model' and 'Extract spatial "
         "features'. The plugin brings a small one of its own and works without any of these.\n\n"

@@ -23,6 +23,7 @@ class ExtractFeaturesAlgorithm(SpectraFilmAlgorithm):
     TITLE = "Extract spatial features"
     GROUP = "Single steps"
     ICON = "extractfeatures.svg"
+    TAGS = "hyperspectral, deep features, embedding, diffusion, U-Net"
     NUMBERS = ("LAYERS", "TIMESTEPS")
     HELP = (
         "Shows patches of the scene to a frozen diffusion U-Net that was pretrained on pictures, and writes what "

@@ -79,6 +79,7 @@ class PredictMapAlgorithm(SpectraFilmAlgorithm):
     TITLE = "Predict map"
     GROUP = "Land cover"
     ICON = "predictmap.svg"
+    TAGS = "hyperspectral, classification, classify, land cover, confidence, uncertainty"
     HELP = (
         "Maps a scene with a trained model. The scene may be another one than the model was trained on: bands are "
         "matched by wavelength, and a scene that lacks some is refused.\n\n"

@@ -30,6 +30,7 @@ class PretrainSceneAlgorithm(SpectraFilmAlgorithm):
     TITLE = "Pretrain on scene"
     GROUP = "Single steps"
     ICON = "pretrainscene.svg"
+    TAGS = "hyperspectral, self-supervised, diffusion, denoising, DiffSpectralNet, DiffCRN"
     HELP = (
         "Trains a diffusion model to take noise out of the scene's own spectra, after DiffSpectralNet (a "
         "three-dimensional U-Net) or DiffCRN (spatial and spectral self-attention). No labels and no download are "

@@ -30,6 +30,7 @@ class SelectBandsAlgorithm(SpectraFilmAlgorithm):
     TITLE = "Select bands (pseudo-RGB)"
     GROUP = "Single steps"
     ICON = "selectbands.svg"
+    TAGS = "hyperspectral, RGB, true colour, true color, composite, principal components, PCA"
     NUMBERS = ("BANDS",)
     HELP = (
         "Makes a three-band image of a hyperspectral scene: by wavelength, by band numbers, or by a criterion "

@@ -41,6 +41,7 @@ class SuggestSamplesAlgorithm(SpectraFilmAlgorithm):
     TITLE = "Suggest samples"
     GROUP = "Land cover"
     ICON = "suggestsamples.svg"
+    TAGS = "active learning, sampling, training data, uncertainty"
     HELP = (
         "Shows where the next polygons would help a model most: places that resemble, in spectrum and position, as "
         "much as possible of what it hesitates about, and neither each other nor what is labelled already.\n\n"

@@ -37,6 +37,7 @@ class TrainFilmAlgorithm(LabelledSceneAlgorithm):
     TITLE = "Train model"
     GROUP = "Land cover"
     ICON = "trainfilm.svg"
+    TAGS = "hyperspectral, classification, classifier, supervised, few-shot, deep learning, diffusion, FiLM, land cover"
     HELP = (
         "Trains a land-cover model from a scene and a few polygons drawn on it, and estimates how accurate it is at "
         "places like these.\n\n"
