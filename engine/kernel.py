@@ -77,8 +77,9 @@ class KernelMachine(nn.Module):
 
 
 def fit_kernel(
-    parts: Sequence[np.ndarray], targets: np.ndarray, polygons: np.ndarray, classes: int
-) -> KernelMachine:
+    parts: Sequence[np.ndarray], targets: np.ndarray, polygons: np.ndarray, classes: int,
+    trust: np.ndarray | None = None,
+) -> KernelMachine:  # fmt: skip
     """Fit a kernel machine to labelled pixels.
 
     Bandwidth, ridge and sharpness are those that are best when every polygon is left out in turn, which has a
@@ -92,7 +93,9 @@ def fit_kernel(
         targets: (n,) class indices, counted from 0.
         polygons: (n,) which polygon a pixel lies in.
         classes: number of classes.
+        trust: (n,) above 0, how much a pixel counts; without it all count alike.
     """
+    trust = np.ones(len(targets)) if trust is None else trust
     scales = [1 / max(float(part.std()), 1e-6) for part in parts]
     kept = thin_evenly(targets, MOST_CENTRES)
     compared = thin_evenly(targets, MOST_COMPARED)
@@ -101,23 +104,25 @@ def fit_kernel(
     distances = _distances([part[compared] * scale for part, scale in zip(parts, scales, strict=True)])
     typical = [max(float(np.median(d[d > 0])), 1e-12) if (d > 0).any() else 1.0 for d in distances]
     machine.typical.copy_(torch.tensor(typical))
-    bandwidth, ridge, sharpness = _choose(distances, typical, targets[compared], polygons[compared], classes)
+    weights = _pixel_weights(targets[compared], trust[compared], classes)
+    bandwidth, ridge, sharpness = _choose(distances, typical, targets[compared], polygons[compared], classes, weights)
     machine.bandwidth.fill_(bandwidth)
     machine.sharpness.fill_(sharpness)
     inputs = torch.from_numpy(np.concatenate(list(parts), 1)[kept].astype(np.float32))
     machine.pixels.copy_(inputs)
     regularized = machine._kernel(inputs).numpy().astype(np.float64)
-    regularized[np.diag_indices(len(kept))] += ridge / _class_weights(targets[kept], classes)
-    weights = solve(regularized, _indicators(targets[kept], classes), assume_a="sym", overwrite_a=True)
-    machine.weights.copy_(torch.from_numpy(weights))
+    regularized[np.diag_indices(len(kept))] += ridge / _pixel_weights(targets[kept], trust[kept], classes)
+    solution = solve(regularized, _indicators(targets[kept], classes), assume_a="sym", overwrite_a=True)
+    machine.weights.copy_(torch.from_numpy(solution))
     return machine
 
 
 def _choose(
-    distances: list[np.ndarray], typical: list[float], targets: np.ndarray, polygons: np.ndarray, classes: int
-) -> tuple[float, float, float]:
+    distances: list[np.ndarray], typical: list[float], targets: np.ndarray, polygons: np.ndarray, classes: int,
+    weights: np.ndarray,
+) -> tuple[float, float, float]:  # fmt: skip
     """Bandwidth, ridge and sharpness that are best for polygons left out."""
-    weights, indicators = _class_weights(targets, classes), _indicators(targets, classes)
+    indicators = _indicators(targets, classes)
     groups, counted = _left_out_together(targets, polygons, classes)
     judged = weights * counted
     best: tuple[float, float, float, np.ndarray] | None = None
@@ -195,8 +200,8 @@ def _distances(parts: Sequence[np.ndarray]) -> list[np.ndarray]:
     return list(np.cumsum(squares, 0))
 
 
-def _class_weights(targets: np.ndarray, classes: int) -> np.ndarray:
-    weights = 1 / np.sqrt(np.bincount(targets, minlength=classes)[targets])
+def _pixel_weights(targets: np.ndarray, trust: np.ndarray, classes: int) -> np.ndarray:
+    weights = trust / np.sqrt(np.bincount(targets, minlength=classes)[targets])
     return weights / weights.mean()
 
 

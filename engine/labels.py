@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
 
 import numpy as np
 from affine import Affine
@@ -13,10 +15,15 @@ from .errors import EngineError
 from .polygons import LandCoverClass, Part
 from .progress import Progress
 
-SUBPIXELS = 10
 MAJORITY = 0.5
-# Subpixels that are looked at together.
-STRIP_VALUES = 10_000_000
+# Parts of a pixel's side of which each is in or out: of polygons so small that it decides on a label, and of others.
+SUBPIXELS, COARSE_SUBPIXELS = 10, 4
+# Sides in pixels of the tiles in which they are looked at, the larger, the more corners a polygon has, since it is
+# handed over anew for each.
+TILE, LARGEST_TILE = 32, 256
+CORNERS = 100
+# So many have outlines of areas of a raster, as a rule, which cut no pixel.
+MOST_CORNERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -27,19 +34,22 @@ class Labels:
         rows, columns: (n,) int64 positions in the scene.
         class_ids: (n,) int64, counted from 1.
         polygons: (n,) int64, which polygon (single part), or group of polygons, a pixel belongs to.
+        cover: (n,) share of a pixel (0..1) that polygons of its class cover; None where that is not known.
     """
 
     rows: np.ndarray
     columns: np.ndarray
     class_ids: np.ndarray
     polygons: np.ndarray
+    cover: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def select(self, keep: np.ndarray) -> Labels:
         """The pixels that a mask or an index array picks."""
-        return Labels(self.rows[keep], self.columns[keep], self.class_ids[keep], self.polygons[keep])
+        cover = None if self.cover is None else self.cover[keep]
+        return Labels(self.rows[keep], self.columns[keep], self.class_ids[keep], self.polygons[keep], cover)
 
 
 def join_groups(labels: Labels, parts: Sequence[Part]) -> Labels:
@@ -74,8 +84,9 @@ class _Claims:
 
 
 def label_pixels(
-    parts: Sequence[Part], classes: Sequence[LandCoverClass], height: int, width: int, progress: Progress
-) -> Labels:
+    parts: Sequence[Part], classes: Sequence[LandCoverClass], height: int, width: int, progress: Progress,
+    measure_cover: bool = False,
+) -> Labels:  # fmt: skip
     """Find the pixels that polygons and points label.
 
     A pixel is labelled when its centre lies inside a polygon. Polygons that hold no pixel centre
@@ -87,11 +98,12 @@ def label_pixels(
         parts: single-part geometries in pixel coordinates.
         classes: for messages.
         height, width: of the scene in pixels.
+        measure_cover: whether `Labels.cover` is wanted, which takes about twice the time.
 
     Raises:
         EngineError: no geometry touches the scene.
     """
-    centre, partial = _Claims([], [], []), _Claims([], [], [])
+    touched, centre, partial = _Claims([], [], []), _Claims([], [], []), _Claims([], [], [])
     outside = 0
     for index, part in enumerate(parts):
         left, top, right, bottom = part.bounds()
@@ -100,8 +112,13 @@ def label_pixels(
         if before or left >= width or top >= height:
             outside += 1
             continue
-        pixels, cover, is_partial = _covered(part, height, width)
-        (partial if is_partial else centre).add(pixels, index, cover)
+        pixels, cover, centred = _covered(part, height, width, measure_cover)
+        if measure_cover:
+            touched.add(pixels, index, cover)
+        if centred.any():
+            centre.add(pixels[centred], index, cover[centred])
+        else:
+            partial.add(pixels, index, cover)
     if outside == len(parts):
         raise EngineError(
             f"None of the {len(parts)} polygons lies on the scene; check that both show the same area and "
@@ -118,38 +135,84 @@ def label_pixels(
             "pixels, or lie in others."
         )
     rows, columns = np.divmod(pixels, width)
-    return Labels(rows, columns, class_of[owners], owners)
+    ids = class_of[owners]
+    measured = _cover_by_class(pixels, ids, touched.arrays(), class_of) if measure_cover else None
+    return Labels(rows, columns, ids, owners, measured)
 
 
-def _covered(part: Part, height: int, width: int) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Flat indices of covered pixels, covered share of each, and whether no centre is inside."""
+def _covered(
+    part: Part, height: int, width: int, measure: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Flat indices of the pixels that a part touches, its share of each, and in which the centre is inside.
+
+    Of a polygon with centres inside, touched pixels far from these are left out.
+
+    Args:
+        measure: whether the share is measured where centres are inside; taken as 1 in these pixels otherwise.
+    """
     left, top, right, bottom = part.bounds()
     x0, y0 = max(int(np.floor(left)), 0), max(int(np.floor(top)), 0)
     x1, y1 = min(int(np.floor(right)), width - 1), min(int(np.floor(bottom)), height - 1)
     shape = (y1 - y0 + 1, x1 - x0 + 1)
     if part.is_point:
-        return np.array([y0 * width + x0]), np.ones(1), False
+        return np.array([y0 * width + x0]), np.ones(1), np.ones(1, bool)
     geometry = {"type": "Polygon", "coordinates": [ring.tolist() for ring in part.rings]}
-    inside = rasterize([geometry], shape, transform=Affine.translation(x0, y0), dtype="uint8").astype(bool)
-    rows, columns = np.nonzero(inside)
-    if len(rows):
-        return (rows + y0) * width + columns + x0, np.ones(len(rows)), False
-    # In strips: what is left where polygons were cut may be long, and the rectangle around it large.
-    most = max(STRIP_VALUES // (shape[1] * SUBPIXELS**2), 1)
-    pixels, cover = [], []
-    for top_row in range(y0, y1 + 1, most):
-        strip = min(most, y1 + 1 - top_row)
-        fine = rasterize(
-            [geometry],
-            (strip * SUBPIXELS, shape[1] * SUBPIXELS),
-            transform=Affine(1 / SUBPIXELS, 0, x0, 0, 1 / SUBPIXELS, top_row),
-            dtype="uint8",
-        )
-        counts = fine.reshape(strip, SUBPIXELS, shape[1], SUBPIXELS).sum((1, 3), dtype=np.uint8)
-        rows, columns = np.nonzero(counts)
-        pixels.append((rows + top_row) * width + columns + x0)
-        cover.append(counts[rows, columns] / SUBPIXELS**2)
-    return np.concatenate(pixels), np.concatenate(cover), True
+    inside = rasterize([geometry], shape, transform=Affine.translation(x0, y0), dtype="uint8")
+    tiny = not inside.any()
+    subpixels = SUBPIXELS if tiny else COARSE_SUBPIXELS
+    # What lies beyond the rectangle around the polygon is outside it.
+    around = np.pad(inside, 1)
+    corners = sum(len(ring) for ring in part.rings)
+    measured = measure and corners <= MOST_CORNERS
+    side = LARGEST_TILE if tiny else int(min(TILE * max(corners / CORNERS, 1.0) ** 0.5, LARGEST_TILE))
+    pixels, cover, centred = [], [], []
+    for tile_top, tile_left in product(range(0, shape[0], side), range(0, shape[1], side)):
+        tile = inside[tile_top : tile_top + side, tile_left : tile_left + side]
+        near = around[tile_top : tile_top + side + 2, tile_left : tile_left + side + 2]
+        if near.all() or not (tiny or measured):
+            share = tile.astype(np.float32)
+        elif near.any() or tiny:
+            share = _shares(geometry, y0 + tile_top, x0 + tile_left, tile.shape, subpixels)
+        else:
+            continue
+        # A sliver may cross a centre between the parts.
+        share = np.maximum(share, tile / np.float32(subpixels**2))
+        rows, columns = np.nonzero(share)
+        pixels.append((rows + y0 + tile_top) * width + columns + x0 + tile_left)
+        cover.append(share[rows, columns])
+        centred.append(tile[rows, columns].astype(bool))
+    return np.concatenate(pixels), np.concatenate(cover), np.concatenate(centred)
+
+
+def _shares(geometry: dict[str, Any], top: int, left: int, shape: tuple[int, ...], subpixels: int) -> np.ndarray:
+    """Share (0..1) of a polygon in each pixel of a tile, by how many parts of the pixel have their centre inside."""
+    height, width = shape
+    fine = rasterize(
+        [geometry], (height * subpixels, width * subpixels),
+        transform=Affine(1 / subpixels, 0, left, 0, 1 / subpixels, top), dtype="uint8",
+    )  # fmt: skip
+    # Whole rows at a time, several times faster than both axes at once.
+    in_rows = fine.reshape(height, subpixels, width * subpixels).sum(1, dtype=np.uint8)
+    counts = in_rows.reshape(height, width, subpixels).sum(2, dtype=np.uint8)
+    return counts / np.float32(subpixels**2)
+
+
+def _cover_by_class(
+    pixels: np.ndarray, ids: np.ndarray, touched: tuple[np.ndarray, np.ndarray, np.ndarray], class_of: np.ndarray
+) -> np.ndarray:
+    """Share (n,) of pixels that all polygons of a pixel's class cover together."""
+    all_pixels, parts, cover = touched
+    classes = int(class_of.max()) + 1
+    keys, wanted = all_pixels * classes + class_of[parts], pixels * classes + ids
+    # Most pixels lie within one polygon, and are not looked for.
+    shared = np.unique(keys[cover < 1])
+    if not len(shared):
+        return np.ones(len(pixels), np.float32)
+    place = np.searchsorted(shared, keys).clip(max=len(shared) - 1)
+    here = shared[place] == keys
+    summed = np.bincount(place[here], weights=cover[here], minlength=len(shared))
+    place = np.searchsorted(shared, wanted).clip(max=len(shared) - 1)
+    return np.where(shared[place] == wanted, summed[place].clip(max=1), 1).astype(np.float32)
 
 
 def _merge(

@@ -30,6 +30,8 @@ NOISE = 0.3
 FULL_REGULARISATION = 300
 LEAST_REGULARISATION = 1 / 3
 MIXUP = 0.1
+# Of the share that a pixel's polygons cover: a pixel covered by half counts a quarter.
+COVER_POWER = 2.0
 DROPOUT = 0.3
 
 PUBLISHED_BATCH = 64
@@ -55,6 +57,7 @@ class Samples:
         means: how many of the features, the last ones, are means of neighbourhoods.
         polygons: (n,) which polygon a pixel lies in; without them every pixel stands for itself.
         sections: numbers of timesteps and of decoder layers that the other features come from.
+        cover: (n,) share of each pixel (0..1) that polygons of its class cover; None where that is not known.
     """
 
     spectra: np.ndarray
@@ -64,10 +67,21 @@ class Samples:
     means: int = 0
     polygons: np.ndarray | None = None
     sections: tuple[int, int] = (1, 1)
+    cover: np.ndarray | None = None
+
+    @property
+    def trust(self) -> np.ndarray:
+        """How much each pixel counts in training (n,)."""
+        return np.ones(len(self.targets)) if self.cover is None else trust_of(self.cover)
 
     def tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The arrays as tensors."""
         return torch.from_numpy(self.spectra), torch.from_numpy(self.features), torch.from_numpy(self.targets)
+
+
+def trust_of(cover: np.ndarray) -> np.ndarray:
+    """How much pixels count in training, by the share of each that polygons cover: the rest shows something else."""
+    return cover.astype(float) ** COVER_POWER
 
 
 @dataclass(frozen=True)
@@ -139,7 +153,8 @@ def _fit_ensembles(
     """Five members for each subset, all in one batched network.
 
     A slow and strongly decayed AdamW with a cosine schedule, noise on the inputs, smoothed labels, and
-    now and then a mixture of two pixels (mixup), which is also what a mixed pixel is. Beyond 300 pixels
+    now and then a mixture of two pixels (mixup), which is also what a mixed pixel is. Pixels that a polygon covers
+    in part only are drawn less often. Beyond 300 pixels
     noise and decay fade, since thousands of labels need less caution. The kernel expert is fitted last.
 
     Classes are drawn in proportion to the square root of their pixels, between what was digitized,
@@ -152,7 +167,8 @@ def _fit_ensembles(
     largest = max(int(s.sum()) for s in subsets)
     strength = min(max(math.sqrt(FULL_REGULARISATION / largest), LEAST_REGULARISATION), 1.0)
     optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY * strength**2)
-    weights = torch.stack([_sampling_weights(targets, torch.from_numpy(s)) for s in subsets])
+    trust = torch.from_numpy(samples.trust)
+    weights = torch.stack([_sampling_weights(targets, torch.from_numpy(s)) * trust for s in subsets])
     weights = weights.repeat_interleave(MEMBERS, 0)
     batch = min(largest, BATCH)
     one_hot = F.one_hot(targets, samples.classes).float()
@@ -193,7 +209,7 @@ def _fit_kernel(ensemble: FilmEnsemble, samples: Samples, subset: np.ndarray) ->
     spectra, features, _ = samples.tensors()
     parts = [part[subset].numpy() for part in ensemble.kernel_inputs(spectra, features)]
     polygons = np.arange(len(subset)) if samples.polygons is None else samples.polygons
-    return fit_kernel(parts, samples.targets[subset], polygons[subset], samples.classes)
+    return fit_kernel(parts, samples.targets[subset], polygons[subset], samples.classes, samples.trust[subset])
 
 
 def _sampling_weights(targets: torch.Tensor, subset: torch.Tensor) -> torch.Tensor:

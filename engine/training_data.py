@@ -117,13 +117,20 @@ def prepare(
     if len(kept) < len(labels):
         progress.info(f"{len(kept)} of {total} labelled pixels are used, at most {per_class} a class.")
     labels, spectra = labels.select(kept), spectra[kept]
+    partly = 0 if labels.cover is None else int((labels.cover < 1).sum())
+    if partly and method.ensemble:
+        progress.info(
+            f"{partly} of {len(labels)} pixels are covered by polygons of their class in part only; they count less."
+        )
     targets = labels.class_ids - 1
     pool = np.concatenate([survey.pixels, spectra])
     spectral = fit_spectral(pool, survey.noise) if method.ensemble else fit_standard(pool)
     autocorrelation, noise = survey.autocorrelation(spectral), spectral.variance(survey.noise)
     if source is None:
         nothing = np.zeros((len(labels), 0), np.float32)
-        samples = Samples(spectral.apply(spectra), nothing, targets, len(classes), polygons=labels.polygons)
+        samples = Samples(
+            spectral.apply(spectra), nothing, targets, len(classes), polygons=labels.polygons, cover=labels.cover
+        )
         return TrainingData(classes, labels, spectra, samples, spectral, None, 0, autocorrelation, noise)
     grid = patch_grid(source.settings, scene)
     with progress.stage(0.1, 0.15):
@@ -142,7 +149,9 @@ def prepare(
     spatial = fit_spatial(np.concatenate([features[at], context]), means) if method.components else None
     seen = spatial.apply(features) if spatial else features
     sections = source.settings.sections
-    samples = Samples(spectral.apply(spectra), seen[at], targets, len(classes), means, labels.polygons, sections)
+    samples = Samples(
+        spectral.apply(spectra), seen[at], targets, len(classes), means, labels.polygons, sections, labels.cover
+    )
     surroundings = None
     if smoothed:
         unknown = np.zeros(len(seen), np.int64)

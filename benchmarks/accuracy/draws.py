@@ -73,8 +73,9 @@ def make_draw(
 
     def samples(pixels: np.ndarray, known: np.ndarray) -> Samples:
         seen = spatial.apply(everywhere[pixels]) if spatial else everywhere[pixels]
-        polygons = pool.labels.polygons[pixels]
-        return Samples(spectral.apply(pool.spectra[pixels]), seen, known, len(present), means, polygons, sections)
+        labels = pool.labels.select(pixels)
+        projected = spectral.apply(pool.spectra[pixels])
+        return Samples(projected, seen, known, len(present), means, labels.polygons, sections, labels.cover)
 
     surroundings = None
     if near is not None and pool.near:

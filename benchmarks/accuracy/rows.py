@@ -17,6 +17,7 @@ from spectrafilm.engine.ensemble import FilmEnsemble
 from spectrafilm.engine.methods import METHODS, Method
 from spectrafilm.engine.progress import Progress
 from spectrafilm.engine.projection import fit_spatial, fit_standard
+from spectrafilm.engine.training import trust_of
 from spectrafilm.engine.validation import train
 
 from .draws import make_draw
@@ -40,8 +41,9 @@ Row = Callable[[Pool, np.ndarray, np.ndarray, int], Prediction]
 
 
 def fit_svm(
-    inputs: np.ndarray, ids: np.ndarray, training: np.ndarray, seed: int, penalties: Sequence[float] = PENALTIES
-) -> GridSearchCV:
+    inputs: np.ndarray, ids: np.ndarray, training: np.ndarray, seed: int, penalties: Sequence[float] = PENALTIES,
+    weights: np.ndarray | None = None,
+) -> GridSearchCV:  # fmt: skip
     """SVM with a radial kernel; C and gamma by stratified cross-validation of the training pixels.
 
     Args:
@@ -50,6 +52,7 @@ def fit_svm(
         training: indices of the training pixels.
         seed: of the folds.
         penalties: values of C to choose from.
+        weights: of the training pixels; without them all count alike.
     """
     scale = 1 / (inputs.shape[1] * inputs.var())
     grid = {"C": list(penalties), "gamma": [g * scale for g in (0.03, 0.1, 0.3, 1.0, 3.0)]}
@@ -57,19 +60,25 @@ def fit_svm(
     inner = StratifiedKFold(max(folds, 2), shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class")
-        return GridSearchCV(SVC(), grid, cv=inner).fit(inputs[training], ids[training])
+        return GridSearchCV(SVC(), grid, cv=inner).fit(inputs[training], ids[training], sample_weight=weights)
 
 
 def _standardized(values: np.ndarray) -> np.ndarray:
     return fit_standard(values).apply(values)
 
 
-def svm_row(choose: Callable[[Pool], np.ndarray]) -> Row:
-    """A grid-searched SVM on inputs (n, k) of the pool's pixels."""
+def svm_row(choose: Callable[[Pool], np.ndarray], weighed: bool = False) -> Row:
+    """A grid-searched SVM on inputs (n, k) of the pool's pixels.
+
+    Args:
+        weighed: whether pixels count by how much polygons cover of them, as in the plugin.
+    """
 
     def classify(pool: Pool, training: np.ndarray, testing: np.ndarray, seed: int) -> Prediction:
-        inputs = choose(pool)
-        return Prediction(fit_svm(inputs, pool.labels.class_ids, training, seed).predict(inputs[testing]))
+        inputs, cover = choose(pool), pool.labels.cover
+        weights = trust_of(cover[training]) if weighed and cover is not None else None
+        svm = fit_svm(inputs, pool.labels.class_ids, training, seed, weights=weights)
+        return Prediction(svm.predict(inputs[testing]))
 
     return classify
 
@@ -160,8 +169,14 @@ ON_FEATURES: dict[str, Callable[[str], Row]] = {
     SPECTRAFILM: lambda backbone: network_row(METHODS[SHIPPED], backbone),
 }
 UNTRAINED = ", untrained"
+# What other classifiers gain by what no other tool in QGIS asks: how much of a pixel a polygon covers.
+WEIGHED: dict[str, Row] = {
+    "SVM, weighed by cover": svm_row(lambda pool: _standardized(pool.spectra), weighed=True),
+    "SVM, spectra and features, weighed by cover": svm_row(lambda pool: _both(pool, "bundled"), weighed=True),
+}
 ROWS: dict[str, Row] = {
     **CLASSICAL,
+    **WEIGHED,
     "Spectral only": network_row(METHODS["spectral"]),
     **{
         name + suffix: make(backbone)

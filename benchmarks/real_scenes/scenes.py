@@ -148,7 +148,7 @@ class LabelledScene:
         features = read_features(str(path), self.real.class_field, self._progress)
         parts = to_parts(features, self.classes, self._transform, self.crs, self._crs)
         assert len(parts) == len(features), "every feature is one part"  # noqa: S101
-        labels = label_pixels(parts, self.classes, *self._shape, self._progress)
+        labels = label_pixels(parts, self.classes, *self._shape, self._progress, measure_cover=True)
         valid = np.isfinite(self.pixels[:, labels.rows, labels.columns]).all(0)
         return labels.select(valid)
 

@@ -40,7 +40,7 @@ def read_labels(job: LabelJob, scene: Scene, progress: Progress) -> tuple[list[L
         )
     classes = make_classes(names, [colour_of.get(n, "") for n in names])
     parts = to_parts(features, classes, scene.transform, job.polygons_crs, scene.crs)
-    labels = label_pixels(parts, classes, scene.height, scene.width, progress)
+    labels = label_pixels(parts, classes, scene.height, scene.width, progress, measure_cover=True)
     if not len(labels):
         raise EngineError(
             "No pixel is labelled by one class alone; check that polygons of different classes do not cover each other."

@@ -36,7 +36,7 @@ def test_leaving_polygons_out_in_closed_form_is_what_refitting_gives():
     polygons = np.repeat(np.arange(10), 4)
     distances = kernel._distances(parts)
     similarity = np.exp(-distances[-1] / np.median(distances[-1]))
-    weights, indicators = kernel._class_weights(targets, 2), kernel._indicators(targets, 2)
+    weights, indicators = kernel._pixel_weights(targets, RNG.uniform(0.1, 1, 40), 2), kernel._indicators(targets, 2)
     groups = [np.array([0]), np.array([1]), *(np.flatnonzero(polygons == p) for p in range(1, 10)), np.array([2, 3])]
     for ridge, residuals in kernel._residuals_left_out(similarity, weights, indicators, groups):
         for group in groups:

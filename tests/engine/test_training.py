@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -48,6 +50,21 @@ def test_the_same_seed_gives_the_same_network(samples, key, progress):
     )
     np.testing.assert_array_equal(first, second)
     assert np.abs(first - other).max() > 1e-3
+
+
+@pytest.mark.parametrize("key", ["spectrafilm", "spectral"])
+def test_pixels_that_polygons_cover_little_count_little(samples, key, progress):
+    """Most training pixels lie at a border of their polygon and show the other class."""
+    training, border = np.arange(240) < 200, np.arange(240) < 130
+    truth = (samples.spectra[:, 0] > 0).astype(int)
+    labelled = replace(samples, targets=np.where(border, 1 - truth, truth), classes=2)
+    hits = []
+    for cover in (np.where(border, 0.2, 1.0), None):
+        network = fit(METHODS[key], replace(labelled, cover=cover), [training], 0, progress)[0].network
+        experts = predict_experts(network, samples).mean(1).argmax(-1)
+        hits.append((experts == truth)[:, ~training].mean(1))
+    assert (hits[0] > 0.7).all()
+    assert (hits[1] < 0.3).all()
 
 
 def test_a_subset_learns_nothing_from_pixels_outside_it(samples, progress):
