@@ -35,7 +35,7 @@ def header_beside(path: Path) -> dict[str, str]:
     text = header.read_text(encoding="latin-1") if header else ""
     if not text.startswith("ENVI"):
         return {}
-    fields = re.findall(r"(?m)^[ \t]*([\w ]+?)[ \t]*=[ \t]*(\{[^}]*\}|.*)$", text)
+    fields = re.findall(r"(?m)^[ \t]*([\w ]+?)[ \t]*=[ \t]*(\{[^}]*\}|.*?)[ \t]*$", text)
     return {key.lower().replace(" ", "_"): value for key, value in fields}
 
 

@@ -75,6 +75,9 @@ def test_an_envi_header_beside_a_geotiff(tmp_path):
     )
     assert [s.wavelength for s in spectra_of(path)] == [402.1, 404.6, 407.2]
     assert [s.good for s in spectra_of(path)] == [True, False, True]
+    header.write_text("ENVI\nwavelength units = nm \nwavelength = {402.1,\n 404.6, 407.2} \nbbl = {1,\n 0, 1}\t\n")
+    assert [s.wavelength for s in spectra_of(path)] == [402.1, 404.6, 407.2], "blanks at the ends of lines"
+    assert [s.good for s in spectra_of(path)] == [True, False, True]
     header.write_text("no header of ENVI\nwavelength = {1, 2, 3}\n")
     assert spectra_of(path)[0].wavelength is None
 
