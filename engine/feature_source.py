@@ -13,7 +13,7 @@ from rasterio.windows import Window
 from .backbone import Backbone
 from .composites import Composites
 from .errors import EngineError
-from .feature_settings import SCENE_TAG, TAG, FeatureSettings
+from .feature_settings import CHANNELS_TAG, SCENE_TAG, TAG, FeatureSettings
 from .features import FeatureExtractor, PatchGrid, Piece, gather_features, iterate_features, widened
 from .outputs import BLOCK_COLUMNS, BLOCK_ROWS
 from .progress import Progress
@@ -101,6 +101,13 @@ class RasterFeatures:
             raise EngineError(f"{path} is not a features raster; choose one written by 'Extract spatial features'.")
         self.settings = FeatureSettings.from_json(text, path)
         self.channels = len(self._raster.bands)
+        # Programs that take some bands out of a raster keep its tags.
+        written = self._raster.tag(CHANNELS_TAG) or str(self.channels)
+        if written != str(self.channels):
+            raise EngineError(
+                f"The features raster {path} has {self.channels} of the {written} bands that were written; choose the "
+                "whole one, or extract the features again."
+            )
         ours = (scene.width, scene.height, scene.transform)
         theirs = (self._raster.width, self._raster.height, self._raster.transform)
         if ours[:2] != theirs[:2] or not ours[2].almost_equals(theirs[2], 1e-6):

@@ -12,7 +12,7 @@ import numpy as np
 from ..backbone import Backbone, files_of
 from ..composites import Composites, make_composites
 from ..device import choose_device
-from ..feature_settings import COMPOSITES_TAG, SCENE_TAG, TAG, FeatureSettings
+from ..feature_settings import CHANNELS_TAG, COMPOSITES_TAG, SCENE_TAG, TAG, FeatureSettings
 from ..feature_source import ComputedFeatures, patch_grid
 from ..jobs import ExtractFeatures
 from ..methods import DEFAULT
@@ -48,7 +48,7 @@ def extract_features(job: ExtractFeatures, progress: Progress, token: str) -> di
                 job.output, scene, source.channels, "float32", HALF_NODATA, nbits=16, interleave="pixel"
             ) as dataset,
         ):
-            dataset.update_tags(**{TAG: settings.to_json()})
+            dataset.update_tags(**{TAG: settings.to_json(), CHANNELS_TAG: source.channels})
             # Three bands that are taken as they are may show a scene with other pixels.
             if recipe and not scene.tag(COMPOSITES_TAG):
                 dataset.update_tags(**{SCENE_TAG: scene.digest()})

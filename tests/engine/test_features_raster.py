@@ -53,6 +53,17 @@ def test_a_features_raster_of_another_scene_is_refused_and_one_of_a_copy_is_not(
     assert opened(features, copy).channels == 8 * 1 + 2 * 3
 
 
+def test_some_bands_of_a_features_raster_are_refused(scene_path, backbone_path, tmp_path, progress):
+    """Their tags still say how all of them were made, and in which order."""
+    features = extracted(scene_path, backbone_path, tmp_path, progress)
+    some = str(tmp_path / "some.tif")
+    with rasterio.open(features) as dataset, rasterio.open(some, "w", **{**dataset.profile, "count": 9}) as copy:
+        copy.write(dataset.read(range(1, 10)))
+        copy.update_tags(**dataset.tags())
+    with pytest.raises(EngineError, match="has 9 of the 14 bands"):
+        opened(some, scene_path)
+
+
 def test_gaps_of_a_features_raster_are_kept_where_the_scene_has_data(scene_path, backbone_path, tmp_path, progress):
     """As where nodata was set when the features were extracted; the gaps are none of the pixels that are compared."""
     spectra = make_spectra()
