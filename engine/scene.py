@@ -271,8 +271,9 @@ def _find_opacity(dataset: rasterio.DatasetReader) -> dict[int, float]:
     everywhere where it is not 0; resampled, it has values between along the border of the data.
     """
     height, width = (min(size, LOOKED_AT) for size in dataset.shape)
-    for number in dataset.indexes:
-        if dataset.colorinterp[number - 1] != ColorInterp.alpha:
+    # Asked for once: rasterio asks every band each time, of which features rasters have thousands.
+    for number, meaning in zip(dataset.indexes, dataset.colorinterp, strict=True):
+        if meaning != ColorInterp.alpha:
             continue
         seen = np.concatenate([
             dataset.read(number, window=Window(column, row, width, height)).ravel()
