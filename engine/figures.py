@@ -188,10 +188,12 @@ def map_picture(classified: np.ndarray, classes: Sequence[LandCoverClass]) -> by
     """A land-cover map (height, width) of class ids, 0 is no data, in its class colours."""
     figure, axes = _map_axes(*classified.shape)
     top = max(c.id for c in classes)
-    colours = ["#ffffff"] + ["#cccccc"] * top
+    colours = ["#ffffff"] * (top + 1)
     for land_cover in classes:
         colours[land_cover.id] = land_cover.colour
-    axes.imshow(classified, cmap=ListedColormap(colours), vmin=-0.5, vmax=top + 0.5, interpolation="nearest")
+    # What is no class, such as 255 for no data, would be painted as the class nearest to it.
+    shown = np.where(np.isin(classified, [c.id for c in classes]), classified, 0)
+    axes.imshow(shown, cmap=ListedColormap(colours), vmin=-0.5, vmax=top + 0.5, interpolation="nearest")
     _legend(axes, classes)
     return _png(figure)
 

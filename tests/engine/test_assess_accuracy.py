@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import numpy as np
 import pytest
 import rasterio
+from PIL import Image
 from synthetic import CRS, TRANSFORM, square, write_polygons
 
+from spectrafilm.engine.figures import map_picture
 from spectrafilm.engine.jobs import AssessAccuracy
 from spectrafilm.engine.map_style import style_map
 from spectrafilm.engine.polygons import LandCoverClass
@@ -45,6 +48,15 @@ def test_what_the_map_marks_as_no_data_is_not_compared(tmp_path):
     reference = write_classes(tmp_path / "r.tif", np.where(values == 3, 1, values))
     job = AssessAccuracy(land_cover, reference, str(tmp_path / "a.html"))
     assert run_job(job, Recorder())["overall_accuracy"] == 100
+
+
+def test_what_is_no_class_is_white_in_the_picture_of_a_map():
+    """Many programs write 255 for no data."""
+    classes = [LandCoverClass(1, "a", "#ff0000"), LandCoverClass(2, "b", "#0000ff")]
+    picture = io.BytesIO(map_picture(np.array([[1, 2, 255, 255]]), classes))
+    pixels = np.asarray(Image.open(picture).convert("RGB")).reshape(-1, 3)
+    red, blue = ((pixels == colour).all(1).sum() for colour in ((255, 0, 0), (0, 0, 255)))
+    assert blue == pytest.approx(red, rel=0.1)
 
 
 def test_pixels_of_a_label_raster_are_grouped_by_blocks_of_the_whole_map(tmp_path, monkeypatch):
