@@ -61,7 +61,8 @@ def read_band_spectra(dataset: rasterio.DatasetReader) -> list[BandSpectrum]:
         if wavelength is None and len(product) == dataset.count:
             wavelength, band_unit = product[index - 1], "nm"
         if wavelength is None:
-            named = _NAMED.search(dataset.descriptions[index - 1] or "")
+            # The tag itself may say "450 nm".
+            named = _NAMED.search(f"{tags.get('wavelength', '')} {dataset.descriptions[index - 1] or ''}")
             if named:
                 wavelength, band_unit = float(named[1]), named[2]
         spectra.append(BandSpectrum(_to_nanometres(wavelength, band_unit), good))
@@ -120,8 +121,11 @@ def match_bands(
 
 def _to_nanometres(wavelength: float | None, unit: str) -> float | None:
     name = unit.strip().lower()
-    if wavelength is None or name in MICROMETRE_UNITS:
-        return wavelength and wavelength * 1000
+    # Where a band has none, some programs write 0 or -1.
+    if wavelength is None or wavelength <= 0:
+        return None
+    if name in MICROMETRE_UNITS:
+        return wavelength * 1000
     if name in NANOMETRE_UNITS:
         return wavelength
     if name in NO_WAVELENGTH:

@@ -25,6 +25,10 @@ def spectra_of(path):
         ({"wavelength": "2450"}, 2450.0),
         ({"WAVELENGTH": "2.45", "WAVELENGTH_UNITS": "um"}, 2450.0),
         ({"wavelength": "unknown"}, None),
+        ({"wavelength": "550.0 nm"}, 550.0),
+        ({"wavelength": "0.55 um", "wavelength_units": "Nanometers"}, 550.0),
+        ({"wavelength": "0", "wavelength_units": "Nanometers"}, None),
+        ({"wavelength": "-1"}, None),
     ],
 )
 def test_band_tags_in_any_unit(tmp_path, tags, nanometres):
