@@ -126,7 +126,7 @@ class Backbone:
             weights = load_file(weights_path)
         except SafetensorError as error:
             raise EngineError(f"The weights {weights_path} are damaged ({error}); copy them again.") from error
-        except (ValueError, TypeError, KeyError, ZeroDivisionError, OSError) as error:
+        except Exception as error:  # diffusers passes on whatever its modules raise
             raise EngineError(f"{config_path} does not describe a UNet2DModel ({error}).") from error
         _check_weights(unet, weights, weights_path)
         unet.load_state_dict(weights)

@@ -68,13 +68,15 @@ class FeatureSettings:
         """
         try:
             return cls.from_dict(json.loads(text))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise EngineError(f"The description of the features in {source} is damaged ({error}).") from error
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> FeatureSettings:
         """The inverse of `dataclasses.asdict`, from JSON or not; raises what unpacking other data raises."""
-        return cls(**data | {key: tuple(data[key]) for key in ("layers", "timesteps", "neighbourhoods")})
+        numbers = {key: int(data[key]) for key in ("patch", "stride", "seed")}
+        lists = {key: tuple(map(int, data[key])) for key in ("layers", "timesteps", "neighbourhoods")}
+        return cls(**data | numbers | lists)
 
     def differences(self, other: FeatureSettings) -> list[str]:
         """What distinguishes two settings, in words; empty where features of both are comparable."""

@@ -159,7 +159,7 @@ class Model:
                 temperature=float(metadata["temperature"]),
                 features=FeatureSettings.from_dict(features) if features else None,
                 channels=int(metadata["channels"]),
-                smoothing=Smoothing(tuple(smoothing["shares"]), float(smoothing["noise"])),
+                smoothing=Smoothing(tuple(map(float, smoothing["shares"])), float(smoothing["noise"])),
                 scores=metadata["scores"],
             )
             _check_consistency(model)
@@ -173,7 +173,7 @@ class Model:
             if isinstance(model.network, FilmEnsemble):
                 model.network.join_kernel(model.network.empty_kernel(len(state["kernel.pixels"])))
             model.network.load_state_dict(state)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
             raise EngineError(f"The model {path} is damaged ({error}); train it again.") from error
         model.network.eval()
         return model
@@ -187,9 +187,12 @@ def _check_consistency(model: Model) -> None:
         "temperature": not 0 < model.temperature < np.inf,
         "classes": [c.id for c in model.classes] != list(range(1, len(model.classes) + 1)),
         "colours": not all(COLOUR.fullmatch(c.colour) for c in model.classes),
-        "bands": min(model.band_numbers, default=0) < 1 or len(model.wavelengths) not in (0, bands),
+        "names": not all(isinstance(c.name, str) for c in model.classes),
+        "bands": min(model.band_numbers, default=0) < 1 or not all(isinstance(n, int) for n in model.band_numbers),
+        "wavelengths": len(model.wavelengths) not in (0, bands) or not np.isfinite(model.wavelengths).all(),
         "projections": model.spectral.components.shape[1] != bands
-        or not all(np.isfinite(p.mean).all() and np.isfinite(p.components).all() for p in projections),
+        or (model.spatial is not None and model.spatial.components.shape[1] != model.channels)
+        or any(p.mean.shape != p.components.shape[1:] for p in projections),
         "scores": bool(model.scores) and not {"samples", "polygons"} <= model.scores.keys(),
         "votes of neighbours": len(model.smoothing.shares) > len(STEPS),
     }

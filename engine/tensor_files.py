@@ -59,7 +59,10 @@ def read_tensors(
             if not isinstance(content, dict):
                 raise ValueError("its metadata are no JSON object")
             _check_version(path, content.get("format_version"), version, kind, writer)
-            return content, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if broken := [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]:
+                raise ValueError(f"{broken[0]} holds numbers that are not finite")
+            return content, tensors
     except (SafetensorError, ValueError, OSError) as error:
         raise EngineError(
             f"{path} is not a {kind}, or it is incomplete ({error}); copy it again, or make a new one with '{writer}'."

@@ -8,6 +8,8 @@ import shutil
 import numpy as np
 import pytest
 import rasterio
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from synthetic import (
     BANDS,
     CRS,
@@ -278,16 +280,13 @@ def model_path(trained, tmp_path):
     return shutil.copy(trained[0] / "m.safetensors", tmp_path / "m.safetensors")
 
 
-def rewritten(path, change):
-    """The model file with changed metadata."""
-    from safetensors import safe_open
-    from safetensors.torch import load_file, save_file
-
+def rewritten(path, change, tensors=None):
+    """The model file with changed metadata, or tensors."""
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
     data = json.loads(metadata[FORMAT])
     change(data)
-    save_file(load_file(path), path, {FORMAT: json.dumps(data)})
+    save_file({**load_file(path), **(tensors or {})}, path, {FORMAT: json.dumps(data)})
 
 
 def test_models_that_cannot_be_read_are_one_sentence(model_path, scene_path, backbone_path, tmp_path):
@@ -313,10 +312,21 @@ def test_models_that_cannot_be_read_are_one_sentence(model_path, scene_path, bac
                    lambda d: d.update(method="magic"), lambda d: d.update(wavelengths=3),
                    lambda d: d.update(temperature=0), lambda d: d["classes"][0].update(id=0),
                    lambda d: d["classes"][0].update(colour="red"), lambda d: d["band_numbers"].pop(),
-                   lambda d: d["smoothing"].update(shares=[0.5] * 9)):  # fmt: skip
+                   lambda d: d["smoothing"].update(shares=[0.5] * 9), lambda d: d["smoothing"].update(shares="x"),
+                   lambda d: d.update(channels=1e999), lambda d: d.update(channels=3),
+                   lambda d: d["classes"][0].update(name=None), lambda d: d["wavelengths"].__setitem__(0, "x"),
+                   lambda d: d["band_numbers"].__setitem__(0, 1.5), lambda d: d["features"].update(layers=[[1]]),
+                   lambda d: d["features"].update(stride=None)):  # fmt: skip
         model_path.write_bytes(whole)
         rewritten(model_path, change)
         with pytest.raises(EngineError, match="damaged"):
+            load()
+    for name, spoil, sentence in (
+        ("spectral.mean", lambda t: t[:1], "damaged"), ("network.shares", lambda t: t * np.nan, "not finite"),
+    ):  # fmt: skip
+        model_path.write_bytes(whole)
+        rewritten(model_path, lambda d: None, {name: spoil(load_file(model_path)[name])})
+        with pytest.raises(EngineError, match=sentence):
             load()
     model_path.unlink()
     with pytest.raises(EngineError, match="does not exist"):
@@ -361,6 +371,8 @@ def change(path, **values):
         (lambda f: (f / "config.json").write_text("{"), "does not describe a UNet2DModel"),
         (lambda f: (f / "config.json").write_text('"someone/some-model"'), "it is no JSON object"),
         (lambda f: change(f / "config.json", norm_num_groups=0), "does not describe a UNet2DModel"),
+        (lambda f: change(f / "config.json", block_out_channels=[]), "does not describe a UNet2DModel"),
+        (lambda f: change(f / "config.json", act_fn=None), "does not describe a UNet2DModel"),
         (lambda f: change(f / "config.json", sample_size=7), "images of 7 pixels, which cannot be halved"),
         (lambda f: change(f / "scheduler_config.json", num_train_timesteps=0), "does not describe a noise schedule"),
         (lambda f: (f / "diffusion_pytorch_model.safetensors").unlink(), "has no weights"),
