@@ -8,6 +8,7 @@ import json
 import os
 import queue
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -308,6 +309,7 @@ def _run(
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
         env=environment, errors="replace", creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        start_new_session=True,
     )  # fmt: skip
     lines: queue.Queue[str | None] = queue.Queue()
 
@@ -322,8 +324,7 @@ def _run(
     shown, last = low, "no message"
     while True:
         if feedback.isCanceled():
-            process.kill()
-            process.wait()
+            _end(process)
             raise QgsProcessingException("The run was cancelled; no environment was made.")
         try:
             line = lines.get(timeout=POLL_SECONDS)
@@ -341,3 +342,17 @@ def _run(
     if process.wait() != 0:
         raise QgsProcessingException(f"{problem} ({last}).")
     feedback.setProgress(high)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a command and the processes it has started: `venv` has two do its work, which would go on in its folder."""
+    with contextlib.suppress(OSError):
+        if os.name == "nt":
+            subprocess.run(
+                ["taskkill", "/F", "/T", "/PID", str(process.pid)], stdin=subprocess.DEVNULL, capture_output=True,
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0), check=False,
+            )  # fmt: skip
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()

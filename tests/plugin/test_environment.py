@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -193,6 +194,18 @@ def test_cancelling_leaves_nothing(tmp_path, feedback):
     with pytest.raises(QgsProcessingException, match="cancelled"):
         environment.create(Installation(tmp_path / "new"), unchecked, feedback)
     assert not (tmp_path / "new").exists()
+
+
+def test_what_a_cancelled_command_has_started_ends_with_it(tmp_path, feedback):
+    late = tmp_path / "late"
+    child = f"import time; open({str(tmp_path / 'begun')!r}, 'x'); time.sleep(2); open({str(late)!r}, 'x')"
+    command = [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"]
+    threading.Timer(1.0, feedback.cancel).start()
+    with pytest.raises(QgsProcessingException, match="cancelled"):
+        environment._run(command, feedback, (0.0, 4.0), "")
+    assert (tmp_path / "begun").exists()
+    time.sleep(2)
+    assert not late.exists()
 
 
 @pytest.mark.parametrize("tries", [2, 99])
