@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,14 +13,12 @@ from .backbone import Backbone
 from .composites import Composites
 from .errors import EngineError
 from .feature_settings import CHANNELS_TAG, SCENE_TAG, TAG, FeatureSettings
-from .features import FeatureExtractor, PatchGrid, Piece, gather_features, iterate_features, widened
-from .outputs import BLOCK_COLUMNS, BLOCK_ROWS
+from .features import FeatureExtractor, PatchGrid, gather_features, iterate_features, widened
+from .pieces import Piece, bounded_windows
 from .progress import Progress
 from .projection import Projection
 from .sampling import read_pixels
 from .scene import Band, Scene
-
-CHUNK_VALUES = 30_000_000
 
 
 class FeatureSource(Protocol):
@@ -143,23 +140,6 @@ class RasterFeatures:
                 flat = projection.apply(features.reshape(self.channels, -1).T)
                 features = flat.T.reshape(-1, *valid.shape)
             yield window, spectra, valid & has_features, features
-
-
-def stream_spectra(scene: Scene, bands: Sequence[Band], progress: Progress, derived: int = 0) -> Iterator[Piece]:
-    """The same pieces without features, for spectral methods."""
-    for window in bounded_windows(scene, len(bands) + derived, progress):
-        spectra, valid = scene.read(window, bands)
-        yield window, spectra, valid, np.zeros((0, *valid.shape), np.float32)
-
-
-def bounded_windows(scene: Scene, values_per_pixel: int, progress: Progress) -> Iterator[Window]:
-    """Windows of a bounded number of values, in whole blocks of our rasters; as wide as the scene where that fits."""
-    pixels = CHUNK_VALUES // values_per_pixel
-    columns = min(max(pixels // BLOCK_ROWS // BLOCK_COLUMNS, 1) * BLOCK_COLUMNS, scene.width)
-    rows = max(pixels // columns // BLOCK_ROWS, 1) * BLOCK_ROWS
-    corners = product(range(0, scene.width, columns), range(0, scene.height, rows))
-    for column, row in progress.track(list(corners)):
-        yield Window(column, row, min(columns, scene.width - column), min(rows, scene.height - row))
 
 
 def patch_grid(settings: FeatureSettings, scene: Scene) -> PatchGrid:

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from .backbone import Backbone
 from .composites import Composites
 from .errors import EngineError
+from .pieces import Piece
 from .progress import Progress
 from .projection import Projection
 from .scene import Band, Scene
@@ -30,10 +31,6 @@ from .scene import Band, Scene
 BATCH = 24
 BATCH_VALUES = 150_000_000
 STRIP_VALUES = 60_000_000
-
-# Window, spectra (bands, height, span), valid (height, span), features (channels, height, span). The span is the
-# window's width and, where more was asked for, some columns of the scene on both sides.
-Piece = tuple[Window, np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from ..backbone import Backbone
 from ..device import Device
 from ..errors import EngineError
 from ..feature_settings import FeatureSettings
-from ..feature_source import ComputedFeatures, RasterFeatures, stream_spectra
-from ..features import Piece
+from ..feature_source import ComputedFeatures, RasterFeatures
 from ..jobs import PredictMap, SuggestSamples
 from ..model import Classification, Model
+from ..pieces import Piece, stream_spectra
 from ..progress import Progress
 from ..scene import Band, Scene
 from ..smoothing import ScoredRows, in_context

@@ -9,9 +9,9 @@ import numpy as np
 from ..composites import make_composites
 from ..errors import EngineError
 from ..feature_settings import COMPOSITES_TAG
-from ..feature_source import stream_spectra
 from ..jobs import SelectBands
 from ..outputs import Outputs
+from ..pieces import stream_spectra
 from ..progress import Progress
 from ..scene import Scene
 from ..survey import survey_scene

@@ -8,8 +8,8 @@ import torch
 from scipy.ndimage import uniform_filter
 from synthetic import HEIGHT, WIDTH, make_spectra, write_scene
 
-from spectrafilm.engine import feature_source
 from spectrafilm.engine import features as features_module
+from spectrafilm.engine import pieces
 from spectrafilm.engine.backbone import Backbone
 from spectrafilm.engine.composites import make_composites
 from spectrafilm.engine.device import Device
@@ -230,10 +230,10 @@ def test_invalid_pixels_take_the_value_of_the_nearest_valid_one():
 
 @pytest.mark.parametrize(("chunk", "columns"), [(30_000_000, WIDE), (40 * 300 * 16, 256)])
 def test_windows_are_bounded_whole_blocks_that_cover_the_scene_once(tmp_path, progress, monkeypatch, chunk, columns):
-    monkeypatch.setattr(feature_source, "CHUNK_VALUES", chunk)
+    monkeypatch.setattr(pieces, "CHUNK_VALUES", chunk)
     seen = np.zeros((50, WIDE), int)
     with Scene.open(str(write_scene(tmp_path / "s.tif", np.ones((3, 50, WIDE), np.float32)))) as scene:
-        for window in feature_source.bounded_windows(scene, 40, progress):
+        for window in pieces.bounded_windows(scene, 40, progress):
             rows, cols = window.toslices()
             seen[rows, cols] += 1
             assert window.row_off % 16 == window.col_off % 256 == 0

@@ -92,6 +92,21 @@ def test_what_libraries_print_does_not_reach_the_stream(tmp_path):
     assert "a child speaks" in done.stderr
 
 
+def test_bands_are_selected_without_loading_torch(scene_path, tmp_path):
+    job = SelectBands(str(scene_path), str(tmp_path / "rgb.tif"))
+    code = f"""
+import sys
+from spectrafilm.engine.jobs import SelectBands
+from spectrafilm.engine.progress import Recorder
+from spectrafilm.engine.runner import run_job
+run_job({job!r}, Recorder())
+print({{"torch", "diffusers"}} & sys.modules.keys())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                          env={**os.environ, "PYTHONPATH": str(ROOT / "build" / "plugins")})  # fmt: skip
+    assert done.stdout == "set()\n"
+
+
 def test_closing_the_input_ends_the_engine_within_two_seconds(engine, scene_path, polygons_path, tmp_path):
     job = TrainFilm(str(scene_path), str(polygons_path), str(tmp_path / "m.safetensors"), polygons_crs="EPSG:32633")
     engine.send(to_json(job, "token"))

@@ -13,8 +13,8 @@ from rasterio.windows import Window
 from synthetic import BANDS, HEIGHT, WIDTH, make_spectra, square, write_polygons, write_scene
 from training_job import training
 
-from spectrafilm.engine import feature_source, training_data
 from spectrafilm.engine import features as features_module
+from spectrafilm.engine import pieces, training_data
 from spectrafilm.engine.jobs import ExtractFeatures, PredictMap
 from spectrafilm.engine.labels import Labels
 from spectrafilm.engine.model import Model
@@ -132,7 +132,7 @@ def test_a_smoothed_map_does_not_depend_on_pieces(noisy_scene_path, backbone_pat
     monkeypatch.setattr(features_module, "STRIP_VALUES", 1)
     strips = mapped(noisy_scene_path, smooth_model, backbone_path, tmp_path / "strips.tif")
     np.testing.assert_allclose(strips, whole, atol=1e-4)
-    monkeypatch.setattr(feature_source, "CHUNK_VALUES", 1)
+    monkeypatch.setattr(pieces, "CHUNK_VALUES", 1)
     blocks = mapped(noisy_scene_path, smooth_model, backbone_path, tmp_path / "blocks.tif", str(features))
     # Features rasters have half precision.
     np.testing.assert_allclose(blocks, whole, atol=0.02)
