@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+import stat
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -67,8 +68,8 @@ class Outputs:
         """See whether outputs could be written, before the long work begins; empty names are passed over.
 
         Raises:
-            EngineError: a folder is missing or read-only, a file is in use, or an output is one of the inputs,
-                another output, or a file that this plugin did not write.
+            EngineError: a folder is missing or read-only, a file is in use or read-only, or an output is one of the
+                inputs, another output, or a file that this plugin did not write.
         """
         names = [_identity(d) for d in destinations if d]
         for path in (Path(d) for d in destinations if d):
@@ -152,7 +153,8 @@ class Outputs:
                         os.remove(sidecar)
             style = Path(raster).with_suffix(".qml")
             if str(style) not in self._destinations and _has_mark(style):
-                style.unlink()
+                with contextlib.suppress(OSError):
+                    style.unlink()
 
     def _disk_full(self, detail: str = "") -> EngineError:
         folder = Path(self._destinations[-1]).parent if self._destinations else Path()
@@ -171,11 +173,14 @@ def _check_replaceable(path: Path) -> None:
     """See whether an output may take the place of what is there, if anything is.
 
     Raises:
-        EngineError: the file is in use, or something else than an earlier output of its kind.
+        EngineError: the file is in use, read-only, or something else than an earlier output of its kind.
     """
     if not path.exists():
         return
     try:
+        # Windows would refuse to replace it only when the work is done.
+        if not path.stat().st_mode & stat.S_IWRITE:
+            raise EngineError(f"{path} is read-only; choose another name, or allow writing to it.")
         path.rename(path)  # Refused where another program has it open (Windows).
         if path.suffix.lower() in OURS:
             with open(path, "rb") as file:

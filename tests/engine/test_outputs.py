@@ -92,6 +92,15 @@ def test_what_lies_beside_an_output_is_replaced_only_if_it_was_one(tmp_path, nam
     Outputs().check(str(tmp_path / name))
 
 
+def test_a_read_only_file_is_refused_before_the_work(tmp_path):
+    (tmp_path / "a.tif").write_text("old")
+    (tmp_path / "a.tif").chmod(0o444)
+    with pytest.raises(EngineError, match=r"a\.tif is read-only"):
+        Outputs().check(str(tmp_path / "a.tif"))
+    (tmp_path / "a.tif").chmod(0o644)
+    Outputs().check(str(tmp_path / "a.tif"))
+
+
 def test_a_file_in_use_keeps_all_old_files(tmp_path, monkeypatch):
     """On Windows a file that another program has open cannot be renamed; a stand-in for that."""
 
@@ -146,6 +155,23 @@ def test_the_style_of_a_map_does_not_colour_another_raster_of_its_name(tmp_path,
     with Scene.open(str(scene_path)) as scene, Outputs() as outputs, outputs.raster(target, scene, 3, "uint8", 0):
         pass
     assert (tmp_path / "rgb.qml").exists() is kept
+
+
+def test_a_style_that_cannot_be_deleted_does_not_spoil_a_run(tmp_path, scene_path, monkeypatch):
+    """On Windows one that is read-only cannot; a stand-in for that."""
+    unlink = Path.unlink
+
+    def unlink_others(path, *options):
+        if path.suffix == ".qml":
+            raise PermissionError(13, "Permission denied")
+        unlink(path, *options)
+
+    monkeypatch.setattr(Path, "unlink", unlink_others)
+    (tmp_path / "rgb.qml").write_text('<qgis creator="SpectraFiLM"/>')
+    target = str(tmp_path / "rgb.tif")
+    with Scene.open(str(scene_path)) as scene, Outputs() as outputs, outputs.raster(target, scene, 3, "uint8", 0):
+        pass
+    assert Path(target).exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root can mount a read-only folder")
