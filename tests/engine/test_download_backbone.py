@@ -61,7 +61,7 @@ def paths(server):
 
 
 def files_in(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 def test_a_backbone_arrives_whole_and_is_loaded(hub, job, tmp_path, progress):
