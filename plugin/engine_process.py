@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 import uuid
+from pathlib import Path
 from typing import IO, Any
 
 from qgis.core import QgsProcessingException, QgsProcessingFeedback
@@ -23,6 +24,7 @@ from qgis.core import QgsProcessingException, QgsProcessingFeedback
 from ..engine.jobs import SAVE_MEMORY, Job, to_json
 from ..engine.partial_outputs import ATTEMPTS, SCRATCH, remove_partial_outputs
 from . import settings
+from .environment import VARIABLE
 from .paths import LAUNCHER
 
 POLL_SECONDS = 0.1
@@ -79,8 +81,7 @@ class _Engine:
         except OSError as error:
             raise QgsProcessingException(
                 f"The Python interpreter {python} of the compute environment cannot be started "
-                f"({error.strerror or error}); run 'Set up compute environment' or choose another interpreter in "
-                "Settings > Options > SpectraFiLM."
+                f"({error.strerror or error}). {_remedy(str(error), python)}"
             ) from error
         for name in ("stdout", "stderr"):
             threading.Thread(target=self._listen, args=(name, getattr(self.process, name)), daemon=True).start()
@@ -171,7 +172,7 @@ class _Conversation:
             elif kind == "error":
                 self.error = message["text"]
                 if message.get("environment"):
-                    self.error += " " + _remedy(self.error)
+                    self.error += " " + _remedy(self.error, self.engine.python)
             elif kind == "result":
                 self.values = dict(message["values"])
             elif kind == "hello":
@@ -210,12 +211,13 @@ class _Conversation:
                 f"The engine was ended by the system, most likely because the memory ran out; {SAVE_MEMORY}."
             )
         if not self.greeted:
-            return f"The compute environment {self.engine.python} is broken ({last}). {_remedy(last)}"
+            python = self.engine.python
+            return f"The compute environment {python} is broken ({last}). {_remedy(last, python)}"
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
         return f"The engine crashed ({how}; {last}); the messages above may tell why, please report them."
 
 
-def _remedy(problem: str) -> str:
+def _remedy(problem: str, python: str) -> str:
     if any(sign in problem for sign in WINDOWS_LIBRARY_ERRORS):
         return (
             "A system library is missing: install the Microsoft Visual C++ Redistributable (2015-2022, x64), then "
@@ -223,4 +225,7 @@ def _remedy(problem: str) -> str:
         )
     if settings.python_interpreter():
         return "Clear Settings > Options > SpectraFiLM, or name an interpreter there that has all packages."
+    variable = os.environ.get(VARIABLE, "")
+    if variable and Path(variable) == Path(python):
+        return f"Clear the variable {VARIABLE}, or name an interpreter in it that has all packages."
     return "Run 'Set up compute environment' from the Processing toolbox."

@@ -247,11 +247,12 @@ def mark_complete(folder: Path) -> None:
 def _existing(path: str, origin: str) -> str:
     # A path that was copied may stand in quotes.
     path = os.path.expanduser(path.strip().strip('"'))  # noqa: PTH111  (Path's raises for users that do not exist)
-    found = path if Path(path).is_file() else shutil.which(path)
+    found = path if os.path.isfile(path) else shutil.which(path)  # noqa: PTH113  (Path's raises for names too long)
     if not found:
+        # An environment that is made now would not be used before this name is gone.
         raise QgsProcessingException(
-            f"The Python interpreter {path}, {origin}, is no program that exists; choose another or run 'Set up "
-            "compute environment'."
+            f"The Python interpreter {path}, {origin}, is no program that exists; name another there, or none to use "
+            "the environment that 'Set up compute environment' makes."
         )
     return found
 

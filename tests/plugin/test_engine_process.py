@@ -138,6 +138,12 @@ def test_the_advice_fits_who_chose_the_interpreter(tmp_path, job, feedback):
         settings.set_python_interpreter("")
 
 
+def test_the_advice_for_one_that_a_variable_names_is_about_the_variable(tmp_path, job, feedback, monkeypatch):
+    monkeypatch.setenv("SPECTRAFILM_PYTHON", sys.executable)
+    with pytest.raises(QgsProcessingException, match="Clear the variable SPECTRAFILM_PYTHON"):
+        run_job(job, sys.executable, feedback)
+
+
 def test_an_interpreter_that_is_none_says_what_to_do(tmp_path, job, feedback):
     with pytest.raises(QgsProcessingException) as caught:
         run(tmp_path, job, "print('bash: syntax error', file=sys.stderr); sys.exit(2)", feedback)

@@ -71,7 +71,14 @@ def test_an_interpreter_that_does_not_exist_is_named_with_its_origin(monkeypatch
         environment.find_python()
     origin = "Settings > Options > SpectraFiLM" if where == "setting" else "SPECTRAFILM_PYTHON"
     assert "/nowhere/python" in str(caught.value)
-    assert f"{origin}, is no program that exists" in str(caught.value)
+    # Where an interpreter is named, an environment made now would not be used.
+    assert f"{origin}, is no program that exists; name another there, or none" in str(caught.value)
+
+
+def test_an_interpreter_whose_name_no_file_can_have_is_no_program(monkeypatch):
+    monkeypatch.setenv(environment.VARIABLE, "/" + "x" * 300)
+    with pytest.raises(QgsProcessingException, match="is no program that exists"):
+        environment.find_python()
 
 
 def test_an_environment_is_current_until_the_requirements_change(made, clean):
