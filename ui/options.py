@@ -53,6 +53,7 @@ class OptionsPage(QgsOptionsPageWidget):
     def _set_up(self) -> None:
         from processing import execAlgorithmDialog
 
+        self.apply()  # an interpreter that was just cleared would still go before the environment
         execAlgorithmDialog("spectrafilm:setupenvironment", {})
         self.status.setText(self._status())
 
