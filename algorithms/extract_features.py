@@ -14,6 +14,7 @@ from qgis.core import (
 
 from ..engine.jobs import ExtractFeatures
 from .base import SpectraFilmAlgorithm, crs_text
+from .loaded_rasters import Loader, when_loaded
 
 
 class ExtractFeaturesAlgorithm(SpectraFilmAlgorithm):
@@ -73,4 +74,5 @@ class ExtractFeaturesAlgorithm(SpectraFilmAlgorithm):
             scene_crs=crs_text(crs),
         )
         self.run_job(job, feedback)
+        when_loaded(output, Loader(), context)
         return {"OUTPUT": output}

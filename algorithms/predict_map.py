@@ -11,24 +11,23 @@ from qgis.core import (
     QgsMapLayer,
     QgsProcessingContext,
     QgsProcessingFeedback,
-    QgsProcessingLayerPostProcessorInterface,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
     QgsSingleBandPseudoColorRenderer,
 )
-from qgis.PyQt import sip
 from qgis.PyQt.QtGui import QColor
 
 from ..engine.jobs import PredictMap
 from .base import SpectraFilmAlgorithm, crs_text
 from .destinations import text_of
+from .loaded_rasters import Loader, when_loaded
 
 OPTIONAL_OUTPUTS = ("CONFIDENCE", "PROBABILITIES", "UNCERTAINTY")
 SHARES = ("CONFIDENCE", "UNCERTAINTY")
 VIRIDIS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
 
 
-class _StyleLoader(QgsProcessingLayerPostProcessorInterface):
+class _StyleLoader(Loader):
     """Gives a loaded map the style that lies beside it."""
 
     def __init__(self, land_cover: str) -> None:
@@ -38,16 +37,18 @@ class _StyleLoader(QgsProcessingLayerPostProcessorInterface):
     def postProcessLayer(  # noqa: N802
         self, layer: QgsMapLayer, context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> None:
+        super().postProcessLayer(layer, context, feedback)
         layer.loadNamedStyle(self._style)
         layer.triggerRepaint()
 
 
-class _ShareStyler(QgsProcessingLayerPostProcessorInterface):
+class _ShareStyler(Loader):
     """Gives a loaded raster of one band from 0 to 1 the colours of that range, so that maps can be compared."""
 
     def postProcessLayer(  # noqa: N802
         self, layer: QgsMapLayer, context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> None:
+        super().postProcessLayer(layer, context, feedback)
         first, *between, last = map(QColor, VIRIDIS)
         stops = [QgsGradientStop((i + 1) / (len(between) + 1), colour) for i, colour in enumerate(between)]
         renderer = QgsSingleBandPseudoColorRenderer(layer.dataProvider(), 1)
@@ -56,20 +57,6 @@ class _ShareStyler(QgsProcessingLayerPostProcessorInterface):
         renderer.createShader(QgsGradientColorRamp(first, last, False, stops))
         layer.setRenderer(renderer)
         layer.triggerRepaint()
-
-
-# QGIS calls a post-processor after the algorithm that set it is gone, and deletes it with the run's context.
-_stylers: set[QgsProcessingLayerPostProcessorInterface] = set()
-
-
-def _style_when_loaded(
-    path: str, styler: QgsProcessingLayerPostProcessorInterface, context: QgsProcessingContext
-) -> None:
-    """Have an output styled when it is loaded, if it is; a `styler` serves one output of one run."""
-    if path and context.willLoadLayerOnCompletion(path):
-        _stylers.difference_update([used for used in tuple(_stylers) if sip.isdeleted(used)])
-        _stylers.add(styler)
-        context.layerToLoadOnCompletionDetails(path).setPostProcessor(styler)
 
 
 class PredictMapAlgorithm(SpectraFilmAlgorithm):
@@ -134,7 +121,8 @@ class PredictMapAlgorithm(SpectraFilmAlgorithm):
             scene_crs=crs_text(crs),
         )
         self.run_job(job, feedback)
-        _style_when_loaded(paths["OUTPUT"], _StyleLoader(paths["OUTPUT"]), context)
+        when_loaded(paths["OUTPUT"], _StyleLoader(paths["OUTPUT"]), context)
+        when_loaded(paths["PROBABILITIES"], Loader(), context)
         for key in SHARES:
-            _style_when_loaded(paths[key], _ShareStyler(), context)
+            when_loaded(paths[key], _ShareStyler(), context)
         return paths

@@ -15,6 +15,7 @@ from qgis.core import (
 
 from ..engine.jobs import SelectBands
 from .base import SpectraFilmAlgorithm, crs_text
+from .loaded_rasters import Loader, when_loaded
 
 BAND_NUMBERS = "band numbers"
 METHODS = {
@@ -95,4 +96,5 @@ class SelectBandsAlgorithm(SpectraFilmAlgorithm):
             scene_crs=crs_text(crs),
         )
         self.run_job(job, feedback)
+        when_loaded(output, Loader(), context)
         return {"OUTPUT": output}

@@ -210,6 +210,29 @@ def test_a_loaded_map_and_its_confidence_are_styled(trained, provider, feedback,
     assert [(item.value, item.color.name()) for item in (items[0], items[-1])] == [(0, "#440154"), (1, "#fde725")]
 
 
+def test_layers_show_what_a_second_run_wrote_into_their_file(provider, feedback, tmp_path):
+    """A dataset that is open goes on reading the file that was there before."""
+    path = str(tmp_path / "bands.tif")
+    shown = []
+    for method in (0, 1):
+        context = QgsProcessingContext()
+        context.setProject(QgsProject.instance())
+        context.addLayerToLoadOnCompletion(
+            path, QgsProcessingContext.LayerDetails("", QgsProject.instance(), "OUTPUT")
+        )
+        algorithm = provider.algorithm("selectbands").create()
+        assert algorithm.run({"INPUT": SCENE, "METHOD": method, "OUTPUT": path}, context, feedback)[1]
+        if not shown:
+            shown = QgsProject.instance().addMapLayers([QgsRasterLayer(path, name) for name in ("first", "second")])
+        context.layerToLoadOnCompletionDetails(path).postProcessor().postProcessLayer(shown[0], context, feedback)
+        file = gdal.Open(path)
+        now = file.GetRasterBand(1).ReadAsArray().ravel().tolist()
+        for layer in shown:
+            block = layer.dataProvider().block(1, layer.extent(), 160, 160)
+            assert [block.value(i) for i in range(len(now))] == now
+    QgsProject.instance().clear()
+
+
 def test_maps_of_one_session_are_all_styled(provider, feedback, tmp_path, monkeypatch):
     """QGIS deletes with a run's context what styles its outputs, so that nothing may be used twice."""
     monkeypatch.setattr("spectrafilm.plugin.engine_process.run_job", lambda *_: {})
