@@ -201,7 +201,7 @@ def _distances(parts: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def _pixel_weights(targets: np.ndarray, trust: np.ndarray, classes: int) -> np.ndarray:
-    weights = trust / np.sqrt(np.bincount(targets, minlength=classes)[targets])
+    weights = trust / np.sqrt(np.bincount(targets, trust, minlength=classes)[targets])
     return weights / weights.mean()
 
 

@@ -140,9 +140,7 @@ def label_pixels(
     return Labels(rows, columns, ids, owners, measured)
 
 
-def _covered(
-    part: Part, height: int, width: int, measure: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _covered(part: Part, height: int, width: int, measure: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Flat indices of the pixels that a part touches, its share of each, and in which the centre is inside.
 
     Of a polygon with centres inside, touched pixels far from these are left out.

@@ -157,8 +157,8 @@ def _fit_ensembles(
     in part only are drawn less often. Beyond 300 pixels
     noise and decay fade, since thousands of labels need less caution. The kernel expert is fitted last.
 
-    Classes are drawn in proportion to the square root of their pixels, between what was digitized,
-    which a user's drawing decides, and all alike.
+    Classes are drawn in proportion to the square root of their pixels, as these count, between what was
+    digitized, which a user's drawing decides, and all alike.
     """
     spectra, features, targets = samples.tensors()
     replicas = MEMBERS * len(subsets)
@@ -168,7 +168,7 @@ def _fit_ensembles(
     strength = min(max(math.sqrt(FULL_REGULARISATION / largest), LEAST_REGULARISATION), 1.0)
     optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY * strength**2)
     trust = torch.from_numpy(samples.trust)
-    weights = torch.stack([_sampling_weights(targets, torch.from_numpy(s)) * trust for s in subsets])
+    weights = torch.stack([_sampling_weights(targets, trust * torch.from_numpy(s)) for s in subsets])
     weights = weights.repeat_interleave(MEMBERS, 0)
     batch = min(largest, BATCH)
     one_hot = F.one_hot(targets, samples.classes).float()
@@ -212,9 +212,9 @@ def _fit_kernel(ensemble: FilmEnsemble, samples: Samples, subset: np.ndarray) ->
     return fit_kernel(parts, samples.targets[subset], polygons[subset], samples.classes, samples.trust[subset])
 
 
-def _sampling_weights(targets: torch.Tensor, subset: torch.Tensor) -> torch.Tensor:
-    counts = torch.bincount(targets[subset], minlength=int(targets.max()) + 1).clamp(min=1)
-    return subset / counts[targets].sqrt()
+def _sampling_weights(targets: torch.Tensor, trust: torch.Tensor) -> torch.Tensor:
+    counted = torch.bincount(targets, trust, minlength=int(targets.max()) + 1).clamp(min=1e-6)
+    return trust / counted[targets].sqrt()
 
 
 def _fit_published(method: Method, samples: Samples, subset: np.ndarray, progress: Progress) -> Fit:
