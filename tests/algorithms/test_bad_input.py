@@ -189,7 +189,7 @@ def test_an_output_that_would_replace_its_input(provider, feedback, tmp_path):
 
 def test_no_environment_or_a_broken_one(fails, monkeypatch):
     monkeypatch.setenv("SPECTRAFILM_PYTHON", sys.executable)
-    assert "Set up compute environment" in fails("trainfilm", train())
+    assert "Clear the variable SPECTRAFILM_PYTHON" in fails("trainfilm", train())
     monkeypatch.setenv("SPECTRAFILM_PYTHON", "/nowhere/python")
     assert "/nowhere/python" in fails("trainfilm", train())
     monkeypatch.delenv("SPECTRAFILM_PYTHON")
