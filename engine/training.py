@@ -30,9 +30,9 @@ NOISE = 0.3
 FULL_REGULARISATION = 300
 LEAST_REGULARISATION = 1 / 3
 MIXUP = 0.1
+DROPOUT = 0.3
 # Of the share that a pixel's polygons cover: a pixel covered by half counts a quarter.
 COVER_POWER = 2.0
-DROPOUT = 0.3
 
 PUBLISHED_BATCH = 64
 PUBLISHED_EPOCHS = 200
@@ -153,9 +153,9 @@ def _fit_ensembles(
     """Five members for each subset, all in one batched network.
 
     A slow and strongly decayed AdamW with a cosine schedule, noise on the inputs, smoothed labels, and
-    now and then a mixture of two pixels (mixup), which is also what a mixed pixel is. Pixels that a polygon covers
-    in part only are drawn less often. Beyond 300 pixels
-    noise and decay fade, since thousands of labels need less caution. The kernel expert is fitted last.
+    now and then a mixture of two pixels (mixup), which is also what a mixed pixel is. Beyond 300 pixels
+    noise and decay fade, since thousands of labels need less caution. Pixels that polygons cover in part only
+    are drawn less often (`trust_of`). The kernel expert is fitted last.
 
     Classes are drawn in proportion to the square root of their pixels, as these count, between what was
     digitized, which a user's drawing decides, and all alike.

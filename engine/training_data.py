@@ -117,11 +117,6 @@ def prepare(
     if len(kept) < len(labels):
         progress.info(f"{len(kept)} of {total} labelled pixels are used, at most {per_class} a class.")
     labels, spectra = labels.select(kept), spectra[kept]
-    partly = 0 if labels.cover is None else int((labels.cover < 1).sum())
-    if partly and method.ensemble:
-        progress.info(
-            f"{partly} of {len(labels)} pixels are covered by polygons of their class in part only; they count less."
-        )
     targets = labels.class_ids - 1
     pool = np.concatenate([survey.pixels, spectra])
     spectral = fit_spectral(pool, survey.noise) if method.ensemble else fit_standard(pool)

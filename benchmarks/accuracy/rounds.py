@@ -55,13 +55,14 @@ def simulate(pool: Pool, strategy: str, seed: int) -> Curve:
     labelled = np.concatenate([
         rng.permutation(np.flatnonzero(offered & (targets == c)))[:START] for c in range(len(present))
     ])  # fmt: skip
-    polygons = pool.labels.polygons
-    everything = Samples(spectra, features, targets, len(present), pool.neighbourhood_means, polygons)
+    labels = pool.labels
+    everything = Samples(spectra, features, targets, len(present), pool.neighbourhood_means)
     curve = []
     for _ in range(ROUNDS + 1):
+        drawn = labels.select(labelled)
         samples = replace(
             everything, spectra=spectra[labelled], features=features[labelled], targets=targets[labelled],
-            polygons=polygons[labelled],
+            polygons=drawn.polygons, cover=drawn.cover,
         )  # fmt: skip
         network = fit(METHOD, samples, [np.ones(len(labelled), bool)], seed, Progress())[0].network
         assert isinstance(network, FilmEnsemble)  # noqa: S101

@@ -58,6 +58,8 @@ def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]
             data = prepare(
                 method, scene, survey, labels, classes, source, job.seed, progress, validate=job.validate
             )
+        if method.ensemble:
+            _tell_of_borders(data.labels, progress)
         with progress.stage(0.6, 0.92, f"Training {method.title} on {len(data.labels)} pixels."):
             trained = train(method, data, job.validate, job.seed, progress)
         if trained.accuracy and trained.accuracy.is_chance:
@@ -94,6 +96,15 @@ def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]
     overall = accuracy.overall
     values = (overall.value, overall.low, overall.high, accuracy.average.value, accuracy.kappa.value)
     return dict(zip(RESULTS, map(known, values), strict=True))
+
+
+def _tell_of_borders(labels: Labels, progress: Progress) -> None:
+    """Say how many pixels count less, see `Samples.trust`."""
+    partly = 0 if labels.cover is None else int((labels.cover < 1).sum())
+    if partly:
+        progress.info(
+            f"{partly} of {len(labels)} pixels are covered by polygons of their class in part only; they count less."
+        )
 
 
 def _warn_of_unused(job: TrainFilm, method: Method, progress: Progress) -> None:
