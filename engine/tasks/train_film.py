@@ -46,7 +46,8 @@ def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]
         outputs = stack.enter_context(Outputs(inputs, token))
         outputs.check(job.model, *report_files(job.report))
         _warn_of_unused(job, method, progress)
-        classes, labels = read_labels(job, scene, progress)
+        # Published methods count every pixel alike.
+        classes, labels = read_labels(job, scene, progress, measure_cover=method.ensemble)
         with progress.stage(0.02, 0.06, f"Surveying {job.scene}."):
             survey = survey_scene(scene, job.seed)
         survey.log(progress)
@@ -58,8 +59,7 @@ def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]
             data = prepare(
                 method, scene, survey, labels, classes, source, job.seed, progress, validate=job.validate
             )
-        if method.ensemble:
-            _tell_of_borders(data.labels, progress)
+        _tell_of_borders(data.labels, progress)
         with progress.stage(0.6, 0.92, f"Training {method.title} on {len(data.labels)} pixels."):
             trained = train(method, data, job.validate, job.seed, progress)
         if trained.accuracy and trained.accuracy.is_chance:

@@ -22,8 +22,10 @@ NO_CLASS = frozenset({"0", "-1", "255"})
 LabelJob = TrainFilm | AnalyseFeatures
 
 
-def read_labels(job: LabelJob, scene: Scene, progress: Progress) -> tuple[list[LandCoverClass], Labels]:
-    """The classes of a job's polygons, and the pixels that they label."""
+def read_labels(
+    job: LabelJob, scene: Scene, progress: Progress, measure_cover: bool = False
+) -> tuple[list[LandCoverClass], Labels]:
+    """The classes of a job's polygons, and the pixels that they label; `measure_cover` as in `label_pixels`."""
     features = read_features(job.polygons, job.class_field, progress, job.group_field)
     present = {feature.name for feature in features}
     # Classes of the layer's legend that nothing was drawn for do not belong on the map.
@@ -40,7 +42,7 @@ def read_labels(job: LabelJob, scene: Scene, progress: Progress) -> tuple[list[L
         )
     classes = make_classes(names, [colour_of.get(n, "") for n in names])
     parts = to_parts(features, classes, scene.transform, job.polygons_crs, scene.crs)
-    labels = label_pixels(parts, classes, scene.height, scene.width, progress, measure_cover=True)
+    labels = label_pixels(parts, classes, scene.height, scene.width, progress, measure_cover)
     if not len(labels):
         raise EngineError(
             "No pixel is labelled by one class alone; check that polygons of different classes do not cover each other."
