@@ -107,7 +107,7 @@ class Backbone:
                 )
             if folder.suffix in openai_unet.SUFFIXES and not (folder.parent / "config.json").is_file():
                 unet, conditioning = openai_unet.read_openai_unet(folder)
-                return cls(folder, unet, conditioning, sha256_of(*openai_unet.files_of(folder)), device)
+                return cls(folder, unet, conditioning, sha256_of(*openai_unet.deciding_files(folder)), device)
             folder = folder.parent
             if folder.name == "unet" and (folder.parent / "scheduler").is_dir():
                 folder = folder.parent

@@ -143,7 +143,7 @@ def read_openai_unet(path: Path) -> tuple[UNet2DModel, Conditioning]:
     return unet, Conditioning.of_schedule(scheduler, 1000 if flags.rescale_timesteps else flags.diffusion_steps)
 
 
-def files_of(path: Path) -> list[Path]:
+def deciding_files(path: Path) -> list[Path]:
     """The files that decide what a checkpoint computes: itself, and its flags where there are any."""
     return [file for file in (path.with_suffix(".json"), path) if file.is_file()]
 

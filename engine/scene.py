@@ -187,7 +187,7 @@ class Scene:
         inner = Window(left, top, int(columns.max()) - left + 1, int(rows.max()) - top + 1)
         return inner, rows - top, columns - left
 
-    def read_pixels(self, window: Window, bands: Sequence[Band]) -> np.ndarray:
+    def read_with_nan(self, window: Window, bands: Sequence[Band]) -> np.ndarray:
         """Read a window as (bands, height, width) float32 with NaN where a single band has no data.
 
         Raises:
@@ -206,7 +206,7 @@ class Scene:
         digest = hashlib.sha256()
         for row in np.linspace(0, self.height - 1, 4).astype(int).tolist():
             for column in np.linspace(0, self.width - 1, 4).astype(int).tolist():
-                digest.update(self.read_pixels(Window(column, row, 1, 1), self.bands).tobytes())
+                digest.update(self.read_with_nan(Window(column, row, 1, 1), self.bands).tobytes())
         return digest.hexdigest()
 
     def overview(self, band: Band, longest: int) -> np.ndarray:

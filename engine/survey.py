@@ -184,7 +184,7 @@ def _sample(scene: Scene, bands: Sequence[Band], seed: int) -> tuple[np.ndarray,
     near, apart = [parts[0]], [parts[0]]
     seen = filled = 0
     for window in _blocks(scene, seed, shuffle=scene.width * scene.height > budget):
-        image = scene.read_pixels(window, bands)
+        image = scene.read_with_nan(window, bands)
         pixels = image.reshape(len(bands), -1).T
         some = np.isfinite(pixels).any(1)
         seen += len(pixels)

@@ -102,7 +102,7 @@ class LabelledScene:
             self._shape, self._transform, self._crs = (scene.height, scene.width), scene.transform, scene.crs
             survey = survey_scene(scene)
             self.bands = survey.bands
-            raster = scene.read_pixels(rasterio.windows.Window(0, 0, scene.width, scene.height), survey.bands)
+            raster = scene.read_with_nan(rasterio.windows.Window(0, 0, scene.width, scene.height), survey.bands)
         self.crs = self._crs.to_wkt()
         self.pixels = raster.reshape(len(survey.bands), *self._shape)
         if self.source.suffix.lower() in RASTERS:

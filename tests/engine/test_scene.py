@@ -120,7 +120,7 @@ def test_single_bands_are_read_with_the_mask_and_the_scale_of_the_file(tmp_path)
     with Scene.open(str(path)) as scene:
         everything = Window(0, 0, WIDTH, HEIGHT)
         values, valid = scene.read(everything, scene.bands)
-        pixels = scene.read_pixels(everything, scene.bands)
+        pixels = scene.read_with_nan(everything, scene.bands)
     np.testing.assert_array_equal(pixels, np.where(valid, 2 * make_spectra() + 1, np.nan))
     np.testing.assert_array_equal(values[:, valid], pixels[:, valid])
     np.testing.assert_array_equal(valid, mask > 0)
