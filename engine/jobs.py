@@ -16,10 +16,23 @@ SAVE_MEMORY = "close other programs, or use fewer decoder layers, timesteps or c
 
 
 @dataclass(frozen=True)
-class SelectBands:
+class _Job:
+    """What jobs have in common: a name, and the fields that are paths of files it writes."""
+
+    name: ClassVar[str]
+    written: ClassVar[tuple[str, ...]] = ()
+
+    def outputs(self) -> tuple[str, ...]:
+        """The files it writes."""
+        return tuple(getattr(self, field) for field in self.written)
+
+
+@dataclass(frozen=True)
+class SelectBands(_Job):
     """Make a three-band pseudo-RGB raster. `bands` are numbers counted from 1, stretch is in per cent."""
 
-    name: ClassVar[str] = "selectbands"
+    name = "selectbands"
+    written = ("output",)
     scene: str
     output: str
     composite: str = "true colour"
@@ -28,16 +41,13 @@ class SelectBands:
     stretch_high: float = 98.0
     scene_crs: str = ""
 
-    def outputs(self) -> tuple[str, ...]:
-        """The files it writes."""
-        return (self.output,)
-
 
 @dataclass(frozen=True)
-class ExtractFeatures:
+class ExtractFeatures(_Job):
     """Write spatial features of a scene, or of a three-band raster, as a raster; a stride of 0 is half of a patch."""
 
-    name: ClassVar[str] = "extractfeatures"
+    name = "extractfeatures"
+    written = ("output",)
     scene: str
     output: str
     backbone: str = ""
@@ -49,13 +59,9 @@ class ExtractFeatures:
     seed: int = 0
     scene_crs: str = ""
 
-    def outputs(self) -> tuple[str, ...]:
-        """The files it writes."""
-        return (self.output,)
-
 
 @dataclass(frozen=True)
-class PretrainScene:
+class PretrainScene(_Job):
     """Pretrain a spectral backbone on a scene, without labels.
 
     `method` is the one whose denoiser it is, diffspectralnet or diffcrn. At most `cubes` are seen; neighbouring bands
@@ -63,7 +69,8 @@ class PretrainScene:
     stands for the method's default.
     """
 
-    name: ClassVar[str] = "pretrainscene"
+    name = "pretrainscene"
+    written = ("output", "report")
     scene: str
     output: str
     report: str = ""
@@ -75,13 +82,9 @@ class PretrainScene:
     seed: int = 0
     scene_crs: str = ""
 
-    def outputs(self) -> tuple[str, ...]:
-        """The files it writes."""
-        return (self.output, self.report)
-
 
 @dataclass(frozen=True)
-class TrainFilm:
+class TrainFilm(_Job):
     """Train a model from labelled polygons.
 
     `polygons` is a GeoJSON file in `polygons_crs`. `class_names` and `class_colours` give the classes
@@ -93,7 +96,8 @@ class TrainFilm:
     analysis on the way (`analyse`), or are the method's default.
     """
 
-    name: ClassVar[str] = "trainfilm"
+    name = "trainfilm"
+    written = ("model", "report")
     scene: str
     polygons: str
     model: str
@@ -117,20 +121,17 @@ class TrainFilm:
     scene_crs: str = ""
     labels_title: str = ""
 
-    def outputs(self) -> tuple[str, ...]:
-        """The files it writes."""
-        return (self.model, self.report)
-
 
 @dataclass(frozen=True)
-class AnalyseFeatures:
+class AnalyseFeatures(_Job):
     """Find the decoder layers and timesteps that serve a scene and its polygons best.
 
     Polygons and classes as in `TrainFilm`. Empty `layers` and `timesteps` stand for all layers and
     for 0, 5, 10 and 20 % of the backbone's timesteps.
     """
 
-    name: ClassVar[str] = "analysefeatures"
+    name = "analysefeatures"
+    written = ("report",)
     scene: str
     polygons: str
     report: str
@@ -147,16 +148,13 @@ class AnalyseFeatures:
     seed: int = 0
     scene_crs: str = ""
 
-    def outputs(self) -> tuple[str, ...]:
-        """The files it writes."""
-        return (self.report,)
-
 
 @dataclass(frozen=True)
-class PredictMap:
+class PredictMap(_Job):
     """Map a scene with a trained model."""
 
-    name: ClassVar[str] = "predictmap"
+    name = "predictmap"
+    written = ("output", "confidence", "probabilities", "uncertainty")
     scene: str
     model: str
     output: str
@@ -168,13 +166,9 @@ class PredictMap:
     device: str = "auto"
     scene_crs: str = ""
 
-    def outputs(self) -> tuple[str, ...]:
-        """The files it writes."""
-        return (self.output, self.confidence, self.probabilities, self.uncertainty)
-
 
 @dataclass(frozen=True)
-class AssessAccuracy:
+class AssessAccuracy(_Job):
     """Compare a map with a reference: a GeoJSON file of polygons or points, or a label raster.
 
     Polygons and points with the same value of `group_field`, where it is given, count as one in the intervals.
@@ -183,7 +177,8 @@ class AssessAccuracy:
     `map_values` and `reference_values` of rasters stand for, where the files do not say so themselves.
     """
 
-    name: ClassVar[str] = "assessaccuracy"
+    name = "assessaccuracy"
+    written = ("report",)
     map: str
     reference: str
     report: str
@@ -197,19 +192,15 @@ class AssessAccuracy:
     reference_values: tuple[str, ...] = ()
     reference_names: tuple[str, ...] = ()
 
-    def outputs(self) -> tuple[str, ...]:
-        """The files it writes."""
-        return (self.report,)
-
 
 @dataclass(frozen=True)
-class SuggestSamples:
+class SuggestSamples(_Job):
     """Find places whose labelling would help a model most.
 
     `labelled`, a GeoJSON file in `labelled_crs`, shows where nothing needs to be suggested.
     """
 
-    name: ClassVar[str] = "suggestsamples"
+    name = "suggestsamples"
     scene: str
     model: str
     count: int = 20
@@ -221,42 +212,32 @@ class SuggestSamples:
     seed: int = 0
     scene_crs: str = ""
 
-    def outputs(self) -> tuple[str, ...]:
-        """The files it writes."""
-        return ()
-
 
 @dataclass(frozen=True)
-class CheckEnvironment:
+class CheckEnvironment(_Job):
     """Prove that everything the engine needs is installed and computes."""
 
-    name: ClassVar[str] = "checkenvironment"
+    name = "checkenvironment"
     device: str = "auto"
-
-    def outputs(self) -> tuple[str, ...]:
-        """The files it writes."""
-        return ()
 
 
 @dataclass(frozen=True)
-class DownloadBackbone:
+class DownloadBackbone(_Job):
     """Download a backbone of the registry into a folder of its name within `folder`, and load it as proof.
 
     Without `consent` nothing is fetched. `revision` (40 hexadecimal digits of a commit) and `sha256`
     (64, of the weights) supply what the registry does not know.
     """
 
-    name: ClassVar[str] = "downloadbackbone"
+    name = "downloadbackbone"
+    # Nothing is cleared away: what an interrupted download leaves is where the next one goes on.
+    written = ()
     backbone: str
     folder: str
     consent: bool = False
     revision: str = ""
     sha256: str = ""
     proxy: str = ""
-
-    def outputs(self) -> tuple[str, ...]:
-        """None: what an interrupted download leaves is where the next one goes on."""
-        return ()
 
 
 # Written for Python 3.9, which QGIS 3.22 has on Windows.
