@@ -58,7 +58,7 @@ class FilmEnsemble(nn.Module):
 
     def __init__(self, replicas: int, bands: int, channels: int, means: int, classes: int) -> None:
         super().__init__()
-        self.replicas, self.channels, self.means = replicas, channels, means
+        self.replicas, self.bands, self.channels, self.means, self.classes = replicas, bands, channels, means, classes
         self.kernel: KernelMachine | None = None
         self.register_buffer("shares", self._equal_shares())
         self.spectral_embed = ReplicaLinear(replicas, bands, HIDDEN, 1.0)
@@ -102,8 +102,7 @@ class FilmEnsemble(nn.Module):
 
     def empty_kernel(self, centres: int) -> KernelMachine:
         """An untrained kernel expert of this ensemble's inputs, with so many labelled pixels."""
-        bands, classes = self.spectral_embed.weight.shape[1], self.spectral_out.weight.shape[2]
-        return KernelMachine(centres, [width for width in (bands, self.means, self.channels) if width], classes)
+        return KernelMachine(centres, [n for n in (self.bands, self.means, self.channels) if n], self.classes)
 
     def join_kernel(self, kernel: KernelMachine) -> None:
         """Add the kernel expert to a trained ensemble; all experts then have equal shares."""
@@ -162,8 +161,7 @@ class FilmEnsemble(nn.Module):
 
     def select(self, members: Sequence[int]) -> FilmEnsemble:
         """An ensemble of some of the members, before the kernel expert joins."""
-        bands, classes = self.spectral_embed.weight.shape[1], self.spectral_out.weight.shape[2]
-        chosen = type(self)(len(members), bands, self.channels, self.means, classes)
+        chosen = type(self)(len(members), self.bands, self.channels, self.means, self.classes)
         chosen.load_state_dict({
             name: value if name == "shares" else value[list(members)] for name, value in self.state_dict().items()
         })  # fmt: skip

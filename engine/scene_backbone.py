@@ -56,10 +56,10 @@ class SceneBackbone:
     timesteps: tuple[int, ...] = ()
 
     @torch.inference_mode()
-    def denoise(self, cube: np.ndarray, timestep: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    def denoise(self, cube: np.ndarray, timestep: int) -> tuple[np.ndarray, np.ndarray]:
         """A cube (positions, height, width) noised to a timestep, and what the denoiser makes of it in one step."""
         schedule = noise_schedule()
-        noise = torch.randn(cube.shape, generator=torch.Generator().manual_seed(seed))
+        noise = torch.randn(cube.shape, generator=torch.Generator().manual_seed(0))
         noised = schedule.add_noise(torch.from_numpy(cube), noise, timestep)
         denoised = self.denoiser.eval()(noised[None], schedule.told[timestep])[0]
         return noised.numpy(), denoised.numpy()

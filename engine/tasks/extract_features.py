@@ -62,10 +62,10 @@ def _composites_of(
     scene: Scene, job: ExtractFeatures, backbone: Backbone, progress: Progress
 ) -> tuple[tuple[Band, ...], Composites, str]:
     """Bands, composites and recipe: of a scene, or of a raster with three bands, which is taken as it is."""
+    survey = survey_scene(scene, job.seed)
     if len(scene.bands) == 3 and backbone.composites is None:
         if job.composites:
             progress.warning("Not used, since a raster with three bands is taken as it is: composites.")
-        survey = survey_scene(scene, job.seed)
         image = make_composites("band numbers", survey, [1, 2, 3], (0.0, 100.0))
         recipe = scene.tag(COMPOSITES_TAG) or ""
         if recipe:
@@ -78,7 +78,6 @@ def _composites_of(
                 "will need a features raster for every scene it maps."
             )
         return survey.bands, image, recipe
-    survey = survey_scene(scene, job.seed)
     survey.log(progress)
     composites = composites_for(job.composites, DEFAULT, survey, backbone, progress)
     return survey.bands, composites, composites.to_json()
