@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qgis.core import (
-    QgsProcessingContext,
-    QgsProcessingFeedback,
-    QgsProcessingOutputNumber,
-    QgsProcessingOutputString,
-    QgsProcessingParameterFileDestination,
-)
+from qgis.core import QgsProcessingContext, QgsProcessingFeedback, QgsProcessingOutputString
 
 from ..engine.jobs import AnalyseFeatures
 from .base import ACCURACIES
@@ -42,14 +36,10 @@ class AnalyseFeaturesAlgorithm(LabelledSceneAlgorithm):
         self.add_group_field()
         self.add_device()
         self.add_seed()
-        self.add(
-            QgsProcessingParameterFileDestination("REPORT", self.tr("Report"), self.tr("HTML files (*.html)")),
-            "The grid as a page; the same figures as JSON beside it, which 'Train model' can read.",
-        )
+        self.add_report("The grid as a page; the same figures as JSON beside it, which 'Train model' can read.")
         self.addOutput(QgsProcessingOutputString("BEST_LAYERS", self.tr("Recommended decoder layers")))
         self.addOutput(QgsProcessingOutputString("BEST_TIMESTEPS", self.tr("Recommended timesteps")))
-        for key, title in ACCURACIES.items():
-            self.addOutput(QgsProcessingOutputNumber(key, self.tr(title + " (per cent, of the recommended setting)")))
+        self.add_figures(ACCURACIES, "per cent, of the recommended setting")
 
     def processAlgorithm(  # noqa: N802
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback

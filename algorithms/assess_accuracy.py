@@ -10,8 +10,6 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeedback,
-    QgsProcessingOutputNumber,
-    QgsProcessingParameterFileDestination,
     QgsProcessingParameterMapLayer,
     QgsProcessingParameterRasterLayer,
     QgsProcessingParameterString,
@@ -68,12 +66,8 @@ class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
             "too narrow where what is alike counts as many.",
             advanced=True,
         )
-        self.add(
-            QgsProcessingParameterFileDestination("REPORT", self.tr("Report"), self.tr("HTML files (*.html)")),
-            "The report as a page; the same figures as JSON beside it.",
-        )
-        for key, title in ACCURACIES.items():
-            self.addOutput(QgsProcessingOutputNumber(key, self.tr(title + " (per cent)")))
+        self.add_report("The report as a page; the same figures as JSON beside it.")
+        self.add_figures(ACCURACIES, "per cent")
 
     def checkParameterValues(self, parameters: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:  # noqa: N802
         layer = self.parameterAsLayer(parameters, "REFERENCE", context)

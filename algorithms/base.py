@@ -10,9 +10,11 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeedback,
+    QgsProcessingOutputNumber,
     QgsProcessingParameterDefinition,
     QgsProcessingParameterEnum,
     QgsProcessingParameterFile,
+    QgsProcessingParameterFileDestination,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterLayer,
     QgsProcessingParameterString,
@@ -186,6 +188,16 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
             "Decides everything that is random. The same inputs, seed and device give the same result.",
             advanced=True,
         )  # fmt: skip
+
+    def add_report(self, text: str, optional: bool = False) -> None:
+        """Declare REPORT with this help."""
+        kind = self.tr("HTML files (*.html)")
+        self.add(QgsProcessingParameterFileDestination("REPORT", self.tr("Report"), kind, optional=optional), text)
+
+    def add_figures(self, titles: dict[str, str], note: str) -> None:
+        """Declare outputs that are numbers, by what people read; `note` stands behind each."""
+        for key, title in titles.items():
+            self.addOutput(QgsProcessingOutputNumber(key, self.tr(f"{title} ({note})")))
 
     def add_proxy(self) -> None:
         """Declare PROXY."""

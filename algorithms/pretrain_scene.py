@@ -78,11 +78,10 @@ class PretrainSceneAlgorithm(SpectraFilmAlgorithm):
                                                   self.tr("SpectraFiLM backbone (*.safetensors)")),
             "The backbone, for 'Train model'.",
         )  # fmt: skip
-        self.add(
-            QgsProcessingParameterFileDestination("REPORT", self.tr("Report"), self.tr("HTML files (*.html)"),
-                                                  optional=True),
+        self.add_report(
             "How the error fell, and what the backbone makes of noise, as a page; the figures as JSON beside it.",
-        )  # fmt: skip
+            optional=True,
+        )
         self.addOutput(QgsProcessingOutputNumber("HELD_OUT_LOSS", self.tr("Error in held-out parts of the scene")))
 
     def checkParameterValues(self, parameters: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:  # noqa: N802

@@ -7,7 +7,6 @@ from typing import Any
 from qgis.core import (
     QgsProcessingContext,
     QgsProcessingFeedback,
-    QgsProcessingOutputNumber,
     QgsProcessingParameterBoolean,
     QgsProcessingParameterFile,
     QgsProcessingParameterFileDestination,
@@ -94,14 +93,12 @@ class TrainFilmAlgorithm(LabelledSceneAlgorithm):
                                                   self.tr("SpectraFiLM model (*.safetensors)")),
             "The trained model, for 'Predict map'.",
         )  # fmt: skip
-        self.add(
-            QgsProcessingParameterFileDestination("REPORT", self.tr("Report"), self.tr("HTML files (*.html)"),
-                                                  optional=True),
+        self.add_report(
             "Accuracy, whether more polygons would help, labels, spectra and settings as a page; the same figures as "
             "JSON beside it.",
-        )  # fmt: skip
-        for key, title in RESULTS.items():
-            self.addOutput(QgsProcessingOutputNumber(key, self.tr(title + " (per cent, cross-validated)")))
+            optional=True,
+        )
+        self.add_figures(RESULTS, "per cent, cross-validated")
 
     def processAlgorithm(  # noqa: N802
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback

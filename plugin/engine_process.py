@@ -24,7 +24,7 @@ from qgis.core import QgsProcessingException, QgsProcessingFeedback
 from ..engine.jobs import SAVE_MEMORY, Job, to_json
 from ..engine.partial_outputs import ATTEMPTS, SCRATCH, remove_partial_outputs
 from . import settings
-from .environment import VARIABLE
+from .environment import NO_WINDOW, VARIABLE
 from .paths import LAUNCHER
 
 POLL_SECONDS = 0.1
@@ -76,7 +76,7 @@ class _Engine:
             self.process = subprocess.Popen(
                 [python, "-I", "-u", "-X", "utf8", str(LAUNCHER), "serve"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+                creationflags=NO_WINDOW,
             )  # fmt: skip
         except OSError as error:
             raise QgsProcessingException(

@@ -35,6 +35,8 @@ EXPECTED_PACKAGES = 45
 LONGEST_PATH, LONGEST_IN_PACKAGES = 259, 171
 POLL_SECONDS = 0.2
 INTEL_MAC = "darwin-x86_64"
+# Otherwise a console opens on Windows for each process.
+NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 Result = TypeVar("Result")
 
 
@@ -293,7 +295,7 @@ def _version_of(python: str) -> tuple[tuple[int, ...], str]:
     try:
         answer = subprocess.run(
             [python, "-I", "-c", code], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30,
-            check=True, creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            check=True, creationflags=NO_WINDOW,
         )  # fmt: skip
         platform, *version = answer.stdout.split()
         return tuple(map(int, version)), platform
@@ -309,7 +311,7 @@ def _run(
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH")} | dict(variables)
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
-        env=environment, errors="replace", creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        env=environment, errors="replace", creationflags=NO_WINDOW,
         start_new_session=True,
     )  # fmt: skip
     lines: queue.Queue[str | None] = queue.Queue()
@@ -351,7 +353,7 @@ def _end(process: subprocess.Popen[str]) -> None:
         if os.name == "nt":
             subprocess.run(
                 ["taskkill", "/F", "/T", "/PID", str(process.pid)], stdin=subprocess.DEVNULL, capture_output=True,
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0), check=False,
+                creationflags=NO_WINDOW, check=False,
             )  # fmt: skip
         else:
             os.killpg(process.pid, signal.SIGKILL)
