@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import rasterio
 from PIL import Image
-from synthetic import CRS, TRANSFORM, square, write_polygons
+from synthetic import CRS, HEIGHT, TRANSFORM, WIDTH, quarter_polygons, square, write_polygons
+from training_job import NAMES
 
+from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.figures import map_picture
 from spectrafilm.engine.jobs import AssessAccuracy
 from spectrafilm.engine.map_style import style_map
@@ -125,3 +127,59 @@ def test_the_area_of_a_map_in_degrees_shrinks_towards_the_pole(tmp_path):
     north, south = (np.sin(np.radians(top)) - np.sin(np.radians(top - 10)) for top in (70, 60))
     shares = [c["mapped_share"] for c in json.loads((tmp_path / "a.json").read_text())["area"]["classes"]]
     assert shares[0] == pytest.approx(100 * north / (north + south), abs=0.01)
+
+
+def test_assessment_finds_the_agreement_there_is(mapped, polygons_path, tmp_path):
+    job = AssessAccuracy(str(mapped / "map.tif"), str(polygons_path), str(tmp_path / "a.html"), reference_crs=CRS)
+    values = run_job(job, Recorder())
+    assert values["overall_accuracy"] > 95
+    report = json.loads((tmp_path / "a.json").read_text())
+    assert report["area"]["overall"]["value"] > 90
+    assert [c["name"] for c in report["accuracy"]["classes"]] == list(NAMES)
+
+
+def test_assessment_against_a_label_raster_on_another_grid(mapped, tmp_path):
+    labels = np.zeros((HEIGHT // 2, WIDTH // 2), np.uint8)
+    labels[:20, :25], labels[20:, 25:] = 1, 4  # "field" is right, the second is called "water" but is "tree"
+    with rasterio.open(mapped / "map.tif") as dataset:
+        transform = dataset.transform @ dataset.transform.scale(2)
+    with rasterio.open(tmp_path / "l.tif", "w", driver="GTiff", width=WIDTH // 2, height=HEIGHT // 2, count=1,
+                       dtype="uint8", crs=CRS, transform=transform) as dataset:  # fmt: skip
+        dataset.write(labels, 1)
+    job = AssessAccuracy(str(mapped / "map.tif"), str(tmp_path / "l.tif"), str(tmp_path / "a.html"))
+    recorder = Recorder()
+    values = run_job(job, recorder)
+    assert values["overall_accuracy"] == pytest.approx(50, abs=3)
+    assert "matched by the map's numbers: 1 is field, 4 is water; check that they" in recorder.warnings[0]
+    # ENVI's classifications say what their numbers mean.
+    with rasterio.open(tmp_path / "l.dat", "w", driver="ENVI", width=WIDTH // 2, height=HEIGHT // 2, count=1,
+                       dtype="uint8", crs=CRS, transform=transform) as dataset:  # fmt: skip
+        dataset.write(labels, 1)
+    with (tmp_path / "l.hdr").open("a") as header:
+        header.write("file type = ENVI Classification\nclasses = 5\nclass names = {\nnone, Field, a, b, tree}\n")
+    job = AssessAccuracy(str(mapped / "map.tif"), str(tmp_path / "l.dat"), str(tmp_path / "a.html"))
+    assert run_job(job, Recorder())["overall_accuracy"] > 95
+    # What QGIS knows of them goes the same way.
+    job = AssessAccuracy(str(mapped / "map.tif"), str(tmp_path / "l.tif"), str(tmp_path / "a.html"),
+                         reference_values=("1", "4"), reference_names=("field", "tree"))  # fmt: skip
+    assert run_job(job, Recorder())["overall_accuracy"] > 95
+
+
+def test_a_raster_of_heights_is_no_reference(mapped, tmp_path, monkeypatch):
+    monkeypatch.setattr("spectrafilm.engine.tasks.assess_accuracy.MOST_VALUES", 100)
+    with rasterio.open(mapped / "map.tif") as dataset:
+        profile = {"driver": "GTiff", "width": WIDTH, "height": HEIGHT, "crs": CRS, "transform": dataset.transform}
+    with rasterio.open(tmp_path / "dem.tif", "w", count=1, dtype="float32", **profile) as dataset:
+        dataset.write(np.random.default_rng(0).random((HEIGHT, WIDTH), np.float32), 1)
+    job = AssessAccuracy(str(mapped / "map.tif"), str(tmp_path / "dem.tif"), str(tmp_path / "a.html"))
+    with pytest.raises(EngineError, match="dem.tif holds more than 100 different values and is no label raster"):
+        run_job(job, Recorder())
+    assert {p.name for p in tmp_path.iterdir()} == {"dem.tif"}
+
+
+def test_classes_of_the_reference_that_the_map_lacks_are_named(mapped, tmp_path):
+    path = write_polygons(tmp_path / "p.geojson", [*quarter_polygons(), ("moon", square(5, 30))])
+    recorder = Recorder()
+    run_job(AssessAccuracy(str(mapped / "map.tif"), str(path), str(tmp_path / "a.html"), reference_crs=CRS), recorder)
+    assert recorder.warnings[0] == "The map has no class moon; reference pixels of it are left out."
+    assert "16 of 208 reference pixels" in recorder.warnings[-1]

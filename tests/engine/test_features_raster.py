@@ -7,12 +7,15 @@ import shutil
 import numpy as np
 import pytest
 import rasterio
-from synthetic import TRANSFORM, make_spectra, write_scene
+from synthetic import BANDS, HEIGHT, TRANSFORM, WIDTH, make_spectra, write_scene
+from training_job import training
 
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.feature_settings import TAG, FeatureSettings
 from spectrafilm.engine.feature_source import RasterFeatures
-from spectrafilm.engine.jobs import ExtractFeatures
+from spectrafilm.engine.jobs import ExtractFeatures, PredictMap, SelectBands
+from spectrafilm.engine.model import Model
+from spectrafilm.engine.progress import Recorder
 from spectrafilm.engine.runner import run_job
 from spectrafilm.engine.scene import Scene
 
@@ -84,3 +87,72 @@ def test_features_of_three_bands_of_unknown_origin_fit_any_scene_of_their_grid(
     features = extracted(image, backbone_path, tmp_path, progress)
     assert "does not say how its three bands were made" in progress.warnings[0]
     assert opened(features, scene_path).channels == 8 * 1 + 2 * 3
+
+
+def test_a_features_raster_replaces_computing(trained, mapped, scene_path, polygons_path, backbone_path, tmp_path):
+    features = str(tmp_path / "f.tif")
+    run_job(ExtractFeatures(str(scene_path), features, str(backbone_path)), Recorder())
+    with rasterio.open(features) as dataset:
+        settings = FeatureSettings.from_json(dataset.tags()[TAG], features)
+        assert settings.layers == (7, 8)
+        assert dataset.profile["tiled"]
+        # Beyond one triplet the scene holds nothing but noise.
+        assert dataset.count == 2 * 8 + 2 * 3
+        assert dataset.descriptions[-1] == "composite 1, channel 2, mean of 5 x 5 pixels"
+    job = training(scene_path, polygons_path, "", tmp_path, features=features)
+    run_job(job, Recorder())
+    model = str(tmp_path / "m.safetensors")
+    assert Model.load(model).features == settings
+    run_job(PredictMap(str(scene_path), model, str(tmp_path / "a.tif"), features=features), Recorder())
+    run_job(PredictMap(str(scene_path), model, str(tmp_path / "b.tif")), Recorder())
+    with rasterio.open(tmp_path / "a.tif") as a, rasterio.open(tmp_path / "b.tif") as b:
+        assert (a.read(1) == b.read(1)).mean() > 0.99
+    # The same settings computed on the fly give nearly the same network.
+    with rasterio.open(tmp_path / "a.tif") as a, rasterio.open(mapped / "map.tif") as direct:
+        assert (a.read(1) == direct.read(1)).mean() > 0.97
+
+
+def test_features_made_otherwise_are_refused(trained, scene_path, backbone_path, tmp_path):
+    features = str(tmp_path / "f.tif")
+    job = ExtractFeatures(str(scene_path), features, str(backbone_path), layers=(3,), timesteps=(50,))
+    run_job(job, Recorder())
+    with pytest.raises(EngineError, match="made with other decoder layers, timesteps than the model"):
+        run_job(PredictMap(str(scene_path), str(trained[0] / "m.safetensors"), str(tmp_path / "map.tif"),
+                           features=features), Recorder())  # fmt: skip
+    assert {p.name for p in tmp_path.iterdir()} == {"f.tif"}
+
+
+def test_a_pseudo_rgb_chains_into_features_and_a_map(scene_path, polygons_path, backbone_path, tmp_path):
+    rgb, features, model = (str(tmp_path / n) for n in ("rgb.tif", "f.tif", "m.safetensors"))
+    run_job(SelectBands(str(scene_path), rgb), Recorder())
+    with rasterio.open(rgb) as dataset:
+        assert dataset.count == 3
+        assert dataset.read().min() >= 1  # 0 is no data
+        assert dataset.descriptions == ("10 (665 nm)", "5 (546 nm)", "2 (474 nm)")
+    recorder = Recorder()
+    run_job(ExtractFeatures(rgb, features, str(backbone_path)), recorder)
+    assert not recorder.warnings
+    run_job(training(scene_path, polygons_path, "", tmp_path, features=features), Recorder())
+    # The recipe travelled from the image through the features into the model.
+    run_job(PredictMap(str(scene_path), model, str(tmp_path / "map.tif")), Recorder())
+
+
+def test_a_features_raster_has_no_data_where_the_scene_has_none(backbone_path, tmp_path):
+    spectra = make_spectra()
+    spectra[:, 20:40, 20:60] = -1.0
+    scene, features = write_scene(tmp_path / "s.tif", spectra), tmp_path / "f.tif"
+    run_job(ExtractFeatures(str(scene), str(features), str(backbone_path), layers=(10,)), Recorder())
+    with rasterio.open(features) as dataset:
+        hole = dataset.read_masks(1) == 0
+    np.testing.assert_array_equal(hole, spectra[0] == -1.0)
+
+
+def test_features_extracted_with_the_models_seed_fit_it(backbone_path, polygons_path, tmp_path):
+    """In a scene larger than the sample that its composites are made from."""
+    rng = np.random.default_rng(0)
+    spectra = np.tile(make_spectra(), (1, 5, 5)) + rng.normal(0, 0.01, (BANDS, 5 * HEIGHT, 5 * WIDTH))
+    scene, features = write_scene(tmp_path / "s.tif", spectra.astype(np.float32)), str(tmp_path / "f.tif")
+    run_job(training(scene, polygons_path, backbone_path, tmp_path, seed=5, validate=False, layers=(10,)), Recorder())
+    run_job(ExtractFeatures(str(scene), features, str(backbone_path), layers=(10,), seed=5), Recorder())
+    job = PredictMap(str(scene), str(tmp_path / "m.safetensors"), str(tmp_path / "map.tif"), features=features)
+    assert sum(run_job(job, Recorder())["pixels"].values()) == 25 * HEIGHT * WIDTH

@@ -1,20 +1,28 @@
-"""A model keeps what it was made with, and says where a scene does not fit it."""
+"""A model keeps what it was made with, and says where a scene or its own file does not fit it."""
 
 from __future__ import annotations
+
+import json
+import shutil
 
 import numpy as np
 import pytest
 import rasterio
 import torch
-from synthetic import BANDS, WAVELENGTHS, make_spectra, write_scene
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from synthetic import BANDS, WAVELENGTHS, make_spectra, save_backbone, write_scene
 
 from spectrafilm.engine.calibration import mixture
 from spectrafilm.engine.ensemble import FilmEnsemble
 from spectrafilm.engine.errors import EngineError
+from spectrafilm.engine.jobs import PredictMap
 from spectrafilm.engine.methods import METHODS
-from spectrafilm.engine.model import Model
+from spectrafilm.engine.model import FORMAT, Model
 from spectrafilm.engine.polygons import make_classes
+from spectrafilm.engine.progress import Recorder
 from spectrafilm.engine.projection import Projection
+from spectrafilm.engine.runner import run_job
 from spectrafilm.engine.scene import Scene
 from spectrafilm.engine.smoothing import Smoothing
 from spectrafilm.engine.survey import survey_scene
@@ -90,3 +98,107 @@ def test_undeclared_fill_values_of_a_scene_to_be_mapped_are_pointed_out(scene_pa
     warnings = warnings_about_values(small_model(scene_path), path, progress)
     # The scale is that of the other pixels.
     assert [warning[:45] for warning in warnings] == ["About 25% of the pixels are -9999 in every ba"]
+
+
+def test_a_model_remembers_its_backbone_and_says_when_it_is_gone(trained, scene_path, backbone_path, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(backbone_path, moved)
+    model = Model.load(str(trained[0] / "m.safetensors"))
+    other = save_backbone(tmp_path / "other", seed=5)
+    with pytest.raises(EngineError, match="was trained with the backbone small .* is another one"):
+        run_job(PredictMap(str(scene_path), str(trained[0] / "m.safetensors"), str(tmp_path / "m.tif"),
+                           backbone=str(other)), Recorder())  # fmt: skip
+    run_job(PredictMap(str(scene_path), str(trained[0] / "m.safetensors"), str(tmp_path / "m.tif"),
+                       backbone=str(moved)), Recorder())  # fmt: skip
+    assert model.features.backbone == "small"
+
+
+def test_values_on_another_scale_are_pointed_out(trained, tmp_path):
+    scene = write_scene(tmp_path / "s.tif", make_spectra() * np.float32(10000))
+    recorder = Recorder()
+    run_job(PredictMap(str(scene), str(trained[0] / "m.safetensors"), str(tmp_path / "map.tif")), recorder)
+    assert "about 1e+04 times those of the scene" in recorder.warnings[0]
+
+
+@pytest.fixture
+def model_path(trained, tmp_path):
+    return shutil.copy(trained[0] / "m.safetensors", tmp_path / "m.safetensors")
+
+
+def rewritten(path, change, tensors=None):
+    """The model file with changed metadata, or tensors."""
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    data = json.loads(metadata[FORMAT])
+    change(data)
+    save_file({**load_file(path), **(tensors or {})}, path, {FORMAT: json.dumps(data)})
+
+
+def test_models_that_cannot_be_read_are_one_sentence(model_path, scene_path, backbone_path, tmp_path):
+    def load():
+        run_job(PredictMap(str(scene_path), str(model_path), str(tmp_path / "out.tif")), Recorder())
+
+    whole = model_path.read_bytes()
+    for cut in (0, 4, 100, len(whole) // 2, len(whole) - 1):
+        model_path.write_bytes(whole[:cut])
+        with pytest.raises(EngineError, match="not a SpectraFiLM model, or it is incomplete"):
+            load()
+    model_path.write_bytes((backbone_path / "diffusion_pytorch_model.safetensors").read_bytes())
+    with pytest.raises(EngineError, match="not a SpectraFiLM model; choose"):
+        load()
+    model_path.write_bytes(whole)
+    for version, sentence in (
+        (99, "newer version of SpectraFiLM \\(format 99"), (1, "older version.* run 'Train model' again"),
+    ):  # fmt: skip
+        rewritten(model_path, lambda d, version=version: d.update(format_version=version))
+        with pytest.raises(EngineError, match=sentence):
+            load()
+    for change in (lambda d: d.pop("classes"), lambda d: d.update(members=2), lambda d: d["classes"].pop(),
+                   lambda d: d.update(method="magic"), lambda d: d.update(wavelengths=3),
+                   lambda d: d.update(temperature=0), lambda d: d["classes"][0].update(id=0),
+                   lambda d: d["classes"][0].update(colour="red"), lambda d: d["band_numbers"].pop(),
+                   lambda d: d["smoothing"].update(shares=[0.5] * 9), lambda d: d["smoothing"].update(shares="x"),
+                   lambda d: d.update(channels=1e999), lambda d: d.update(channels=3),
+                   lambda d: d["classes"][0].update(name=None), lambda d: d["wavelengths"].__setitem__(0, "x"),
+                   lambda d: d["band_numbers"].__setitem__(0, 1.5), lambda d: d["features"].update(layers=[[1]]),
+                   lambda d: d["features"].update(stride=None)):  # fmt: skip
+        model_path.write_bytes(whole)
+        rewritten(model_path, change)
+        with pytest.raises(EngineError, match="damaged"):
+            load()
+    for name, spoil, sentence in (
+        ("spectral.mean", lambda t: t[:1], "damaged"), ("network.shares", lambda t: t * np.nan, "not finite"),
+    ):  # fmt: skip
+        model_path.write_bytes(whole)
+        rewritten(model_path, lambda d: None, {name: spoil(load_file(model_path)[name])})
+        with pytest.raises(EngineError, match=sentence):
+            load()
+    model_path.unlink()
+    with pytest.raises(EngineError, match="does not exist"):
+        load()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("wavelengths", "sentence"),
+    [
+        (WAVELENGTHS[:20], "has no band for 4 of the 24 wavelengths needed"),
+        (WAVELENGTHS + 400, "has no band for"),
+        (None, "does not say the wavelengths"),
+    ],
+)
+def test_scenes_with_other_bands_are_refused(trained, tmp_path, wavelengths, sentence):
+    count = 24 if wavelengths is None else len(wavelengths)
+    scene = write_scene(tmp_path / "s.tif", make_spectra()[:count], wavelengths=wavelengths)
+    with pytest.raises(EngineError, match=sentence):
+        run_job(PredictMap(str(scene), str(trained[0] / "m.safetensors"), str(tmp_path / "map.tif")), Recorder())
+    assert {p.name for p in tmp_path.iterdir()} == {"s.tif"}
+
+
+def test_a_scene_without_a_valid_pixel_is_refused(trained, tmp_path):
+    spectra = make_spectra()
+    spectra[4] = np.nan
+    scene = write_scene(tmp_path / "s.tif", spectra)
+    with pytest.raises(EngineError, match="no valid pixel in the 24 bands that the model needs"):
+        run_job(PredictMap(str(scene), str(trained[0] / "m.safetensors"), str(tmp_path / "map.tif")), Recorder())
+    assert {p.name for p in tmp_path.iterdir()} == {"s.tif"}
