@@ -171,7 +171,7 @@ def make_pool(labelled: LabelledScene, smoothed: bool = False) -> Pool:
     }
     with Scene.open(scene_path) as scene:
         survey = survey_scene(scene)
-        neighbourhood_means = feature_source(scene, survey, METHODS[SHIPPED], BUNDLED).settings.means
+        neighbourhood_means = feature_source(scene, survey, DEFAULT, BUNDLED).settings.means
 
     def features_of(method: str, backbone: str, pixels: Labels) -> np.ndarray:
         # Not of `labelled`, whose pixels would stay in memory.

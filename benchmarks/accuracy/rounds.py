@@ -18,19 +18,18 @@ from matplotlib import pyplot as plt
 from spectrafilm.engine.accuracy import Figures
 from spectrafilm.engine.calibration import mixture
 from spectrafilm.engine.ensemble import FilmEnsemble
-from spectrafilm.engine.methods import METHODS
+from spectrafilm.engine.methods import DEFAULT
 from spectrafilm.engine.progress import Progress
 from spectrafilm.engine.projection import fit_spatial
 from spectrafilm.engine.sample_choice import Candidates, choose_samples, hesitation
 from spectrafilm.engine.training import Samples, fit, predict_logits
 from spectrafilm.engine.validation import mix_beforehand
 
-from .pool import SHIPPED, Pool, make_pool
+from .pool import Pool, make_pool
 from .scenes import SAMPLE, few_label_parser, find_scenes, label_scene, results_folder
 from .table import paired
 
 SIMULATED = (SAMPLE, "hymap_berlin", "aerial_berlin", "enmap_potsdam")
-METHOD = METHODS[SHIPPED]
 START = 3
 ROUNDS = 10
 PER_ROUND = 10
@@ -50,7 +49,7 @@ def simulate(pool: Pool, strategy: str, seed: int) -> Curve:
     present, targets = np.unique(pool.labels.class_ids, return_inverse=True)
     offered = rng.permutation(len(targets)) < len(targets) // 2
     spectra = pool.fit_spectral().apply(pool.spectra)
-    features = pool.features[METHOD.key, "bundled"]
+    features = pool.features[DEFAULT.key, "bundled"]
     features = fit_spatial(features, pool.neighbourhood_means).apply(features)
     labelled = np.concatenate([
         rng.permutation(np.flatnonzero(offered & (targets == c)))[:START] for c in range(len(present))
@@ -64,7 +63,7 @@ def simulate(pool: Pool, strategy: str, seed: int) -> Curve:
             everything, spectra=spectra[labelled], features=features[labelled], targets=targets[labelled],
             polygons=drawn.polygons, cover=drawn.cover,
         )  # fmt: skip
-        network = fit(METHOD, samples, [np.ones(len(labelled), bool)], seed, Progress())[0].network
+        network = fit(DEFAULT, samples, [np.ones(len(labelled), bool)], seed, Progress())[0].network
         assert isinstance(network, FilmEnsemble)  # noqa: S101
         # As the plugin trains without validation; neighbours are not asked then.
         mix_beforehand(network, pool.autocorrelation)

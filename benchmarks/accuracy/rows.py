@@ -14,7 +14,7 @@ from sklearn.svm import SVC
 
 from spectrafilm.engine.calibration import mixture
 from spectrafilm.engine.ensemble import FilmEnsemble
-from spectrafilm.engine.methods import METHODS, Method
+from spectrafilm.engine.methods import DEFAULT, METHODS, Method
 from spectrafilm.engine.progress import Progress
 from spectrafilm.engine.projection import fit_spatial, fit_standard
 from spectrafilm.engine.training import trust_of
@@ -164,9 +164,9 @@ ON_FEATURES: dict[str, Callable[[str], Row]] = {
     "SVM, spectra and features": lambda backbone: svm_row(lambda pool: _both(pool, backbone)),
     "GeoDiffNet": lambda backbone: network_row(METHODS["geodiffnet"], backbone),
     "GeoDiffNet-F": lambda backbone: network_row(METHODS["geodiffnet-f"], backbone),
-    "Concatenation": lambda backbone: network_row(METHODS[SHIPPED], backbone, ConcatenationEnsemble),
-    "Sum": lambda backbone: network_row(METHODS[SHIPPED], backbone, SumEnsemble),
-    SPECTRAFILM: lambda backbone: network_row(METHODS[SHIPPED], backbone),
+    "Concatenation": lambda backbone: network_row(DEFAULT, backbone, ConcatenationEnsemble),
+    "Sum": lambda backbone: network_row(DEFAULT, backbone, SumEnsemble),
+    SPECTRAFILM: lambda backbone: network_row(DEFAULT, backbone),
 }
 UNTRAINED = ", untrained"
 # What other classifiers gain by what no other tool in QGIS asks: how much of a pixel a polygon covers.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from spectrafilm.benchmarks.accuracy.pool import PROTOCOLS
+from spectrafilm.benchmarks.accuracy.table import FIGURES, paired
 from spectrafilm.benchmarks.command_line import head_of
 
 FOLDER = Path(__file__).parent
@@ -26,37 +27,30 @@ def names_of(method: str) -> tuple[str, str, str]:
 ON_SCENE = tuple(name for method in METHODS for name in names_of(method))
 
 
-def accuracies(records: list[Record], protocol: str, row: str, figure: str = "overall_accuracy") -> np.ndarray:
-    """One figure (seeds,) of a row, in the order of the seeds."""
-    found = {r["seed"]: r[figure] for r in records if r["protocol"] == protocol and r["row"] == row}
-    return np.array([found[seed] for seed in sorted(found)])
-
-
-def gain(records: list[Record], protocol: str, row: str, over: str) -> tuple[float, float]:
-    """Mean difference of two rows' overall accuracies over the seeds, and its standard error."""
-    difference = accuracies(records, protocol, row) - accuracies(records, protocol, over)
-    return float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(len(difference)))
+def by_seed(records: list[Record], protocol: str, row: str, figure: str = "overall_accuracy") -> dict[int, float]:
+    """One figure of a row."""
+    return {r["seed"]: r[figure] for r in records if r["protocol"] == protocol and r["row"] == row}
 
 
 def write_page(scenes: list[tuple[str, list[Record]]], docs: Path, own: bool = False) -> None:
     """Write spectral_diffusion.md and its JSON from the figures of each scene."""
     lines = [head_of(FOLDER, own)]
-    seeds = min(len(accuracies(records, PROTOCOLS[0], "SVM")) for _, records in scenes)
+    seeds = min(len(by_seed(records, PROTOCOLS[0], "SVM")) for _, records in scenes)
     lines.append(f"{seeds} seeds; per cent, means over seeds; differences with their standard error.\n")
     for protocol in PROTOCOLS:
         lines += [f"## {protocol.capitalize()}\n", "| OA / AA | " + " | ".join(title for title, _ in scenes) + " |",
                   "|---" * (len(scenes) + 1) + "|"]  # fmt: skip
         for row in (*OTHERS, *(f"{name}, {twin}" for name in ON_SCENE for twin in (PRETRAINED, UNTRAINED))):
             cells = [
-                " / ".join(f"{accuracies(records, protocol, row, f'{kind}_accuracy').mean():.1f}"
-                           for kind in ("overall", "average"))
+                " / ".join(f"{np.mean([*by_seed(records, protocol, row, figure).values()]):.1f}" for figure in FIGURES)
                 for _, records in scenes
-            ]  # fmt: skip
+            ]
             lines.append(f"| {row} | " + " | ".join(cells) + " |")
         lines.append("| **OA, pretrained minus untrained** |" + " |" * len(scenes))
         for name in ON_SCENE:
-            gains = [gain(r, protocol, f"{name}, {PRETRAINED}", f"{name}, {UNTRAINED}") for _, r in scenes]
-            lines.append(f"| {name} | " + " | ".join(f"{mean:+.1f} ± {error:.1f}" for mean, error in gains) + " |")
+            twins = [f"{name}, {twin}" for twin in (PRETRAINED, UNTRAINED)]
+            gains = [paired(*(by_seed(records, protocol, row) for row in twins)) for _, records in scenes]
+            lines.append(f"| {name} | " + " | ".join(f"{g[0]:+.1f} ± {g[1]:.1f}" if g else "–" for g in gains) + " |")
         lines.append("")
     lines += [
         "## What they make of noise\n",

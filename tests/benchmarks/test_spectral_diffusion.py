@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from spectrafilm.benchmarks.accuracy.pool import PROTOCOLS
-from spectrafilm.benchmarks.spectral_diffusion.page import ON_SCENE, OTHERS, PRETRAINED, UNTRAINED, gain, write_page
+from spectrafilm.benchmarks.spectral_diffusion.page import ON_SCENE, OTHERS, PRETRAINED, UNTRAINED, write_page
 
 
 def records(accuracy):
@@ -23,8 +21,6 @@ def records(accuracy):
 def test_gains_are_paired_and_written(tmp_path):
     # The second seed is harder for both; the twin is 3 and 5 points worse.
     measured = records(lambda row, seed: 60.0 - 20 * seed - (3 + 2 * seed if row.endswith(UNTRAINED) else 0))
-    mean, error = gain(measured, PROTOCOLS[0], f"{ON_SCENE[0]}, {PRETRAINED}", f"{ON_SCENE[0]}, {UNTRAINED}")
-    assert (mean, error) == pytest.approx((4.0, 1.0))
     write_page([("Scene (1 m)", measured)], tmp_path)
     page = (tmp_path / "spectral_diffusion.md").read_text(encoding="utf-8")
     assert page.count("| DiffSpectralNet | +4.0 ± 1.0 |") == len(PROTOCOLS)
