@@ -77,9 +77,8 @@ class KernelMachine(nn.Module):
 
 
 def fit_kernel(
-    parts: Sequence[np.ndarray], targets: np.ndarray, polygons: np.ndarray, classes: int,
-    trust: np.ndarray | None = None,
-) -> KernelMachine:  # fmt: skip
+    parts: Sequence[np.ndarray], targets: np.ndarray, polygons: np.ndarray, shares: np.ndarray, trust: np.ndarray
+) -> KernelMachine:
     """Fit a kernel machine to labelled pixels.
 
     Bandwidth, ridge and sharpness are those that are best when every polygon is left out in turn, which has a
@@ -92,39 +91,43 @@ def fit_kernel(
         parts: (n, width) each; see `KernelMachine`.
         targets: (n,) class indices, counted from 0.
         polygons: (n,) which polygon a pixel lies in.
-        classes: number of classes.
-        trust: (n,) above 0, how much a pixel counts; without it all count alike.
+        shares: (n, classes) that add up to 1, of the classes that a pixel shows.
+        trust: (n,) above 0, how much a pixel counts.
     """
-    trust = np.ones(len(targets)) if trust is None else trust
     scales = [1 / max(float(part.std()), 1e-6) for part in parts]
     kept = thin_evenly(targets, MOST_CENTRES)
     compared = thin_evenly(targets, MOST_COMPARED)
-    machine = KernelMachine(len(kept), [part.shape[1] for part in parts], classes)
+    machine = KernelMachine(len(kept), [part.shape[1] for part in parts], shares.shape[1])
     machine.scales.copy_(torch.tensor(scales))
     distances = _distances([part[compared] * scale for part, scale in zip(parts, scales, strict=True)])
     typical = [max(float(np.median(d[d > 0])), 1e-12) if (d > 0).any() else 1.0 for d in distances]
     machine.typical.copy_(torch.tensor(typical))
-    weights = _pixel_weights(targets[compared], trust[compared], classes)
-    bandwidth, ridge, sharpness = _choose(distances, typical, targets[compared], polygons[compared], classes, weights)
+    weights = _pixel_weights(targets[compared], trust[compared])
+    groups, counted = _left_out_together(targets[compared], polygons[compared])
+    bandwidth, ridge, sharpness = _choose(
+        distances, typical, shares[compared], groups, weights, weights * counted
+    )  # fmt: skip
     machine.bandwidth.fill_(bandwidth)
     machine.sharpness.fill_(sharpness)
     inputs = torch.from_numpy(np.concatenate(list(parts), 1)[kept].astype(np.float32))
     machine.pixels.copy_(inputs)
     regularized = machine._kernel(inputs).numpy().astype(np.float64)
-    regularized[np.diag_indices(len(kept))] += ridge / _pixel_weights(targets[kept], trust[kept], classes)
-    solution = solve(regularized, _indicators(targets[kept], classes), assume_a="sym", overwrite_a=True)
+    regularized[np.diag_indices(len(kept))] += ridge / _pixel_weights(targets[kept], trust[kept])
+    solution = solve(regularized, _indicators(shares[kept]), assume_a="sym", overwrite_a=True)
     machine.weights.copy_(torch.from_numpy(solution))
     return machine
 
 
 def _choose(
-    distances: list[np.ndarray], typical: list[float], targets: np.ndarray, polygons: np.ndarray, classes: int,
-    weights: np.ndarray,
+    distances: list[np.ndarray], typical: list[float], shares: np.ndarray, groups: list[np.ndarray],
+    weights: np.ndarray, judged: np.ndarray,
 ) -> tuple[float, float, float]:  # fmt: skip
-    """Bandwidth, ridge and sharpness that are best for polygons left out."""
-    indicators = _indicators(targets, classes)
-    groups, counted = _left_out_together(targets, polygons, classes)
-    judged = weights * counted
+    """Bandwidth, ridge and sharpness that are best for groups left out.
+
+    Args:
+        judged: (n,) how much a pixel counts where it is left out, `weights` where it is not.
+    """
+    indicators = _indicators(shares)
     best: tuple[float, float, float, np.ndarray] | None = None
     for bandwidth in BANDWIDTHS:
         kernel = np.mean([np.exp(-bandwidth * d / t) for d, t in zip(distances, typical, strict=True)], 0)
@@ -136,7 +139,7 @@ def _choose(
     _, bandwidth, ridge, left_out = best
 
     def unlikeliness(log_sharpness: float) -> float:
-        own = log_softmax(np.exp(log_sharpness) * left_out, -1)[np.arange(len(targets)), targets]
+        own = (shares * log_softmax(np.exp(log_sharpness) * left_out, -1)).sum(1)
         return float(-(judged * own).sum())
 
     found = minimize_scalar(unlikeliness, bounds=(0.0, 4.0), method="bounded")
@@ -163,15 +166,13 @@ def _residuals_left_out(
         yield ridge, residuals
 
 
-def _left_out_together(
-    targets: np.ndarray, polygons: np.ndarray, classes: int
-) -> tuple[list[np.ndarray], np.ndarray]:
+def _left_out_together(targets: np.ndarray, polygons: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
     """Pixels of each polygon, and (n,) bool which pixels tell anything when theirs is left out.
 
     Without the only polygon of its class a pixel could only be taken for another class. Where every class has a
     single polygon, pixels are left out one by one.
     """
-    polygons_of = np.bincount(np.unique(np.stack([targets, polygons]), axis=1)[0], minlength=classes)
+    polygons_of = np.bincount(np.unique(np.stack([targets, polygons]), axis=1)[0])
     if (polygons_of < 2).all():
         return [np.array([i]) for i in range(len(targets))], np.ones(len(targets), bool)
     _, group = np.unique(polygons, return_inverse=True)
@@ -200,10 +201,10 @@ def _distances(parts: Sequence[np.ndarray]) -> list[np.ndarray]:
     return list(np.cumsum(squares, 0))
 
 
-def _pixel_weights(targets: np.ndarray, trust: np.ndarray, classes: int) -> np.ndarray:
-    weights = trust / np.sqrt(np.bincount(targets, trust, minlength=classes)[targets])
+def _pixel_weights(targets: np.ndarray, trust: np.ndarray) -> np.ndarray:
+    weights = trust / np.sqrt(np.bincount(targets, trust)[targets])
     return weights / weights.mean()
 
 
-def _indicators(targets: np.ndarray, classes: int) -> np.ndarray:
-    return np.eye(classes)[targets] - 1 / classes
+def _indicators(shares: np.ndarray) -> np.ndarray:
+    return shares.astype(float) - 1 / shares.shape[1]

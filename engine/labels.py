@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from affine import Affine
 from rasterio.features import rasterize
+from scipy.sparse import csr_array
 
+from .cover import Cover
 from .errors import EngineError
 from .polygons import LandCoverClass, Part
 from .progress import Progress
@@ -34,21 +36,21 @@ class Labels:
         rows, columns: (n,) int64 positions in the scene.
         class_ids: (n,) int64, counted from 1.
         polygons: (n,) int64, which polygon (single part), or group of polygons, a pixel belongs to.
-        cover: (n,) share of a pixel (0..1) that polygons of its class cover; None where that is not known.
+        cover: how much of each pixel which polygons cover; None where that is not known.
     """
 
     rows: np.ndarray
     columns: np.ndarray
     class_ids: np.ndarray
     polygons: np.ndarray
-    cover: np.ndarray | None = None
+    cover: Cover | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def select(self, keep: np.ndarray) -> Labels:
         """The pixels that a mask or an index array picks."""
-        cover = None if self.cover is None else self.cover[keep]
+        cover = None if self.cover is None else self.cover.select(keep)
         return Labels(self.rows[keep], self.columns[keep], self.class_ids[keep], self.polygons[keep], cover)
 
 
@@ -60,8 +62,9 @@ def join_groups(labels: Labels, parts: Sequence[Part]) -> Labels:
         parts: what it was given; those without a group stay what they are.
     """
     first: dict[str, int] = {}
-    joined = [first.setdefault(part.group, index) if part.group else index for index, part in enumerate(parts)]
-    return replace(labels, polygons=np.array(joined)[labels.polygons])
+    joined = np.array([first.setdefault(p.group, index) if p.group else index for index, p in enumerate(parts)])
+    cover = labels.cover and replace(labels.cover, polygons=joined)
+    return replace(labels, polygons=joined[labels.polygons], cover=cover)
 
 
 @dataclass
@@ -135,9 +138,8 @@ def label_pixels(
             "pixels, or lie in others."
         )
     rows, columns = np.divmod(pixels, width)
-    ids = class_of[owners]
-    measured = _cover_by_class(pixels, ids, touched.arrays(), class_of) if measure_cover else None
-    return Labels(rows, columns, ids, owners, measured)
+    measured = _cover(pixels, touched, class_of) if measure_cover else None
+    return Labels(rows, columns, class_of[owners], owners, measured)
 
 
 def _covered(part: Part, height: int, width: int, measure: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -195,22 +197,15 @@ def _shares(geometry: dict[str, Any], top: int, left: int, shape: tuple[int, ...
     return counts / np.float32(subpixels**2)
 
 
-def _cover_by_class(
-    pixels: np.ndarray, ids: np.ndarray, touched: tuple[np.ndarray, np.ndarray, np.ndarray], class_of: np.ndarray
-) -> np.ndarray:
-    """Share (n,) of pixels that all polygons of a pixel's class cover together."""
-    all_pixels, parts, cover = touched
-    classes = int(class_of.max()) + 1
-    keys, wanted = all_pixels * classes + class_of[parts], pixels * classes + ids
-    # Most pixels lie within one polygon, and are not looked for.
-    shared = np.unique(keys[cover < 1])
-    if not len(shared):
-        return np.ones(len(pixels), np.float32)
-    place = np.searchsorted(shared, keys).clip(max=len(shared) - 1)
-    here = shared[place] == keys
-    summed = np.bincount(place[here], weights=cover[here], minlength=len(shared))
-    place = np.searchsorted(shared, wanted).clip(max=len(shared) - 1)
-    return np.where(shared[place] == wanted, summed[place].clip(max=1), 1).astype(np.float32)
+def _cover(pixels: np.ndarray, touched: _Claims, class_of: np.ndarray) -> Cover:
+    """How much of labelled pixels, sorted flat indices, every part covers."""
+    claimed, parts, share = touched.arrays()
+    place = np.searchsorted(pixels, claimed).clip(max=max(len(pixels) - 1, 0))
+    here = pixels[place] == claimed if len(pixels) else np.zeros(len(claimed), bool)
+    shares = csr_array(
+        (share[here].astype(np.float32), (place[here], parts[here])), shape=(len(pixels), len(class_of))
+    )  # fmt: skip
+    return Cover(shares, class_of, np.arange(len(class_of)))
 
 
 def _merge(

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .cover import Cover
 from .ensemble import HIDDEN, FilmEnsemble
 from .kernel import KernelMachine, fit_kernel
 from .methods import Method
@@ -31,8 +32,6 @@ FULL_REGULARISATION = 300
 LEAST_REGULARISATION = 1 / 3
 MIXUP = 0.1
 DROPOUT = 0.3
-# Of the share that a pixel's polygons cover: a pixel covered by half counts a quarter.
-COVER_POWER = 2.0
 
 PUBLISHED_BATCH = 64
 PUBLISHED_EPOCHS = 200
@@ -57,7 +56,7 @@ class Samples:
         means: how many of the features, the last ones, are means of neighbourhoods.
         polygons: (n,) which polygon a pixel lies in; without them every pixel stands for itself.
         sections: numbers of timesteps and of decoder layers that the other features come from.
-        cover: (n,) share of each pixel (0..1) that polygons of its class cover; None where that is not known.
+        cover: how much of each pixel which polygons cover, their classes counted from 1; None where that is not known.
     """
 
     spectra: np.ndarray
@@ -67,21 +66,24 @@ class Samples:
     means: int = 0
     polygons: np.ndarray | None = None
     sections: tuple[int, int] = (1, 1)
-    cover: np.ndarray | None = None
+    cover: Cover | None = None
 
-    @property
-    def trust(self) -> np.ndarray:
-        """How much each pixel counts in training (n,)."""
-        return np.ones(len(self.targets)) if self.cover is None else trust_of(self.cover)
+    def shown(self, subset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Shares (n, classes) of the classes that pixels show, and how much pixels count (n,), see `Cover.shown`.
+
+        Args:
+            subset: mask (n,) of the pixels that are trained on; polygons of other pixels only are as unknown as these.
+        """
+        if self.cover is None:
+            return np.eye(self.classes, dtype=np.float32)[self.targets], np.ones(len(self.targets))
+        cover = self.cover
+        if self.polygons is not None:
+            cover = cover.without(np.setdiff1d(self.polygons[~subset], self.polygons[subset]))
+        return cover.shown(self.classes)
 
     def tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The arrays as tensors."""
         return torch.from_numpy(self.spectra), torch.from_numpy(self.features), torch.from_numpy(self.targets)
-
-
-def trust_of(cover: np.ndarray) -> np.ndarray:
-    """How much pixels count in training, by the share of each that polygons cover: the rest shows something else."""
-    return cover.astype(float) ** COVER_POWER
 
 
 @dataclass(frozen=True)
@@ -154,8 +156,8 @@ def _fit_ensembles(
 
     A slow and strongly decayed AdamW with a cosine schedule, noise on the inputs, smoothed labels, and
     now and then a mixture of two pixels (mixup), which is also what a mixed pixel is. Beyond 300 pixels
-    noise and decay fade, since thousands of labels need less caution. Pixels that polygons cover in part only
-    are drawn less often (`trust_of`). The kernel expert is fitted last.
+    noise and decay fade, since thousands of labels need less caution. Pixels at borders of polygons are what these
+    cover of them (`Samples.shown`). The kernel expert is fitted last.
 
     Classes are drawn in proportion to the square root of their pixels, as these count, between what was
     digitized, which a user's drawing decides, and all alike.
@@ -167,12 +169,13 @@ def _fit_ensembles(
     largest = max(int(s.sum()) for s in subsets)
     strength = min(max(math.sqrt(FULL_REGULARISATION / largest), LEAST_REGULARISATION), 1.0)
     optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY * strength**2)
-    trust = torch.from_numpy(samples.trust)
-    weights = torch.stack([_sampling_weights(targets, trust * torch.from_numpy(s)) for s in subsets])
+    shown = [samples.shown(s) for s in subsets]
+    weights = torch.stack([
+        _sampling_weights(targets, torch.from_numpy(trust * s)) for (_, trust), s in zip(shown, subsets, strict=True)
+    ])  # fmt: skip
     weights = weights.repeat_interleave(MEMBERS, 0)
     batch = min(largest, BATCH)
-    one_hot = F.one_hot(targets, samples.classes).float()
-    soft = one_hot * (1 - LABEL_SMOOTHING) + LABEL_SMOOTHING / samples.classes
+    soft = [torch.from_numpy(x * (1 - LABEL_SMOOTHING) + LABEL_SMOOTHING / samples.classes) for x, _ in shown]
     curves: list[list[tuple[int, float]]] = [[] for _ in subsets]
     mixing = torch.distributions.Beta(torch.tensor(MIXUP), torch.tensor(MIXUP))
     for step in progress.track(range(STEPS)):
@@ -182,9 +185,13 @@ def _fit_ensembles(
         drawn = torch.multinomial(weights, 2 * batch, replacement=True)
         # Random numbers are dear, and ensembles of different subsets never meet: they share them.
         share = mixing.sample((MEMBERS, batch, 1)).repeat(len(subsets), 1, 1)
-        seen_spectra, seen_features, expected = (
-            torch.lerp(x[drawn[:, batch:]], x[drawn[:, :batch]], share) for x in (spectra, features, soft)
+        seen_spectra, seen_features = (
+            torch.lerp(x[drawn[:, batch:]], x[drawn[:, :batch]], share) for x in (spectra, features)
         )
+        expected = torch.cat([
+            torch.lerp(x[d[:, batch:]], x[d[:, :batch]], share[:MEMBERS])
+            for x, d in zip(soft, drawn.split(MEMBERS), strict=True)
+        ])  # fmt: skip
         for inputs in (seen_spectra, seen_features):
             noise = torch.randn(MEMBERS, batch, inputs.shape[2])
             inputs.view(len(subsets), *noise.shape).add_(noise, alpha=NOISE * strength)
@@ -198,18 +205,20 @@ def _fit_ensembles(
         for index, curve in enumerate(curves):
             curve.append((step, float(per_replica[index * MEMBERS : (index + 1) * MEMBERS].mean())))
     fits = []
-    for index, (subset, curve) in enumerate(zip(subsets, curves, strict=True)):
+    for index, (subset, curve, shown_here) in enumerate(zip(subsets, curves, shown, strict=True)):
         members = network.select(range(index * MEMBERS, (index + 1) * MEMBERS)).eval()
-        members.join_kernel(_fit_kernel(members, samples, subset))
+        members.join_kernel(_fit_kernel(members, samples, subset, *shown_here))
         fits.append(Fit(members, curve))
     return fits
 
 
-def _fit_kernel(ensemble: FilmEnsemble, samples: Samples, subset: np.ndarray) -> KernelMachine:
+def _fit_kernel(
+    ensemble: FilmEnsemble, samples: Samples, subset: np.ndarray, shares: np.ndarray, trust: np.ndarray
+) -> KernelMachine:
     spectra, features, _ = samples.tensors()
     parts = [part[subset].numpy() for part in ensemble.kernel_inputs(spectra, features)]
     polygons = np.arange(len(subset)) if samples.polygons is None else samples.polygons
-    return fit_kernel(parts, samples.targets[subset], polygons[subset], samples.classes, samples.trust[subset])
+    return fit_kernel(parts, samples.targets[subset], polygons[subset], shares[subset], trust[subset])
 
 
 def _sampling_weights(targets: torch.Tensor, trust: torch.Tensor) -> torch.Tensor:

@@ -213,4 +213,5 @@ def _keep_classes(
     renumbered = [replace(c, id=i) for i, c in enumerate(kept, 1)]
     new_id = np.zeros(max(c.id for c in classes) + 1, np.int64)
     new_id[[c.id for c in kept]] = [c.id for c in renumbered]
-    return renumbered, replace(labels, class_ids=new_id[labels.class_ids])
+    cover = labels.cover and labels.cover.of_classes(np.array([c.id for c in kept]))
+    return renumbered, replace(labels, class_ids=new_id[labels.class_ids], cover=cover)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from spectrafilm.engine.calibration import calibration_error
+from spectrafilm.engine.cover import Cover
 from spectrafilm.engine.methods import Method
 from spectrafilm.engine.projection import fit_spatial, fit_standard
 from spectrafilm.engine.training import Samples, predict_logits
@@ -52,6 +53,11 @@ class Draw:
         return calibration_error(probabilities[known], np.searchsorted(self.present, self.truth[known]))
 
 
+def known_cover(pool: Pool, testing: np.ndarray) -> Cover | None:
+    """How much of the pool's pixels polygons cover, as though those that are tested had not been drawn."""
+    return pool.labels.cover and pool.labels.cover.without(pool.labels.polygons[testing])
+
+
 def make_draw(
     pool: Pool, method: Method, features: np.ndarray | None, means: int, training: np.ndarray, testing: np.ndarray,
     sections: tuple[int, int] = (1, 1), near: np.ndarray | None = None,
@@ -70,10 +76,12 @@ def make_draw(
     spatial = fit_spatial(everywhere, means) if features is not None and method.components else None
     # Classes are numbered without gaps, as the plugin does.
     present, targets = np.unique(pool.labels.class_ids[training], return_inverse=True)
+    cover = known_cover(pool, testing)
+    known_labels = replace(pool.labels, cover=cover and cover.of_classes(present))
 
     def samples(pixels: np.ndarray, known: np.ndarray) -> Samples:
         seen = spatial.apply(everywhere[pixels]) if spatial else everywhere[pixels]
-        labels = pool.labels.select(pixels)
+        labels = known_labels.select(pixels)
         projected = spectral.apply(pool.spectra[pixels])
         return Samples(projected, seen, known, len(present), means, labels.polygons, sections, labels.cover)
 
@@ -83,7 +91,7 @@ def make_draw(
         nothing = np.zeros(len(near), np.int64)
         theirs = Samples(spectral.apply(pool.near.spectra), seen, nothing, len(present), means, None, sections)
         surroundings = Surroundings(pool.near.rows, pool.near.columns, theirs, pool.near.at)
-    labels = replace(pool.labels.select(training), class_ids=targets + 1)
+    labels = replace(known_labels.select(training), class_ids=targets + 1)
     classes = [replace(pool.classes[i - 1], id=number) for number, i in enumerate(present.tolist(), 1)]
     data = TrainingData(
         classes, labels, pool.spectra[training], samples(training, targets), spectral, spatial, everywhere.shape[1],

@@ -119,11 +119,16 @@ class Pool:
     def as_labelled(self, protocol: str) -> Pool:
         """The pool as its user has labelled it, for methods that validate themselves.
 
-        Random pixels are like polygons of one pixel, so that validation holds out single pixels.
+        Random pixels are like polygons of one pixel, so that validation holds out single pixels. What the polygons
+        cover of them stays known.
         """
         if protocol != RANDOM:
             return self
-        return replace(self, labels=replace(self.labels, polygons=np.arange(len(self.labels))))
+        cover = self.labels.cover
+        never_held_out = cover and replace(cover, polygons=np.full(len(cover.polygons), -1))
+        return replace(
+            self, labels=replace(self.labels, polygons=np.arange(len(self.labels)), cover=never_held_out)
+        )  # fmt: skip
 
     def draw(self, protocol: str, per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Indices of training pixels, `per_class` of each class, and of the pixels to test on.

@@ -55,13 +55,13 @@ def simulate(pool: Pool, strategy: str, seed: int) -> Curve:
         rng.permutation(np.flatnonzero(offered & (targets == c)))[:START] for c in range(len(present))
     ])  # fmt: skip
     labels = pool.labels
+    cover = labels.cover and labels.cover.of_classes(present)
     everything = Samples(spectra, features, targets, len(present), pool.neighbourhood_means)
     curve = []
     for _ in range(ROUNDS + 1):
-        drawn = labels.select(labelled)
         samples = replace(
             everything, spectra=spectra[labelled], features=features[labelled], targets=targets[labelled],
-            polygons=drawn.polygons, cover=drawn.cover,
+            polygons=labels.polygons[labelled], cover=cover and cover.select(labelled),
         )  # fmt: skip
         network = fit(DEFAULT, samples, [np.ones(len(labelled), bool)], seed, Progress())[0].network
         assert isinstance(network, FilmEnsemble)  # noqa: S101

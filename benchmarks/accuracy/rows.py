@@ -17,10 +17,9 @@ from spectrafilm.engine.ensemble import FilmEnsemble
 from spectrafilm.engine.methods import DEFAULT, METHODS, Method
 from spectrafilm.engine.progress import Progress
 from spectrafilm.engine.projection import fit_spatial, fit_standard
-from spectrafilm.engine.training import trust_of
 from spectrafilm.engine.validation import train
 
-from .draws import make_draw
+from .draws import known_cover, make_draw
 from .fusions import ConcatenationEnsemble, SumEnsemble
 from .pool import PUBLISHED, SHIPPED, Pool
 
@@ -71,13 +70,18 @@ def svm_row(choose: Callable[[Pool], np.ndarray], weighed: bool = False) -> Row:
     """A grid-searched SVM on inputs (n, k) of the pool's pixels.
 
     Args:
-        weighed: whether pixels count by how much polygons cover of them, as in the plugin.
+        weighed: whether pixels are what polygons cover of them, as in the plugin: once for each of their classes.
     """
 
     def classify(pool: Pool, training: np.ndarray, testing: np.ndarray, seed: int) -> Prediction:
-        inputs, cover = choose(pool), pool.labels.cover
-        weights = trust_of(cover[training]) if weighed and cover is not None else None
-        svm = fit_svm(inputs, pool.labels.class_ids, training, seed, weights=weights)
+        inputs, cover = choose(pool), known_cover(pool, testing) if weighed else None
+        if cover is None:
+            return Prediction(fit_svm(inputs, pool.labels.class_ids, training, seed).predict(inputs[testing]))
+        shares, trust = cover.select(training).shown(len(pool.classes))
+        search = fit_svm(inputs, pool.labels.class_ids, training, seed, weights=trust)
+        pixels, shown = np.nonzero(shares)
+        svm = SVC(**search.best_params_)
+        svm.fit(inputs[training[pixels]], shown + 1, sample_weight=trust[pixels] * shares[pixels, shown])
         return Prediction(svm.predict(inputs[testing]))
 
     return classify

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
+import numpy as np
+
 from ..accuracy import known
 from ..backbone import Backbone, files_of
 from ..composites import band_wavelengths
@@ -99,12 +101,16 @@ def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]
 
 
 def _tell_of_borders(labels: Labels, progress: Progress) -> None:
-    """Say how many pixels count less, see `Samples.trust`."""
-    partly = 0 if labels.cover is None else int((labels.cover < 1).sum())
+    """Say how many pixels are not taken for their class alone, see `Samples.shown`."""
+    if labels.cover is None:
+        return
+    shares = labels.cover.by_class(int(labels.class_ids.max()))
+    own = shares[np.arange(len(labels)), labels.class_ids - 1]
+    mixed, partly = int((shares.sum(1) > own).sum()), int((shares.sum(1) < 0.999).sum())
+    if mixed:
+        progress.info(f"{mixed} of {len(labels)} pixels lie in polygons of several classes; they are shares of these.")
     if partly:
-        progress.info(
-            f"{partly} of {len(labels)} pixels are covered by polygons of their class in part only; they count less."
-        )
+        progress.info(f"{partly} of {len(labels)} pixels are covered by polygons in part only; they count less.")
 
 
 def _warn_of_unused(job: TrainFilm, method: Method, progress: Progress) -> None:

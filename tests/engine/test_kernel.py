@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from spectrafilm.engine import kernel
-from spectrafilm.engine.kernel import fit_kernel
+from spectrafilm.engine.kernel import KernelMachine, fit_kernel
 
 RNG = np.random.default_rng(0)
 
@@ -22,12 +22,17 @@ def hits(machine, parts, targets):
     return (machine(torch.from_numpy(np.concatenate(parts, 1))).argmax(1).numpy() == targets).mean()
 
 
+def fitted(parts, targets, polygons, classes) -> KernelMachine:
+    """To pixels that show their class alone and count alike."""
+    return fit_kernel(parts, targets, polygons, np.eye(classes)[targets], np.ones(len(targets)))
+
+
 def test_one_part_modulates_the_other():
     parts, targets = two_parts(300)
-    machine = fit_kernel(parts, targets, np.arange(300), 2)
+    machine = fitted(parts, targets, np.arange(300), 2)
     others, truth = two_parts(500)
     assert hits(machine, others, truth) > 0.8
-    blind = fit_kernel(parts[:1], targets, np.arange(300), 2)
+    blind = fitted(parts[:1], targets, np.arange(300), 2)
     assert hits(blind, others[:1], truth) < 0.6
 
 
@@ -36,7 +41,8 @@ def test_leaving_polygons_out_in_closed_form_is_what_refitting_gives():
     polygons = np.repeat(np.arange(10), 4)
     distances = kernel._distances(parts)
     similarity = np.exp(-distances[-1] / np.median(distances[-1]))
-    weights, indicators = kernel._pixel_weights(targets, RNG.uniform(0.1, 1, 40), 2), kernel._indicators(targets, 2)
+    weights = kernel._pixel_weights(targets, RNG.uniform(0.1, 1, 40))
+    indicators = kernel._indicators(np.eye(2)[targets])
     groups = [np.array([0]), np.array([1]), *(np.flatnonzero(polygons == p) for p in range(1, 10)), np.array([2, 3])]
     for ridge, residuals in kernel._residuals_left_out(similarity, weights, indicators, groups):
         for group in groups:
@@ -51,8 +57,8 @@ def test_polygons_of_alike_pixels_ask_for_more_caution_than_single_pixels():
     places = RNG.normal(0, 1, (20, 3))
     targets = np.repeat((RNG.random(20) < 0.5).astype(np.int64), 10)
     part = np.repeat(places, 10, 0).astype(np.float32) + 0.01 * RNG.normal(0, 1, (200, 3)).astype(np.float32)
-    by_polygon = fit_kernel([part], targets, np.repeat(np.arange(20), 10), 2)
-    by_pixel = fit_kernel([part], targets, np.arange(200), 2)
+    by_polygon = fitted([part], targets, np.repeat(np.arange(20), 10), 2)
+    by_pixel = fitted([part], targets, np.arange(200), 2)
     elsewhere = torch.from_numpy(RNG.normal(0, 1, (300, 3)).astype(np.float32))
     surest = [machine(elsewhere).exp().max(1).values.mean() for machine in (by_polygon, by_pixel)]
     assert surest[0] < surest[1]
@@ -64,7 +70,7 @@ def test_a_class_of_one_polygon_does_not_decide_how_sure_the_kernel_is():
     part = (4 * np.eye(3)[targets] + rng.normal(0, 1, (120, 3))).astype(np.float32)
     many = np.arange(120) // 4
     one = np.where(targets == 2, 99, many)
-    sure = [float(fit_kernel([part], targets, polygons, 3).sharpness) for polygons in (many, one)]
+    sure = [float(fitted([part], targets, polygons, 3).sharpness) for polygons in (many, one)]
     assert sure[1] > 0.7 * sure[0]
 
 
@@ -72,7 +78,7 @@ def test_a_class_of_one_polygon_does_not_decide_how_sure_the_kernel_is():
 def test_one_pixel_or_one_class_can_be_fitted(targets):
     targets = np.array(targets)
     part = np.ones((len(targets), 3), np.float32)
-    machine = fit_kernel([part], targets, np.arange(len(targets)), 3)
+    machine = fitted([part], targets, np.arange(len(targets)), 3)
     assert np.isfinite(machine(torch.from_numpy(part)).numpy()).all()
 
 
@@ -80,7 +86,7 @@ def test_as_many_classes_as_a_map_can_have_are_compared_by_more_than_one_pixel_e
     rng = np.random.default_rng(0)
     targets, polygons = np.repeat(np.arange(255), 4), np.repeat(np.arange(510), 2)
     values = (rng.normal(0, 1, (255, 6))[targets] + rng.normal(0, 0.1, (1020, 6))).astype(np.float32)
-    assert fit_kernel([values], targets, polygons, 255).sharpness > 5
+    assert fitted([values], targets, polygons, 255).sharpness > 5
 
 
 def test_of_many_pixels_all_of_small_classes_are_kept(monkeypatch):
@@ -88,6 +94,6 @@ def test_of_many_pixels_all_of_small_classes_are_kept(monkeypatch):
     monkeypatch.setattr(kernel, "MOST_COMPARED", 40)
     targets = np.repeat([0, 1, 2], [500, 300, 10])
     part = (targets[:, None] + 0.1 * RNG.normal(0, 1, (810, 2))).astype(np.float32)
-    machine = fit_kernel([part], targets, np.arange(810), 3)
+    machine = fitted([part], targets, np.arange(810), 3)
     assert len(machine.pixels) == 60
     assert hits(machine, [part], targets) > 0.95

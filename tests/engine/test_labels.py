@@ -74,32 +74,38 @@ def test_a_class_of_tiny_polygons_only_gets_the_pixels_they_cover_most(progress)
     assert "The polygons of class 'tree' cover no pixel by more than half" in progress.warnings[0]
 
 
-def test_what_polygons_of_its_class_cover_of_a_pixel_is_measured(progress):
-    # The second one covers what the first leaves free of column 4; the third, of another class, does not count.
+def test_what_polygons_cover_of_a_pixel_is_measured_by_class(progress):
+    # The second one covers what the first leaves free of column 4.
     parts = [rectangle(1, 2, 3, 4.75, 5), rectangle(1, 4.75, 3, 7, 5), rectangle(2, 7.75, 3, 9, 4.75),
              Part(3, (np.array([[12.1, 3.9]]),))]  # fmt: skip
     labels = label_pixels(parts, CLASSES, 20, 30, progress, measure_cover=True)
-    cover = dict(zip(zip(labels.rows.tolist(), labels.columns.tolist()), labels.cover, strict=True))
-    assert cover.pop((3, 12)) == 1
+    assert labels.cover is not None
+    places = zip(labels.rows.tolist(), labels.columns.tolist(), strict=True)
+    cover = dict(zip(places, labels.cover.by_class(3).tolist(), strict=True))
+    assert cover.pop((3, 12)) == [0, 0, 1]
     assert cover == {
-        **{(row, column): 1 for row in (3, 4) for column in range(2, 7)},
-        (3, 8): 1, (4, 8): 0.75,
+        **{(row, column): [1, 0, 0] for row in (3, 4) for column in range(2, 7)},
+        (3, 8): [0, 1, 0], (4, 8): [0, 0.75, 0],
     }  # fmt: skip
-    assert label_pixels(parts[:1], CLASSES, 20, 30, progress, measure_cover=True).select(np.array([2])).cover == 0.75
+    alone = labels.cover.without(np.array([1]))
+    assert alone.by_class(3)[(labels.rows == 3) & (labels.columns == 4)].tolist() == [[0.75, 0, 0]]
+    assert alone.of_classes(np.array([1, 3])).by_class(2)[labels.columns == 12].tolist() == [[0, 1]]
+    assert labels.select(labels.columns == 12).cover.by_class(3).tolist() == [[0, 0, 1]]
 
 
 def test_the_border_of_a_polygon_larger_than_a_tile_is_measured(progress):
     labels = label_pixels([rectangle(1, 10.25, 10.25, 199.75, 199.5)], CLASSES, 300, 300, progress, measure_cover=True)
     inner = (labels.rows > 10) & (labels.columns > 10) & (labels.columns < 199) & (labels.rows < 199)
-    assert (labels.cover[inner] == 1).all()
-    assert labels.cover[(labels.columns == 10) & (labels.rows > 10) & (labels.rows < 199)] == pytest.approx(0.75)
-    assert labels.cover[0] == pytest.approx(0.75**2)
+    cover = labels.cover.by_class(1)[:, 0]
+    assert (cover[inner] == 1).all()
+    assert cover[(labels.columns == 10) & (labels.rows > 10) & (labels.rows < 199)] == pytest.approx(0.75)
+    assert cover[0] == pytest.approx(0.75**2)
 
 
 def test_outlines_of_rasters_are_taken_as_whole_pixels(progress, monkeypatch):
     monkeypatch.setattr(labels_module, "MOST_CORNERS", 3)
     labels = label_pixels([rectangle(1, 2.4, 3.4, 9, 9)], CLASSES, 20, 30, progress, measure_cover=True)
-    assert (labels.cover == 1).all()
+    assert (labels.cover.by_class(1) == 1).all()
 
 
 def test_a_long_splinter_takes_no_memory_for_the_rectangle_around_it(progress):

@@ -7,11 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 
+from spectrafilm.engine.cover import Cover
 from spectrafilm.engine.ensemble import FilmEnsemble
 from spectrafilm.engine.methods import METHODS, scale_layers
 from spectrafilm.engine.networks import GeoDiffNetFilm
 from spectrafilm.engine.training import Samples, fit, predict_experts, predict_logits
+
+
+def covered(targets, share) -> Cover:
+    """Each pixel lies in a polygon of its own, which covers a share of it."""
+    return Cover(csr_array(np.diag(share.astype(np.float32))), targets + 1, np.arange(len(targets)))
 
 
 @pytest.fixture
@@ -59,12 +66,42 @@ def test_pixels_that_polygons_cover_little_count_little(samples, key, progress):
     truth = (samples.spectra[:, 0] > 0).astype(int)
     labelled = replace(samples, targets=np.where(border, 1 - truth, truth), classes=2)
     hits = []
-    for cover in (np.where(border, 0.2, 1.0), None):
+    for share in (np.where(border, 0.2, 1.0), np.ones(240)):
+        cover = covered(labelled.targets, share)
         network = fit(METHODS[key], replace(labelled, cover=cover), [training], 0, progress)[0].network
         experts = predict_experts(network, samples).mean(1).argmax(-1)
         hits.append((experts == truth)[:, ~training].mean(1))
     assert (hits[0] > 0.7).all()
     assert (hits[1] < 0.3).all()
+
+
+@pytest.mark.parametrize("key", ["spectrafilm", "spectral"])
+def test_a_pixel_in_polygons_of_two_classes_is_as_much_of_each_as_they_cover(samples, key, progress):
+    """All pixels are labelled 0 by the polygon around their centre; another one covers more or less of them."""
+    share = (samples.spectra[:, 0] > 0) * 0.4 + 0.1
+    own, other = np.arange(240), np.arange(240, 480)
+    shares = csr_array((np.r_[1 - share, share].astype(np.float32), (np.r_[own, own], np.r_[own, other])))
+    cover = Cover(shares, np.repeat([1, 2], 240), np.r_[own, other])
+    mixed = replace(samples, targets=np.zeros(240, np.int64), classes=2, polygons=own, cover=cover)
+    network = fit(METHODS[key], mixed, [np.ones(240, bool)], 0, progress)[0].network
+    experts = np.exp(predict_experts(network, samples)).mean(1)[..., 1]
+    assert (experts[:, share > 0.4].mean(1) > 0.35).all()
+    assert (experts[:, share < 0.2].mean(1) < 0.25).all()
+
+
+def test_what_held_out_polygons_cover_is_unknown(samples):
+    """Pixel 0 of polygon 7 is shared with polygon 8, which is held out."""
+    shares = csr_array(np.array([[0.5, 0.5], [0, 1]], np.float32))
+    both = replace(
+        samples, spectra=samples.spectra[:2], features=samples.features[:2], targets=np.array([0, 1]), classes=2,
+        polygons=np.array([7, 8]), cover=Cover(shares, np.array([1, 2]), np.array([7, 8])),
+    )  # fmt: skip
+    shown, trust = both.shown(np.ones(2, bool))
+    assert shown.tolist() == [[0.5, 0.5], [0, 1]]
+    assert trust.tolist() == [1, 1]
+    shown, trust = both.shown(np.array([True, False]))
+    assert shown[0].tolist() == [1, 0]
+    assert trust[0] == 0.25
 
 
 def test_a_subset_learns_nothing_from_pixels_outside_it(samples, progress):
