@@ -106,3 +106,9 @@ def test_a_layer_of_a_web_service_is_refused_before_the_run(check):
     QgsProject.instance().addMapLayer(tiles)
     for layer in (tiles, tiles.id()):
         assert "'tiles' is no raster file" in check("predictmap", {"INPUT": layer, "MODEL": "m", "OUTPUT": "m.tif"})
+
+
+def test_only_vectors_can_be_kept_in_memory(check, labels):
+    """A raster would be a file of that name in whichever folder QGIS was started from."""
+    assert "kept in memory" in check("selectbands", {"INPUT": SCENE, "OUTPUT": "memory:rgb"})
+    assert not check("suggestsamples", suggest(labels, "memory:places"))
