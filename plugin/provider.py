@@ -81,6 +81,7 @@ class SpectraFilmProvider(QgsProcessingProvider):
         for path in sorted(MODELS.glob("*.model3")):
             model = ReadyMadeModel()
             if model.fromFile(str(path)):
+                model.setSourceFilePath(str(path))  # QGIS has no Python command and no history of models without a file
                 self.addAlgorithm(model)
             else:
                 QgsMessageLog.logMessage(f"The model {path.name} could not be loaded.", "SpectraFiLM")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from qgis.core import (
     QgsApplication,
+    QgsProcessingContext,
     QgsProcessingModelAlgorithm,
     QgsProcessingParameterDefinition,
     QgsProcessingParameterField,
@@ -120,6 +121,12 @@ def test_without_an_environment_everything_still_registers(provider, monkeypatch
     monkeypatch.delenv("SPECTRAFILM_PYTHON")
     provider.refreshAlgorithms()
     assert {a.name() for a in provider.algorithms()} == {*KEYS, *MODELS}
+
+
+@pytest.mark.parametrize("name", ["trainfilm", *MODELS])
+def test_history_and_copying_have_a_python_command(provider, name):
+    command = provider.algorithm(name).create().asPythonCommand({"INPUT": "scene.tif"}, QgsProcessingContext())
+    assert command == f"processing.run(\"spectrafilm:{name}\", {{'INPUT':'scene.tif'}})"
 
 
 @pytest.mark.parametrize("name", ["trainfilm", "map_from_polygons"])
