@@ -75,7 +75,7 @@ def _labelled_parts(job: SuggestSamples, scene: Scene, progress: Progress) -> li
     anything = LandCoverClass(1, "labelled", "")
     features = [Feature(anything.name, geometry) for geometry in read_geometries(job.labelled, progress)]
     parts = to_parts(features, [anything], scene.transform, job.labelled_crs, scene.crs)
-    progress.info(f"Nothing is suggested in the {len(parts)} polygons or points drawn so far.")
+    progress.info(f"Nothing is suggested in the {len(parts)} polygon(s) or point(s) drawn so far.")
     return parts
 
 
