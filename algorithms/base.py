@@ -20,7 +20,7 @@ from qgis.core import (
     QgsProcessingParameterString,
     QgsProviderRegistry,
 )
-from qgis.PyQt.QtCore import QCoreApplication
+from qgis.PyQt.QtCore import QCoreApplication, QThread
 from qgis.PyQt.QtGui import QIcon
 
 from ..engine.jobs import Job
@@ -29,6 +29,7 @@ from ..plugin.environment import find_python
 from ..plugin.help_page import help_address
 from ..plugin.paths import ICONS
 from .destinations import problem_of
+from .loaded_rasters import Loader, show_anew, when_loaded
 
 # Choices: the engine's words and what people read. Models and scripts hold their numbers, so new ones come last.
 DEVICES = {"auto": "Best available", "cuda": "CUDA", "mps": "MPS", "cpu": "CPU"}
@@ -64,6 +65,10 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
     TAGS = ""
     ICON = "spectrafilm.svg"
     NUMBERS: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._written: list[str] = []
 
     def name(self) -> str:
         return self.ID
@@ -281,6 +286,18 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
     def features_of(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
         """Path of FEATURES; empty where none is given."""
         return self.raster_of(parameters, "FEATURES", context)[0] if parameters.get("FEATURES") else ""
+
+    def hand_over(self, key: str, path: str, loader: Loader, context: QgsProcessingContext) -> None:
+        """Have a raster that was written shown: where it is already, and by a loader if it is loaded."""
+        self._written.append(path)
+        when_loaded(path, self.parameterDefinition(key), loader, context)
+
+    def postProcessAlgorithm(self, context: QgsProcessingContext, feedback: QgsProcessingFeedback) -> dict[str, Any]:  # noqa: N802
+        # Steps of a model run outside the main thread, where no layer of a project may be touched.
+        if QThread.currentThread() == QCoreApplication.instance().thread():
+            for path in self._written:
+                show_anew(path, context.project())
+        return {}
 
     def run_job(self, job: Job, feedback: QgsProcessingFeedback) -> dict[str, Any]:
         """Let the engine do a job."""

@@ -14,7 +14,7 @@ from qgis.core import (
 
 from ..engine.jobs import ExtractFeatures
 from .base import SpectraFilmAlgorithm, crs_text
-from .loaded_rasters import Loader, when_loaded
+from .loaded_rasters import Loader
 
 
 class ExtractFeaturesAlgorithm(SpectraFilmAlgorithm):
@@ -74,5 +74,5 @@ class ExtractFeaturesAlgorithm(SpectraFilmAlgorithm):
             scene_crs=crs_text(crs),
         )
         self.run_job(job, feedback)
-        when_loaded(output, Loader(), context)
+        self.hand_over("OUTPUT", output, Loader(), context)
         return {"OUTPUT": output}

@@ -1,36 +1,74 @@
-"""What is done with rasters when QGIS loads them after a run."""
+"""What is done with rasters when QGIS shows them after a run."""
 
 from __future__ import annotations
 
+import os
+
 from qgis.core import (
     QgsMapLayer,
+    QgsPalettedRasterRenderer,
     QgsProcessingContext,
     QgsProcessingFeedback,
     QgsProcessingLayerPostProcessorInterface,
+    QgsProcessingParameterDefinition,
+    QgsProject,
+    QgsRasterLayer,
 )
 from qgis.PyQt import sip
 
 
 class Loader(QgsProcessingLayerPostProcessorInterface):
-    """Shows what a file holds now: a layer of the project that was there before this run still reads the old one."""
+    """Shows what a file holds now."""
 
     def postProcessLayer(  # noqa: N802
         self, layer: QgsMapLayer, context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> None:
-        project = layer.project()
-        for shown in {layer, *(project.mapLayers().values() if project else ())}:
-            if shown.source() == layer.source():
-                shown.reload()
-                shown.triggerRepaint()
+        layer.reload()
+        show_anew(layer.source(), layer.project())
+        self.style(layer)
+        layer.triggerRepaint()
+
+    def style(self, layer: QgsMapLayer) -> None:
+        """Give the loaded layer its colours."""
 
 
 # QGIS calls a post-processor after the algorithm that set it is gone, and deletes it with the run's context.
 _loaders: set[Loader] = set()
 
 
-def when_loaded(path: str, loader: Loader, context: QgsProcessingContext) -> None:
+def when_loaded(
+    path: str, output: QgsProcessingParameterDefinition, loader: Loader, context: QgsProcessingContext
+) -> None:
     """Have an output treated when it is loaded, if it is; a `loader` serves one output of one run."""
-    if path and context.willLoadLayerOnCompletion(path):
+    if context.willLoadLayerOnCompletion(path):
         _loaders.difference_update([used for used in tuple(_loaders) if sip.isdeleted(used)])
         _loaders.add(loader)
-        context.layerToLoadOnCompletionDetails(path).setPostProcessor(loader)
+        details = context.layerToLoadOnCompletionDetails(path)
+        details.setPostProcessor(loader)
+        # Layers of a model are called as its outputs are, in ours by their keys.
+        if details.name == output.name():
+            details.name = output.description()
+
+
+def show_anew(path: str, project: QgsProject | None) -> None:
+    """Have a project's layers that were there before a run read what it wrote: they would go on to show the old file.
+
+    Where a map has other classes now, its layers take them over.
+    """
+    file = os.path.realpath(path)
+    layers = project.mapLayers().values() if project else ()
+    shown = [la for la in layers if isinstance(la, QgsRasterLayer) and os.path.realpath(la.source()) == file]
+    if not shown:
+        return
+    written = QgsRasterLayer(path, "")  # with the style that lies beside it
+    for layer in shown:
+        layer.reload()
+        if _classes(layer) and _classes(written) and _classes(layer) != _classes(written):
+            layer.setRenderer(written.renderer().clone())
+        layer.triggerRepaint()
+
+
+def _classes(layer: QgsRasterLayer) -> list[tuple[float, str]]:
+    """Numbers and names of the classes that a layer shows; none where it does not show classes."""
+    renderer = layer.renderer()
+    return [(c.value, c.label) for c in renderer.classes()] if isinstance(renderer, QgsPalettedRasterRenderer) else []

@@ -20,10 +20,9 @@ from qgis.PyQt.QtGui import QColor
 from ..engine.jobs import PredictMap
 from .base import SpectraFilmAlgorithm, crs_text
 from .destinations import text_of
-from .loaded_rasters import Loader, when_loaded
+from .loaded_rasters import Loader
 
 OPTIONAL_OUTPUTS = ("CONFIDENCE", "PROBABILITIES", "UNCERTAINTY")
-SHARES = ("CONFIDENCE", "UNCERTAINTY")
 VIRIDIS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
 
 
@@ -34,21 +33,17 @@ class _StyleLoader(Loader):
         super().__init__()
         self._style = str(Path(land_cover).with_suffix(".qml"))
 
-    def postProcessLayer(  # noqa: N802
-        self, layer: QgsMapLayer, context: QgsProcessingContext, feedback: QgsProcessingFeedback
-    ) -> None:
-        super().postProcessLayer(layer, context, feedback)
+    def style(self, layer: QgsMapLayer) -> None:
         layer.loadNamedStyle(self._style)
-        layer.triggerRepaint()
 
 
 class _ShareStyler(Loader):
-    """Gives a loaded raster of one band from 0 to 1 the colours of that range, so that maps can be compared."""
+    """Gives the first band of a loaded raster the colours of the range from 0 to 1, so that maps can be compared.
 
-    def postProcessLayer(  # noqa: N802
-        self, layer: QgsMapLayer, context: QgsProcessingContext, feedback: QgsProcessingFeedback
-    ) -> None:
-        super().postProcessLayer(layer, context, feedback)
+    Of class probabilities that is the first class; QGIS would take those of three for red, green and blue.
+    """
+
+    def style(self, layer: QgsMapLayer) -> None:
         first, *between, last = map(QColor, VIRIDIS)
         stops = [QgsGradientStop((i + 1) / (len(between) + 1), colour) for i, colour in enumerate(between)]
         renderer = QgsSingleBandPseudoColorRenderer(layer.dataProvider(), 1)
@@ -56,7 +51,6 @@ class _ShareStyler(Loader):
         renderer.setClassificationMax(1.0)
         renderer.createShader(QgsGradientColorRamp(first, last, False, stops))
         layer.setRenderer(renderer)
-        layer.triggerRepaint()
 
 
 class PredictMapAlgorithm(SpectraFilmAlgorithm):
@@ -121,8 +115,6 @@ class PredictMapAlgorithm(SpectraFilmAlgorithm):
             scene_crs=crs_text(crs),
         )
         self.run_job(job, feedback)
-        when_loaded(paths["OUTPUT"], _StyleLoader(paths["OUTPUT"]), context)
-        when_loaded(paths["PROBABILITIES"], Loader(), context)
-        for key in SHARES:
-            when_loaded(paths[key], _ShareStyler(), context)
+        for key in filter(paths.get, paths):
+            self.hand_over(key, paths[key], _StyleLoader(paths[key]) if key == "OUTPUT" else _ShareStyler(), context)
         return paths

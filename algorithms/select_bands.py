@@ -15,7 +15,7 @@ from qgis.core import (
 
 from ..engine.jobs import SelectBands
 from .base import SpectraFilmAlgorithm, crs_text
-from .loaded_rasters import Loader, when_loaded
+from .loaded_rasters import Loader
 
 BAND_NUMBERS = "band numbers"
 METHODS = {
@@ -96,5 +96,5 @@ class SelectBandsAlgorithm(SpectraFilmAlgorithm):
             scene_crs=crs_text(crs),
         )
         self.run_job(job, feedback)
-        when_loaded(output, Loader(), context)
+        self.hand_over("OUTPUT", output, Loader(), context)
         return {"OUTPUT": output}

@@ -6,6 +6,7 @@ import gc
 import json
 from pathlib import Path
 
+import numpy as np
 import processing
 import pytest
 from in_qgis import BUSY, CLASSES, POLYGONS, REFERENCE, SCENE, Listener, write_raster
@@ -28,6 +29,9 @@ from qgis.core import (
     QgsWkbTypes,
 )
 from qgis.PyQt import sip
+from qgis.PyQt.QtGui import QColor
+
+from spectrafilm.algorithms.loaded_rasters import show_anew
 
 BOW_TIE = "Polygon((413110 5780635, 413130 5780650, 413130 5780635, 413110 5780650, 413110 5780635))"  # on water
 TRAIN = {"INPUT": SCENE, "POLYGONS": POLYGONS, "CLASS_FIELD": "class"}
@@ -180,23 +184,26 @@ def test_places_to_label_next_are_a_layer_outside_the_polygons(trained, run, sha
         assert 0 < place["confidence"] <= 1
 
 
-def test_a_loaded_map_and_its_confidence_are_styled(trained, provider, feedback, tmp_path):
-    path, confidence = str(tmp_path / "map.tif"), str(tmp_path / "confidence.tif")
+def test_a_loaded_map_and_its_probabilities_are_named_and_styled(trained, provider, feedback, tmp_path):
+    keys = ("OUTPUT", "CONFIDENCE", "PROBABILITIES")
+    paths = path, *shares = [str(tmp_path / f"{key}.tif") for key in keys]
     context = QgsProcessingContext()
     context.setProject(QgsProject.instance())
-    for key, output in (("OUTPUT", path), ("CONFIDENCE", confidence)):
+    for key, output in zip(keys, paths, strict=True):  # named as QGIS does in our models
         details = QgsProcessingContext.LayerDetails(key, QgsProject.instance(), key)
         context.addLayerToLoadOnCompletion(output, details)
     algorithm = provider.algorithm("predictmap").create()
     # As batch mode gives an output that is left empty.
     empty = QgsProcessingOutputLayerDefinition("", QgsProject.instance())
-    parameters = {"INPUT": SCENE, "MODEL": trained[0]["MODEL"], "OUTPUT": path, "CONFIDENCE": confidence,
-                  "PROBABILITIES": empty}  # fmt: skip
+    outputs = {**dict(zip(keys, paths, strict=True)), "UNCERTAINTY": empty}
+    parameters = {"INPUT": SCENE, "MODEL": trained[0]["MODEL"], **outputs}
     results, ok = algorithm.run(parameters, context, feedback)
     assert ok
     # Models that were exported as Python ask for the key of every output.
-    assert results == {"OUTPUT": path, "CONFIDENCE": confidence, "PROBABILITIES": "", "UNCERTAINTY": ""}
-    assert set(context.layersToLoadOnCompletion()) == {path, confidence}
+    assert results == {**outputs, "UNCERTAINTY": ""}
+    assert set(context.layersToLoadOnCompletion()) == set(paths)
+    names = [context.layerToLoadOnCompletionDetails(output).name for output in paths]
+    assert names == ["Land-cover map", "Confidence", "Class probabilities"]
 
     def loaded(output):
         layer = QgsProcessingUtils.mapLayerFromString(output, context)
@@ -206,8 +213,10 @@ def test_a_loaded_map_and_its_confidence_are_styled(trained, provider, feedback,
 
     assert isinstance(loaded(path), QgsPalettedRasterRenderer)
     # The same colours for the same confidence in every map, whatever values this one has.
-    items = loaded(confidence).shader().rasterShaderFunction().colorRampItemList()
-    assert [(item.value, item.color.name()) for item in (items[0], items[-1])] == [(0, "#440154"), (1, "#fde725")]
+    for renderer in map(loaded, shares):
+        assert renderer.usesBands() == [1]
+        items = renderer.shader().rasterShaderFunction().colorRampItemList()
+        assert [(item.value, item.color.name()) for item in (items[0], items[-1])] == [(0, "#440154"), (1, "#fde725")]
 
 
 def test_layers_show_what_a_second_run_wrote_into_their_file(provider, feedback, tmp_path):
@@ -230,6 +239,39 @@ def test_layers_show_what_a_second_run_wrote_into_their_file(provider, feedback,
         for layer in shown:
             block = layer.dataProvider().block(1, layer.extent(), 160, 160)
             assert [block.value(i) for i in range(len(now))] == now
+    QgsProject.instance().clear()
+
+
+def test_a_layer_shows_what_a_run_wrote_into_its_file_and_did_not_load(run, tmp_path):
+    path = str(tmp_path / "bands.tif")
+    run("selectbands", {"INPUT": SCENE, "METHOD": 0, "OUTPUT": path})
+    shown = QgsProject.instance().addMapLayer(QgsRasterLayer(path, "bands"))
+    run("selectbands", {"INPUT": SCENE, "METHOD": 1, "OUTPUT": path})
+    now = gdal.Open(path).ReadAsArray()[0].ravel().tolist()
+    block = shown.dataProvider().block(1, shown.extent(), 160, 160)
+    assert [block.value(i) for i in range(len(now))] == now
+    QgsProject.instance().clear()
+
+
+def test_a_map_that_is_shown_takes_over_new_classes_but_not_the_colours_of_old_ones(provider, tmp_path):
+    path = str(tmp_path / "map.tif")
+
+    def write(names, colour):
+        write_raster(Path(path), np.ones((1, 8, 8), "uint8"))
+        layer = QgsRasterLayer(path, "written")
+        classes = [QgsPalettedRasterRenderer.Class(i + 1, QColor(colour), name) for i, name in enumerate(names)]
+        layer.setRenderer(QgsPalettedRasterRenderer(layer.dataProvider(), 1, classes))
+        layer.saveNamedStyle(str(tmp_path / "map.qml"))
+
+    def legend():
+        return [(c.label, c.color.name()) for c in shown.renderer().classes()]
+
+    write(["Forest", "Water"], "#ff0000")
+    shown = QgsProject.instance().addMapLayer(QgsRasterLayer(path, "map"))
+    for names, colour in ((["Forest", "Water"], "#ff0000"), (["Asphalt", "Forest", "Water"], "#0000ff")):
+        write(names, "#0000ff")
+        show_anew(path, QgsProject.instance())
+        assert legend() == [(name, colour) for name in names]
     QgsProject.instance().clear()
 
 
