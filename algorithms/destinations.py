@@ -57,7 +57,7 @@ def problem_of(algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any], co
     for definition in algorithm.destinationParameterDefinitions():
         text = text_of(parameters.get(definition.name()), context)
         if text.startswith("memory:") and not isinstance(definition, QgsProcessingParameterFeatureSink):
-            return f"The output {text} would be no layer of vectors, and only these can be kept in memory; name a file."
+            return f"The output {text} cannot be kept in memory, as only vectors can; name a file or TEMPORARY_OUTPUT."
         place = _written(text, definition)
         if place is None or isinstance(definition, QgsProcessingParameterFolderDestination):
             continue
