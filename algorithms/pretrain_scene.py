@@ -37,8 +37,9 @@ class PretrainSceneAlgorithm(SpectraFilmAlgorithm):
         "needed. The result is a backbone that sees all bands at once: give it as 'Backbone' to 'Train model', above "
         "all with the method of the same name, to 'Extract spatial features' or to 'Analyse layers and timesteps'. It "
         "can be used on other scenes of the same sensor, too.\n\n"
-        "On a CPU this takes some 5 to 10 minutes, whatever the size of the scene. Train with this backbone and with "
-        "the bundled one and compare the cross-validated accuracies."
+        "On a CPU this takes some 5 to 10 minutes, on a slow or busy one an hour, whatever the size of the scene; the "
+        "log soon tells how long. A run that is cancelled or broken off keeps nothing, and a later one starts anew. "
+        "Train with this backbone and with the bundled one and compare the cross-validated accuracies."
     )
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802

@@ -82,6 +82,16 @@ def test_pretraining_learns_to_tell_noise_from_the_scene(pretrained):
     assert np.abs(denoised - clean).mean() < 0.7 * np.abs(noised - clean).mean()
 
 
+def test_soon_it_says_how_long_it_takes_and_that_cancelling_keeps_nothing(pretrained, scene_path, tmp_path):
+    messages = pretrained[2].messages
+    told = next(i for i, message in enumerate(messages) if "Cancelling keeps nothing" in message)
+    assert "minute(s) more" in messages[told]
+    assert told < next(i for i, message in enumerate(messages) if "cubes: error" in message)
+    recorder = Recorder()
+    run_job(pretraining(scene_path, tmp_path, cubes=8), recorder)
+    assert not any("Cancelling" in message for message in recorder.messages)
+
+
 @pytest.mark.parametrize("method", DENOISERS)
 def test_the_same_seed_gives_the_same_backbone(scene_path, tmp_path, method):
     first, again, other = {}, {}, {}
