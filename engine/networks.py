@@ -1,8 +1,8 @@
 """The networks of GeoDiffNet and GeoDiffNet-F as published.
 
 Source: GeoDiffNet-F, sections on the spectral encoder and FiLM fusion; widths from the authors' code
-for GeoDiffNet. What the paper leaves open (widths of the FiLM regressors and of the fused head) is
-marked below.
+for GeoDiffNet. What the paper leaves open (the FiLM regressors, the fused head, and how spectra are padded)
+is marked below.
 
 Every network maps spectra (n, k) and spatial features (n, d) to logits (1, n, classes): the first
 axis counts the members of an ensemble. Features beyond the `channels` of a network are not looked at.
@@ -18,7 +18,10 @@ LEARNING_RATE = 3e-3
 
 
 class SpectralEncoder(nn.Module):
-    """Two one-dimensional convolutions along the spectrum and a linear map to 256 numbers."""
+    """Two one-dimensional convolutions along the spectrum and a linear map to 256 numbers.
+
+    Chosen here: convolutions keep the length, and pooling keeps the last of an odd number, so that three bands will do.
+    """
 
     def __init__(self, bands: int) -> None:
         super().__init__()
@@ -60,8 +63,8 @@ class GeoDiffNetFilm(nn.Module):
     """Spatial features scaled and shifted by what the pixel's spectrum says (FiLM).
 
     f' = gamma(s) * f + beta(s). Chosen here, since the paper does not say: gamma = 1 + Linear and
-    beta = Linear of the embedding, both starting at zero, so that training starts from the features as
-    they are; the two-layer classifier has 128 hidden units.
+    beta = Linear of the embedding after a ReLU, both starting at zero, so that training starts from the features
+    as they are; the two-layer classifier has 128 hidden units.
     """
 
     learning_rate = LEARNING_RATE

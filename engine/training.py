@@ -230,7 +230,8 @@ def _fit_published(method: Method, samples: Samples, subset: np.ndarray, progres
     """Adam, cross-entropy, batches of 64, until the training loss stops falling.
 
     Source: GeoDiffNet, the authors' code; DiffSpectralNet and DiffCRN are trained alike, with learning rates of
-    their own. A last batch of a single pixel is left out, since batch normalisation needs two.
+    their own. Chosen here: training ends when the loss has not fallen for 20 epochs, after 200 at the latest, and the
+    last weights are kept. A last batch of a single pixel is left out, since batch normalisation needs two.
     """
     spectra, features, targets = (tensor[torch.from_numpy(subset)] for tensor in samples.tensors())
     network = _published_network(
