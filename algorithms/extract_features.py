@@ -42,8 +42,9 @@ class ExtractFeaturesAlgorithm(SpectraFilmAlgorithm):
         )
         self.add_feature_choices(
             "Decoder layers whose activations are taken, as in 9,10,11; 0 is the deepest. Left empty: 7 "
-            "and 8, or their counterparts in another backbone.",
-            "How much noise is added, as in 0,50; 0 is the cleanest. Left empty: 0.",
+            "and 8, or their counterparts in another backbone. The method DiffCRN wants 0,1,2,3, DiffSpectralNet 3.",
+            "How much noise is added, as in 0,50; 0 is the cleanest. Left empty: 0. The method DiffCRN wants those "
+            "that the log of 'Pretrain on scene' names, DiffSpectralNet 5.",
         )
         self.add(
             QgsProcessingParameterNumber("STRIDE", self.tr("Stride (pixels)"),

@@ -16,7 +16,7 @@ from ..feature_source import ComputedFeatures, FeatureSource, RasterFeatures
 from ..jobs import TrainFilm
 from ..labels import Labels
 from ..learning_curve import measure_learning_curve
-from ..methods import Method, find_method
+from ..methods import METHODS, Method, find_method
 from ..model import Model
 from ..outputs import Outputs
 from ..polygons import LandCoverClass
@@ -137,6 +137,17 @@ def _feature_source(
         given = RasterFeatures(job.features, scene, survey.bands)
         if method.of_scene and not given.settings.of_spectral_backbone:
             raise wrong_backbone(method, given.settings.backbone)
+        layers, timesteps = given.settings.layers, given.settings.timesteps
+        progress.info(
+            f"Features of {job.features}: decoder layers {list(layers)}, timesteps {list(timesteps)}, backbone "
+            f"{given.settings.backbone}."
+        )
+        if method is METHODS["diffcrn"] and len(timesteps) < 2:
+            progress.warning(
+                f"{method.title} fuses features of several timesteps and stages, and the raster has decoder layers "
+                f"{list(layers)} at one timestep only; leave 'Features' empty, or extract layers 0,1,2,3 at the "
+                "timesteps that 'Pretrain on scene' named."
+            )
         return given
     advice = read_recommendation(job.analysis) if job.analysis else None
     backbone = Backbone.load(job.backbone, choose_device(job.device, progress))

@@ -179,7 +179,15 @@ def test_features_of_it_replace_computing_and_others_are_refused(
     features = tmp_path / "f.tif"
     job = training(scene_path, polygons_path, "", tmp_path, method="diffcrn", features=str(features))
     run_job(ExtractFeatures(str(scene_path), str(features), str(pretrained[0]), "", (0, 3), (0, 20, 50)), Recorder())
-    assert run_job(job, Recorder())["overall_accuracy"] > 60
+    recorder = Recorder()
+    assert run_job(job, recorder)["overall_accuracy"] > 60
+    assert any("layers [0, 3], timesteps [0, 20, 50], backbone b.safetensors" in said for said in recorder.messages)
+    assert not any("one timestep" in warning for warning in recorder.warnings)
+    # Left to its defaults, the raster has what SpectraFiLM takes.
+    run_job(ExtractFeatures(str(scene_path), str(features), str(pretrained[0])), Recorder())
+    recorder = Recorder()
+    run_job(job, recorder)
+    assert any("decoder layers [2] at one timestep only" in warning for warning in recorder.warnings)
     run_job(ExtractFeatures(str(scene_path), str(features), str(backbone_path), "", (0,), (0,)), Recorder())
     with pytest.raises(EngineError, match="pretrained on the scene"):
         run_job(job, Recorder())
