@@ -131,7 +131,7 @@ def pretrain(scene: Scene, survey: Survey, recipe: Recipe, device: Device, progr
     run = _Run(denoiser.to(device.target), device, scheme, rng)
     # The same cubes at every check.
     checked = _crops(held_out, np.random.default_rng(0), HELD_OUT_CUBES)
-    with progress.stage(0.1, 1.0, f"Pretraining on {len(training)} blocks of {BLOCK} x {BLOCK} pixels."):
+    with progress.stage(0.1, 1.0, f"Pretraining on {len(training)} block(s) of {BLOCK} x {BLOCK} pixels."):
         losses = run.train(training, checked, recipe.cubes or scheme.cubes, progress)
     chance = float((checked - checked.mean((0, 2, 3), keepdim=True)).abs().mean())
     best = min(losses, key=lambda seen: losses[seen])
@@ -139,6 +139,11 @@ def pretrain(scene: Scene, survey: Survey, recipe: Recipe, device: Device, progr
         f"Best after {best} cubes: error of denoised held-out cubes {losses[best]:.3f}, of their mean spectrum "
         f"{chance:.3f}."
     )
+    if losses[best] >= chance:
+        progress.warning(
+            "The backbone denoises no better than the mean spectrum, so it has learned nothing of use; let it see more "
+            "training cubes, or try another seed."
+        )
     best_denoiser = run.best.cpu().eval()
     angles: dict[int, float] = {}
     timesteps: tuple[int, ...] = ()

@@ -74,6 +74,7 @@ def test_pretraining_learns_to_tell_noise_from_the_scene(pretrained):
     page = path.with_suffix(".html").read_text()
     assert page.count("data:image/png;base64,") == 2
     assert recorder.positions[-1] == 1.0
+    assert not any("learned nothing" in warning for warning in recorder.warnings)
 
     backbone = SceneBackbone.load(path)
     assert backbone.card["held_out_loss"] == values["held_out_loss"]
@@ -90,6 +91,15 @@ def test_soon_it_says_how_long_it_takes_and_that_cancelling_keeps_nothing(pretra
     recorder = Recorder()
     run_job(pretraining(scene_path, tmp_path, cubes=8), recorder)
     assert not any("Cancelling" in message for message in recorder.messages)
+
+
+def test_a_backbone_that_has_learned_nothing_comes_with_a_warning(scene_path, tmp_path):
+    recorder = Recorder()
+    run_job(pretraining(scene_path, tmp_path, cubes=8), recorder)
+    report = json.loads((tmp_path / "b.json").read_text())
+    assert report["held_out_loss"] > report["chance"]
+    assert any("learned nothing" in warning for warning in recorder.warnings)
+    assert report["warnings"] == recorder.warnings
 
 
 @pytest.mark.parametrize("method", DENOISERS)
