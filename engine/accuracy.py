@@ -5,7 +5,7 @@ Confusion matrices have the reference in rows and the prediction in columns, eve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,8 @@ from scipy.sparse import csr_array
 
 Z95 = 1.959963984540054
 REPLICATES = 1000
+# In confusion matrices that are held at a time.
+MATRIX_VALUES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,9 @@ def assess(
     """
     count = len(names)
     matrix = confusion_matrix(reference, predicted, count, counts)
-    replicates = _bootstrap(reference, predicted, groups, counts, count, seed)
+    figures = (overall_accuracy, average_accuracy, cohen_kappa)
+    parts = [[f(m) for f in figures] for m in _bootstrap(reference, predicted, groups, counts, count, seed)]
+    replicates = np.concatenate(parts, axis=1)
     polygons = len(np.unique(groups))
     correct, per_reference, per_prediction = np.diag(matrix), matrix.sum(1), matrix.sum(0)
     classes = []
@@ -175,8 +179,7 @@ def assess(
             Estimate(*(200 * j / (100 + j) for j in (jaccard.value, jaccard.low, jaccard.high))),
         ))  # fmt: skip
     overall, average, kappa = (
-        _percentile(figure(matrix), figure(replicates), polygons)
-        for figure in (overall_accuracy, average_accuracy, cohen_kappa)
+        _percentile(figure(matrix), found, polygons) for figure, found in zip(figures, replicates, strict=True)
     )
     return Accuracy(matrix, overall, average, kappa, tuple(classes), int(matrix.sum()), polygons)
 
@@ -226,8 +229,8 @@ def adjust_for_area(matrix: np.ndarray, mapped: np.ndarray, names: Sequence[str]
 def _bootstrap(
     reference: np.ndarray, predicted: np.ndarray, groups: np.ndarray, counts: np.ndarray | None, classes: int,
     seed: int,
-) -> np.ndarray:  # fmt: skip
-    """Confusion matrices (REPLICATES, C, C) of resampled polygons."""
+) -> Iterator[np.ndarray]:  # fmt: skip
+    """Confusion matrices (some, C, C) of resampled polygons, REPLICATES in all."""
     _, group = np.unique(groups, return_inverse=True)
     cell = (reference - 1) * classes + (predicted - 1)
     # Only what occurs is kept: a label raster has a block, each with a few cells, for every 1024 pixels of the map.
@@ -236,11 +239,13 @@ def _bootstrap(
     values = np.ones(len(cell)) if counts is None else counts.astype(np.float64)
     per_cell = csr_array((values, (cell, group)), shape=(len(present), size))
     rng = np.random.default_rng(seed)
-    replicates = np.zeros((REPLICATES, classes * classes))
-    for i in range(REPLICATES):
-        drawn = np.bincount(rng.integers(size, size=size), minlength=size)
-        replicates[i, present] = per_cell @ drawn
-    return replicates.reshape(-1, classes, classes)
+    at_once = max(MATRIX_VALUES // classes**2, 1)
+    for first in range(0, REPLICATES, at_once):
+        replicates = np.zeros((min(at_once, REPLICATES - first), classes * classes))
+        for replicate in replicates:
+            drawn = np.bincount(rng.integers(size, size=size), minlength=size)
+            replicate[present] = per_cell @ drawn
+        yield replicates.reshape(-1, classes, classes)
 
 
 def _percentile(value: np.ndarray, replicates: np.ndarray, polygons: int) -> Estimate:

@@ -94,6 +94,21 @@ def test_many_blocks_of_a_large_map_take_no_memory_for_pairs_that_they_do_not_ho
     assert peak < 20_000 * 400 * 2
 
 
+def test_many_classes_take_no_memory_for_all_resampled_matrices_at_once():
+    rng = np.random.default_rng(0)
+    reference = np.repeat(np.arange(1, 201), 20)
+    predicted = np.where(rng.random(4000) < 0.7, reference, rng.integers(1, 201, 4000))
+    tracemalloc.start()
+    try:
+        found = assess(reference, predicted, [str(i) for i in range(200)], np.arange(4000) // 5)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.kappa.low < found.kappa.value < found.kappa.high
+    # A thousand matrices of 200 x 200 numbers would be 320 MB.
+    assert peak < 50e6
+
+
 def test_a_class_that_never_occurs_has_no_recall_and_does_not_lower_the_average():
     accuracy = assess(np.array([1, 1, 2, 2]), np.array([1, 1, 2, 1]), NAMES, np.arange(4))
     assert np.isnan(accuracy.classes[2].recall.value)
