@@ -43,8 +43,7 @@ def suggest_samples(job: SuggestSamples, progress: Progress, token: str) -> dict
         device = choose_device(job.device, progress)
         with progress.stage(0.0, 0.04):
             compare_values(model, scene, bands, progress)
-        # So many candidates can all be compared with each other, whatever the size of the scene.
-        block = max(LEAST_BLOCK, math.ceil(math.sqrt(scene.width * scene.height / MOST_BLOCKS)))
+        block = _block_side(scene.height, scene.width)
         free_parts: list[Candidates] = []
         labelled_parts: list[Candidates] = []
         with progress.stage(0.04, 0.95, f"Looking for places in {job.scene} where {model.method.title} hesitates."):
@@ -67,6 +66,14 @@ def suggest_samples(job: SuggestSamples, progress: Progress, token: str) -> dict
             progress.warning(f"The scene has only {len(chosen)} place(s) to suggest.")
         places = [_place(chosen, i, model, scene.transform) for i in range(len(chosen))]
         return {"crs": scene.crs.to_wkt(), "places": places}
+
+
+def _block_side(height: int, width: int) -> int:
+    """A side of blocks of which a scene of any size and shape holds so few that all can be compared with each other."""
+    side = LEAST_BLOCK
+    while (blocks := math.ceil(height / side) * math.ceil(width / side)) > MOST_BLOCKS:
+        side = max(side + 1, math.floor(side * math.sqrt(blocks / MOST_BLOCKS)))
+    return side
 
 
 def _labelled_parts(job: SuggestSamples, scene: Scene, progress: Progress) -> list[Part]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 
+import numpy as np
 import pytest
-from synthetic import CRS, HEIGHT, TRANSFORM, WIDTH, make_spectra, square, write_polygons, write_scene
+from synthetic import BANDS, CRS, HEIGHT, TRANSFORM, WIDTH, make_spectra, square, write_polygons, write_scene
 
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.jobs import SuggestSamples, TrainFilm
@@ -72,3 +74,12 @@ def test_few_candidates_are_all_suggested_with_a_warning(model, mixed_scene):
     result = run_job(SuggestSamples(str(mixed_scene), model, count=1000), recorder)
     assert 50 < len(result["places"]) <= (HEIGHT // 8) * (WIDTH // 8 + 1)
     assert any("place(s)" in text for text in recorder.warnings)
+
+
+def test_a_long_and_narrow_scene_has_no_more_candidates_than_a_square_one(model, tmp_path):
+    line = make_spectra()[:, 4:6].reshape(BANDS, 1, -1)
+    scene = write_scene(tmp_path / "scene.tif", np.tile(line, (1, 1, 200)))
+    recorder = Recorder()
+    run_job(SuggestSamples(str(scene), model, count=3), recorder)
+    (candidates,) = [int(n) for text in recorder.messages for n in re.findall(r"Choosing 3 of (\d+)", text)]
+    assert 1000 < candidates <= 4000
