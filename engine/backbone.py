@@ -122,13 +122,16 @@ class Backbone:
             config = json.loads(config_path.read_text(encoding="utf-8"))
             if not isinstance(config, dict):  # a text would be looked for on the hub
                 raise TypeError("it is no JSON object")
-            unet = UNet2DModel.from_config(config)
+            # Without memory for weights at first: whatever sizes it asks for must be those of the file.
+            with torch.device("meta"):
+                outline = UNet2DModel.from_config(config)
             weights = load_file(weights_path)
         except SafetensorError as error:
             raise EngineError(f"The weights {weights_path} are damaged ({error}); copy them again.") from error
         except Exception as error:  # diffusers passes on whatever its modules raise
             raise EngineError(f"{config_path} does not describe a UNet2DModel ({error}).") from error
-        _check_weights(unet, weights, weights_path)
+        _check_weights(outline, weights, weights_path)
+        unet = UNet2DModel.from_config(config)
         unet.load_state_dict(weights)
         if unet.config["in_channels"] != 3 or not isinstance(unet.config["sample_size"], int):
             raise EngineError(f"The backbone {folder} does not take square three-channel images; choose another.")

@@ -27,6 +27,8 @@ def change(path, **values):
         (lambda f: (f / "config.json").write_text('"someone/some-model"'), "it is no JSON object"),
         (lambda f: change(f / "config.json", norm_num_groups=0), "does not describe a UNet2DModel"),
         (lambda f: change(f / "config.json", block_out_channels=[]), "does not describe a UNet2DModel"),
+        # Of 10^14 bytes.
+        (lambda f: change(f / "config.json", block_out_channels=[2**20] * 4), "do not fit their config.json"),
         (lambda f: change(f / "config.json", act_fn=None), "does not describe a UNet2DModel"),
         (lambda f: change(f / "config.json", sample_size=7), "images of 7 pixels, which cannot be halved"),
         (lambda f: change(f / "scheduler_config.json", num_train_timesteps=0), "does not describe a noise schedule"),
