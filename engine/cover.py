@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, vstack
 
 # Of the share that polygons cover of a pixel: one of which half is unknown counts a quarter in training.
 POWER = 2.0
@@ -24,6 +25,11 @@ class Cover:
     shares: csr_array
     class_ids: np.ndarray
     polygons: np.ndarray
+
+    @classmethod
+    def join(cls, covers: Sequence[Cover]) -> Cover:
+        """Of the pixels of several, by the same polygons."""
+        return replace(covers[0], shares=vstack([cover.shares for cover in covers], "csr"))
 
     def select(self, keep: np.ndarray) -> Cover:
         """Of the pixels that a mask or an index array picks."""

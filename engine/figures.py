@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -14,8 +15,11 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
 
-from .learning_curve import CurvePoint
 from .polygons import LandCoverClass
+
+if TYPE_CHECKING:
+    # Torch is loaded for it.
+    from .learning_curve import CurvePoint
 
 INK = "#333333"
 LONGEST_NAME = 40

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
-from typing import Any
 
 import numpy as np
-from affine import Affine
-from rasterio.features import rasterize
 from scipy.sparse import csr_array
 
 from .cover import Cover
 from .errors import EngineError
 from .polygons import LandCoverClass, Part
 from .progress import Progress
+from .strips import Claims, Strip
 
 MAJORITY = 0.5
-# Parts of a pixel's side of which each is in or out: of polygons so small that it decides on a label, and of others.
-SUBPIXELS, COARSE_SUBPIXELS = 10, 4
-# Sides in pixels of the tiles in which they are looked at, the larger, the more corners a polygon has, since it is
-# handed over anew for each.
-TILE, LARGEST_TILE = 32, 256
-CORNERS = 100
-# So many have outlines of areas of a raster, as a rule, which cut no pixel.
-MOST_CORNERS = 10_000
+# So many pixels of a scene are labelled at a time, which takes some hundred bytes each, in whole rows.
+STRIP_PIXELS, STRIP_ROWS = 2_000_000, 64
 
 
 @dataclass(frozen=True)
@@ -53,6 +44,16 @@ class Labels:
         cover = None if self.cover is None else self.cover.select(keep)
         return Labels(self.rows[keep], self.columns[keep], self.class_ids[keep], self.polygons[keep], cover)
 
+    @classmethod
+    def join(cls, parts: Sequence[Labels]) -> Labels:
+        """All of several, which all have a cover, or none."""
+        rows, columns, class_ids, polygons = (
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("rows", "columns", "class_ids", "polygons")
+        )
+        covers = [part.cover for part in parts if part.cover is not None]
+        return cls(rows, columns, class_ids, polygons, Cover.join(covers) if covers else None)
+
 
 def join_groups(labels: Labels, parts: Sequence[Part]) -> Labels:
     """The same labels, with polygons of one group as one polygon, whatever their classes.
@@ -65,25 +66,6 @@ def join_groups(labels: Labels, parts: Sequence[Part]) -> Labels:
     joined = np.array([first.setdefault(p.group, index) if p.group else index for index, p in enumerate(parts)])
     cover = labels.cover and replace(labels.cover, polygons=joined)
     return replace(labels, polygons=joined[labels.polygons], cover=cover)
-
-
-@dataclass
-class _Claims:
-    """Who claims which pixel, with which share of its area."""
-
-    pixels: list[np.ndarray]
-    parts: list[np.ndarray]
-    cover: list[np.ndarray]
-
-    def add(self, pixels: np.ndarray, part: int, cover: np.ndarray) -> None:
-        self.pixels.append(pixels)
-        self.parts.append(np.full(len(pixels), part))
-        self.cover.append(cover)
-
-    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        if not self.pixels:
-            return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
-        return np.concatenate(self.pixels), np.concatenate(self.parts), np.concatenate(self.cover)
 
 
 def label_pixels(
@@ -106,137 +88,153 @@ def label_pixels(
     Raises:
         EngineError: no geometry touches the scene.
     """
-    touched, centre, partial = _Claims([], [], []), _Claims([], [], []), _Claims([], [], [])
-    outside = 0
-    for index, part in enumerate(parts):
-        left, top, right, bottom = part.bounds()
-        # A polygon that only touches an edge covers nothing; a point on the left or upper one lies in a pixel.
-        before = (right < 0 or bottom < 0) if part.is_point else (right <= 0 or bottom <= 0)
-        if before or left >= width or top >= height:
-            outside += 1
-            continue
-        pixels, cover, centred = _covered(part, height, width, measure_cover)
+    return Labels.join(list(label_strips(parts, classes, height, width, progress, measure_cover)))
+
+
+def label_strips(
+    parts: Sequence[Part], classes: Sequence[LandCoverClass], height: int, width: int, progress: Progress,
+    measure_cover: bool = False,
+) -> Iterator[Labels]:  # fmt: skip
+    """The same strip by strip, from above, since polygons may cover all of a large scene.
+
+    The last warnings come after the last strip.
+    """
+    strips, on_scene = _strips(parts, height, width, progress)
+    class_of = np.array([p.class_id for p in parts])
+    tiny = np.ones(len(parts), bool)
+    for strip in strips:
+        for index, part in strip.parts:
+            tiny[index] = tiny[index] and not strip.holds_centre(part)
+    partial = Claims()
+    for strip in strips:
+        _claim(strip, tiny, partial)
+    pixels, owners = _choose(partial, strips, tiny, on_scene, class_of, classes, progress)
+    used = np.zeros(len(parts), bool)
+    conflicts = 0
+    for strip in strips:
+        centre, touched = Claims(), Claims()
+        _claim(strip, ~tiny, touched, centre, measure_cover)
+        here = strip.holds(pixels)
+        labelled, owner, conflicting = _merge(centre, pixels[here], owners[here], class_of)
+        conflicts += conflicting
+        used[owner] = True
+        rows, columns = np.divmod(labelled, width)
+        measured = None
         if measure_cover:
-            touched.add(pixels, index, cover)
-        if centred.any():
-            centre.add(pixels[centred], index, cover[centred])
-        else:
-            partial.add(pixels, index, cover)
-    if outside == len(parts):
+            _claim(strip, tiny, touched)
+            measured = _cover(labelled, touched, class_of)
+        yield Labels(rows, columns, class_of[owner], owner, measured)
+    if conflicts:
+        progress.warning(f"{conflicts} pixel(s) lie in polygons of different classes and are left out.")
+    if idle := on_scene.sum() - used.sum():
+        progress.warning(
+            f"{idle} of the {on_scene.sum()} polygons on the scene label no pixel: they are too small for its "
+            "pixels, or lie in others."
+        )
+
+
+def _strips(parts: Sequence[Part], height: int, width: int, progress: Progress) -> tuple[list[Strip], np.ndarray]:
+    """The strips of a scene that parts reach, and which parts (n,) lie on the scene."""
+    left, top, right, bottom = np.array([part.bounds() for part in parts]).reshape(-1, 4).T
+    points = np.array([part.is_point for part in parts], bool)
+    # A polygon that only touches an edge covers nothing; a point on the left or upper one lies in a pixel.
+    before = np.where(points, (right < 0) | (bottom < 0), (right <= 0) | (bottom <= 0))
+    on_scene = ~(before | (left >= width) | (top >= height))
+    if not on_scene.any():
         raise EngineError(
             f"None of the {len(parts)} polygons lies on the scene; check that both show the same area and "
             "that their coordinate reference systems are set correctly."
         )
-    if outside:
-        progress.warning(f"{outside} of {len(parts)} polygons lie outside the scene and are left out.")
-    class_of = np.array([p.class_id for p in parts])
-    pixels, owners = _merge(centre.arrays(), partial.arrays(), class_of, classes, progress)
-    idle = len(parts) - outside - len(np.unique(owners))
-    if idle:
-        progress.warning(
-            f"{idle} of the {len(parts) - outside} polygons on the scene label no pixel: they are too small for its "
-            "pixels, or lie in others."
-        )
-    rows, columns = np.divmod(pixels, width)
-    measured = _cover(pixels, touched, class_of) if measure_cover else None
-    return Labels(rows, columns, class_of[owners], owners, measured)
+    if not on_scene.all():
+        progress.warning(f"{(~on_scene).sum()} of {len(parts)} polygons lie outside the scene and are left out.")
+    rows = max(STRIP_PIXELS // width // STRIP_ROWS, 1) * STRIP_ROWS
+    strips = []
+    for first in range(0, height, rows):
+        last = min(first + rows, height)
+        reaching = np.flatnonzero(on_scene & (top < last) & (bottom >= first))
+        if len(reaching):
+            strips.append(Strip(first, last, width, [(index, parts[index]) for index in reaching.tolist()]))
+    return strips, on_scene
 
 
-def _covered(part: Part, height: int, width: int, measure: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Flat indices of the pixels that a part touches, its share of each, and in which the centre is inside.
-
-    Of a polygon with centres inside, touched pixels far from these are left out.
-
-    Args:
-        measure: whether the share is measured where centres are inside; taken as 1 in these pixels otherwise.
-    """
-    left, top, right, bottom = part.bounds()
-    x0, y0 = max(int(np.floor(left)), 0), max(int(np.floor(top)), 0)
-    x1, y1 = min(int(np.floor(right)), width - 1), min(int(np.floor(bottom)), height - 1)
-    shape = (y1 - y0 + 1, x1 - x0 + 1)
-    if part.is_point:
-        return np.array([y0 * width + x0]), np.ones(1), np.ones(1, bool)
-    geometry = {"type": "Polygon", "coordinates": [ring.tolist() for ring in part.rings]}
-    inside = rasterize([geometry], shape, transform=Affine.translation(x0, y0), dtype="uint8")
-    tiny = not inside.any()
-    subpixels = SUBPIXELS if tiny else COARSE_SUBPIXELS
-    # What lies beyond the rectangle around the polygon is outside it.
-    around = np.pad(inside, 1)
-    corners = sum(len(ring) for ring in part.rings)
-    measured = measure and corners <= MOST_CORNERS
-    side = LARGEST_TILE if tiny else int(min(TILE * max(corners / CORNERS, 1.0) ** 0.5, LARGEST_TILE))
-    pixels, cover, centred = [], [], []
-    for tile_top, tile_left in product(range(0, shape[0], side), range(0, shape[1], side)):
-        tile = inside[tile_top : tile_top + side, tile_left : tile_left + side]
-        near = around[tile_top : tile_top + side + 2, tile_left : tile_left + side + 2]
-        if near.all() or not (tiny or measured):
-            share = tile.astype(np.float32)
-        elif near.any() or tiny:
-            share = _shares(geometry, y0 + tile_top, x0 + tile_left, tile.shape, subpixels)
-        else:
-            continue
-        # A sliver may cross a centre between the parts.
-        share = np.maximum(share, tile / np.float32(subpixels**2))
-        rows, columns = np.nonzero(share)
-        pixels.append((rows + y0 + tile_top) * width + columns + x0 + tile_left)
-        cover.append(share[rows, columns])
-        centred.append(tile[rows, columns].astype(bool))
-    return np.concatenate(pixels), np.concatenate(cover), np.concatenate(centred)
+def _claim(
+    strip: Strip, which: np.ndarray, touched: Claims, centre: Claims | None = None, measure: bool = True
+) -> None:
+    """Add what some parts (a mask) of a strip touch and, apart, the pixels whose centre they hold."""
+    for index, part in strip.parts:
+        if which[index]:
+            pixels, cover, centred = strip.covered(part, centre is None, measure)
+            if measure:
+                touched.add(pixels, index, cover)
+            if centre is not None:
+                centre.add(pixels[centred], index, cover[centred])
 
 
-def _shares(geometry: dict[str, Any], top: int, left: int, shape: tuple[int, ...], subpixels: int) -> np.ndarray:
-    """Share (0..1) of a polygon in each pixel of a tile, by how many parts of the pixel have their centre inside."""
-    height, width = shape
-    fine = rasterize(
-        [geometry], (height * subpixels, width * subpixels),
-        transform=Affine(1 / subpixels, 0, left, 0, 1 / subpixels, top), dtype="uint8",
-    )  # fmt: skip
-    # Whole rows at a time, several times faster than both axes at once.
-    in_rows = fine.reshape(height, subpixels, width * subpixels).sum(1, dtype=np.uint8)
-    counts = in_rows.reshape(height, width, subpixels).sum(2, dtype=np.uint8)
-    return counts / np.float32(subpixels**2)
-
-
-def _cover(pixels: np.ndarray, touched: _Claims, class_of: np.ndarray) -> Cover:
+def _cover(pixels: np.ndarray, touched: Claims, class_of: np.ndarray) -> Cover:
     """How much of labelled pixels, sorted flat indices, every part covers."""
     claimed, parts, share = touched.arrays()
-    place = np.searchsorted(pixels, claimed).clip(max=max(len(pixels) - 1, 0))
-    here = pixels[place] == claimed if len(pixels) else np.zeros(len(claimed), bool)
-    shares = csr_array(
-        (share[here].astype(np.float32), (place[here], parts[here])), shape=(len(pixels), len(class_of))
-    )  # fmt: skip
+    here = np.isin(claimed, pixels)
+    places = np.searchsorted(pixels, claimed[here])
+    shares = csr_array((share[here], (places, parts[here])), shape=(len(pixels), len(class_of)), dtype=np.float32)
     return Cover(shares, class_of, np.arange(len(class_of)))
 
 
-def _merge(
-    centre: tuple[np.ndarray, np.ndarray, np.ndarray],
-    partial: tuple[np.ndarray, np.ndarray, np.ndarray],
+def _choose(
+    partial: Claims,
+    strips: Sequence[Strip],
+    tiny: np.ndarray,
+    on_scene: np.ndarray,
     class_of: np.ndarray,
     classes: Sequence[LandCoverClass],
     progress: Progress,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One owner per pixel: sorted flat pixel indices and the part that owns each."""
-    pixels, owners, cover = _majority(*partial, class_of)
+    """The pixels that parts without a pixel's centre label, sorted, and the part that each belongs to."""
+    pixels, owners, cover = _majority(*partial.arrays(), class_of)
     won = cover > MAJORITY
-    labelled = set(class_of[np.concatenate([centre[1], owners[won]])].tolist())
+    labelled = set(class_of[on_scene & ~tiny].tolist()) | set(class_of[owners[won]].tolist())
     for land_cover in classes:
-        ours = (class_of[owners] == land_cover.id) & ~np.isin(pixels, centre[0])
-        if land_cover.id not in labelled and ours.any():
+        ours = class_of[owners] == land_cover.id
+        if land_cover.id in labelled or not ours.any():
+            continue
+        ours[ours] = ~_within(pixels[ours], strips, ~tiny)
+        if ours.any():
             won |= ours & (cover >= cover[ours].max() - 1e-6)
             progress.warning(
                 f"The polygons of class '{land_cover.name}' cover no pixel by more than half; the pixels they "
                 "cover most are used."
             )
-    claimed = np.concatenate([centre[0], pixels[won]])
-    claimants = np.concatenate([centre[1], owners[won]])
+    return pixels[won], owners[won]
+
+
+def _within(pixels: np.ndarray, strips: Sequence[Strip], which: np.ndarray) -> np.ndarray:
+    """Whether some parts (a mask) hold the centres of pixels (n,)."""
+    found = np.zeros(len(pixels), bool)
+    for strip in strips:
+        here = strip.holds(pixels)
+        if here.any():
+            centre = Claims()
+            _claim(strip, which, Claims(), centre, measure=False)
+            found[here] = np.isin(pixels[here], centre.arrays()[0])
+    return found
+
+
+def _merge(
+    centre: Claims, pixels: np.ndarray, owners: np.ndarray, class_of: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """One owner per pixel: sorted flat pixel indices, the part that owns each, and how many were left out.
+
+    Args:
+        centre: by parts that hold a pixel's centre.
+        pixels, owners: of the others.
+    """
+    inside, holders, _ = centre.arrays()
+    claimed, claimants = np.concatenate([inside, pixels]), np.concatenate([holders, owners])
     order = np.lexsort((claimants, claimed))
     claimed, claimants = claimed[order], claimants[order]
     unique, first, inverse = np.unique(claimed, return_index=True, return_inverse=True)
     conflicting = np.zeros(len(unique), bool)
     conflicting[inverse[class_of[claimants] != class_of[claimants[first]][inverse]]] = True
-    if conflicting.any():
-        progress.warning(f"{conflicting.sum()} pixel(s) lie in polygons of different classes and are left out.")
-    return unique[~conflicting], claimants[first][~conflicting]
+    return unique[~conflicting], claimants[first][~conflicting], int(conflicting.sum())
 
 
 def _majority(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rasterio.windows import Window
 
-from .features import PatchGrid
 from .labels import Labels
 from .progress import Progress
 from .scene import Band, Scene
+
+if TYPE_CHECKING:
+    # Torch is loaded for it.
+    from .features import PatchGrid
 
 BLOCK = 64
 CONTEXT_PIXELS = 4000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,16 @@ from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.errors import CRSError, RasterioError
 from rasterio.vrt import WarpedVRT
-from rasterio.windows import Window
 
 from ..accuracy import adjust_for_area, assess, known
 from ..class_colours import default_colours
 from ..errors import EngineError
 from ..figures import confusion_picture, map_picture
 from ..jobs import AssessAccuracy
-from ..labels import join_groups, label_pixels
+from ..labels import join_groups, label_strips
 from ..map_style import TAG, classes_from_tag
 from ..outputs import Outputs
+from ..pieces import bounded_windows
 from ..polygons import LandCoverClass, class_name, class_order, read_features, to_parts
 from ..progress import Progress
 from ..report import report_files, write_report
@@ -33,8 +33,9 @@ CHANCE = (
     "Map and reference agree no better than by chance (kappa); check that they belong together, the class field, and "
     "their coordinate reference systems."
 )
-ROWS = 512
 BLOCK = 32
+# Of 30 million: so a million pixels are compared at a time.
+VALUES_PER_PIXEL = 30
 PICTURE = 900
 MOST_VALUES = 10_000
 GEOJSON = (".geojson", ".json")
@@ -58,6 +59,12 @@ class _Pairs:
         key = (groups.astype(np.int64) << 32) | (reference.astype(np.int64) << 8) | mapped.astype(np.int64)
         pairs, counts = np.unique(key, return_counts=True)
         return cls(pairs >> 8 & 0xFFFFFF, pairs & 0xFF, pairs >> 32, counts)
+
+    @classmethod
+    def join(cls, parts: Sequence[_Pairs]) -> _Pairs:
+        """Those of several parts of the map; a pair may occur more than once."""
+        columns = zip(*((p.reference, p.mapped, p.groups, p.counts) for p in parts), strict=True)
+        return cls(*(np.concatenate(column) for column in columns))
 
     def select(self, which: np.ndarray) -> _Pairs:
         """Some of the pairs."""
@@ -122,15 +129,14 @@ def _areas(land_cover: Scene, progress: Progress) -> np.ndarray:
         )
     areas = np.zeros(256)
     size = _pixel_sizes(land_cover)
-    for row in progress.track(range(0, land_cover.height, ROWS)):
-        window = Window(0, row, land_cover.width, min(ROWS, land_cover.height - row))
+    for window in bounded_windows(land_cover, VALUES_PER_PIXEL, progress):
         values, valid = land_cover.read(window, land_cover.bands)
         values = values[0][valid]
         if len(values) and (values.min() < 0 or values.max() > 255 or np.any(values != np.floor(values))):
             raise EngineError(
                 f"{land_cover.path} holds values that are not class numbers from 0 to 255; choose a land-cover map."
             )
-        sizes = np.repeat(size[row : row + len(valid)], valid.sum(1))
+        sizes = np.repeat(size[window.row_off : window.row_off + len(valid)], valid.sum(1))
         areas += np.bincount(values.astype(np.int64), sizes, minlength=256)
     areas[0] = 0
     if not areas.any():
@@ -168,9 +174,14 @@ def _compare_features(
     # Classes that the map does not have are told apart, too, by numbers that no class of a map has.
     present = [LandCoverClass(ids.get(name, 256 + index), name, "") for index, name in enumerate(sorted(names))]
     parts = to_parts(features, present, land_cover.transform, job.reference_crs or "EPSG:4326", land_cover.crs)
-    labels = join_groups(label_pixels(parts, present, land_cover.height, land_cover.width, progress), parts)
-    mapped, _ = read_pixels(land_cover, land_cover.bands, labels.rows, labels.columns, progress)
-    return _Pairs.count(np.where(labels.class_ids > 255, 0, labels.class_ids), mapped[:, 0], labels.polygons)
+    counted = []
+    for strip in label_strips(parts, present, land_cover.height, land_cover.width, progress):
+        labels = join_groups(strip, parts)
+        mapped, _ = read_pixels(land_cover, land_cover.bands, labels.rows, labels.columns, Progress())
+        known_ids = np.where(labels.class_ids > 255, 0, labels.class_ids)
+        counted.append(_Pairs.count(known_ids, mapped[:, 0], labels.polygons))
+        progress.set(labels.rows.max(initial=0) / land_cover.height)
+    return _Pairs.join(counted)
 
 
 def _compare_raster(
@@ -180,7 +191,7 @@ def _compare_raster(
     path = job.reference
     names = dict(zip(job.reference_values, job.reference_names, strict=True))
     codes: dict[float, int] = {}
-    strips = []
+    counted = []
     try:
         with (
             unplaced_allowed(),
@@ -191,8 +202,7 @@ def _compare_raster(
         ):  # fmt: skip
             nodata = source.nodata
             names |= _names_of(source)
-            for row in progress.track(range(0, land_cover.height, ROWS)):
-                window = Window(0, row, land_cover.width, min(ROWS, land_cover.height - row))
+            for window in bounded_windows(land_cover, VALUES_PER_PIXEL, progress):
                 values = labels.read(1, window=window)
                 labelled = np.isfinite(values) & (values != 0)
                 if nodata is not None:
@@ -206,9 +216,10 @@ def _compare_raster(
                         f"The reference {path} holds more than {MOST_VALUES} different values and is no label raster; "
                         "choose a raster with a class number in each pixel."
                     )
-                block = (y + row) // BLOCK * (land_cover.width // BLOCK + 1) + x // BLOCK
+                row, column = (y + window.row_off) // BLOCK, (x + window.col_off) // BLOCK
+                block = row * (land_cover.width // BLOCK + 1) + column
                 # Counted at once, since every pixel may be labelled.
-                strips.append(_Pairs.count(np.array(numbers, np.int64)[inverse], mapped[0, y, x], block))
+                counted.append(_Pairs.count(np.array(numbers, np.int64)[inverse], mapped[0, y, x], block))
     except (RasterioError, CRSError) as error:
         raise EngineError(
             f"The reference {path} cannot be read ({error}); choose polygons, points or a label raster."
@@ -221,8 +232,8 @@ def _compare_raster(
     texts = by_name if any(name.casefold() in known for name in by_name) else by_number
     ids = _match_classes(set(texts), classes, land_cover.path, progress)
     found = np.array([ids.get(t, 0) for t in texts])
-    columns = ((found[s.reference], s.mapped, s.groups, s.counts) for s in strips)
-    return _Pairs(*(np.concatenate(parts) for parts in zip(*columns, strict=True)))
+    pairs = _Pairs.join(counted)
+    return replace(pairs, reference=found[pairs.reference])
 
 
 def _names_of(labels: rasterio.DatasetReader) -> dict[str, str]:

@@ -61,12 +61,36 @@ def test_what_is_no_class_is_white_in_the_picture_of_a_map():
     assert blue == pytest.approx(red, rel=0.1)
 
 
+def figures(folder, land_cover, reference, **options):
+    """Of an assessment, as its report has them."""
+    run_job(AssessAccuracy(land_cover, str(reference), str(folder / "a.html"), **options), Recorder())
+    report = json.loads((folder / "a.json").read_text())
+    return report["accuracy"], report["area"]
+
+
 def test_pixels_of_a_label_raster_are_grouped_by_blocks_of_the_whole_map(tmp_path, monkeypatch):
-    monkeypatch.setattr("spectrafilm.engine.tasks.assess_accuracy.ROWS", 32)
-    values = np.repeat([[1] * 32 + [2] * 32], 64, 0)
+    """Figures do not depend on how many pixels are compared at a time."""
+    rng = np.random.default_rng(0)
+    reference = rng.integers(1, 4, (80, 600))
+    land_cover = write_classes(tmp_path / "map.tif", np.where(rng.random((80, 600)) < 0.8, reference, 1))
+    labels = write_classes(tmp_path / "r.tif", reference)
+    at_once = figures(tmp_path, land_cover, labels)
+    assert at_once[0]["groups"] == 3 * 19
+    monkeypatch.setattr("spectrafilm.engine.tasks.assess_accuracy.VALUES_PER_PIXEL", 10**7)
+    assert figures(tmp_path, land_cover, labels) == at_once
+
+
+def test_polygons_over_all_of_a_large_map_are_compared_strip_by_strip(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    values = np.where(rng.random((200, 200)) < 0.8, [[1] * 100 + [2] * 100], 1)
     land_cover = write_classes(tmp_path / "map.tif", values)
-    run_job(AssessAccuracy(land_cover, write_classes(tmp_path / "r.tif", values), str(tmp_path / "a.html")), Recorder())
-    assert json.loads((tmp_path / "a.json").read_text())["accuracy"]["groups"] == 4
+    polygons = [(str(1 + (column >= 100)), square(row, column, 50))
+                for row in range(0, 200, 50) for column in range(0, 200, 50)]  # fmt: skip
+    reference = write_polygons(tmp_path / "r.geojson", polygons)
+    at_once = figures(tmp_path, land_cover, reference, reference_crs=CRS)
+    assert (at_once[0]["samples"], at_once[0]["groups"]) == (40_000, 16)
+    monkeypatch.setattr("spectrafilm.engine.labels.STRIP_PIXELS", 10_000)
+    assert figures(tmp_path, land_cover, reference, reference_crs=CRS) == at_once
 
 
 @pytest.mark.parametrize("crs", [CRS, None])

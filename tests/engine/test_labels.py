@@ -13,10 +13,11 @@ from rasterio.crs import CRS
 from synthetic import HEIGHT, TRANSFORM, WIDTH, make_spectra, square, write_polygons, write_scene
 
 from spectrafilm.engine import labels as labels_module
+from spectrafilm.engine import strips as strips_module
 from spectrafilm.engine import training_data
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.features import PatchGrid
-from spectrafilm.engine.labels import Labels, label_pixels
+from spectrafilm.engine.labels import Labels, label_pixels, label_strips
 from spectrafilm.engine.polygons import (
     Feature,
     Part,
@@ -26,6 +27,7 @@ from spectrafilm.engine.polygons import (
     read_geometries,
     to_parts,
 )
+from spectrafilm.engine.progress import Recorder
 from spectrafilm.engine.sampling import context_pixels, thin_labels
 from spectrafilm.engine.scene import Scene
 from spectrafilm.engine.survey import survey_scene
@@ -103,7 +105,7 @@ def test_the_border_of_a_polygon_larger_than_a_tile_is_measured(progress):
 
 
 def test_outlines_of_rasters_are_taken_as_whole_pixels(progress, monkeypatch):
-    monkeypatch.setattr(labels_module, "MOST_CORNERS", 3)
+    monkeypatch.setattr(strips_module, "MOST_CORNERS", 3)
     labels = label_pixels([rectangle(1, 2.4, 3.4, 9, 9)], CLASSES, 20, 30, progress, measure_cover=True)
     assert (labels.cover.by_class(1) == 1).all()
 
@@ -119,6 +121,45 @@ def test_a_long_splinter_takes_no_memory_for_the_rectangle_around_it(progress):
     assert set(labels.class_ids) == {1, 2}
     assert labels.rows[labels.class_ids == 1].max() == 900
     assert peak < 40e6
+
+
+def test_labels_do_not_depend_on_the_strips_in_which_they_are_found(monkeypatch):
+    """Large, small and tiny polygons, slivers and points, which overlap and reach beyond the scene."""
+    rng = np.random.default_rng(0)
+    parts = [Part(3, (np.array([[0, 0.5], [70, 90.5], [70, 90.5001], [0, 0.5001], [0, 0.5]]),))]
+    for size in (0.3, 0.8, 4, 40, 150) * 8:
+        left, top = rng.uniform(-20, 100, 2).round(1)
+        width, height = (size * rng.uniform(0.2, 1, 2)).round(2)
+        parts.append(rectangle(1 if size > 10 else 2, left, top, left + width, top + height))
+        parts.append(Part(2, (rng.uniform(0, 100, (1, 2)),)))
+    whole, pieces = Recorder(), Recorder()
+    expected = label_pixels(parts, CLASSES, 100, 90, whole, measure_cover=True)
+    monkeypatch.setattr(labels_module, "STRIP_PIXELS", 1)
+    monkeypatch.setattr(labels_module, "STRIP_ROWS", 7)
+    assert sum(1 for _ in label_strips(parts, CLASSES, 100, 90, Recorder())) == 15
+    found = label_pixels(parts, CLASSES, 100, 90, pieces, measure_cover=True)
+    for name in ("rows", "columns", "class_ids", "polygons"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    np.testing.assert_array_equal(found.cover.shares.toarray(), expected.cover.shares.toarray())
+    assert set(expected.class_ids) == {1, 2, 3}
+    assert len(whole.warnings) == 4
+    assert pieces.warnings == whole.warnings
+
+
+def test_polygons_over_all_of_a_scene_take_memory_for_a_strip(progress, monkeypatch):
+    monkeypatch.setattr(labels_module, "STRIP_PIXELS", 64_000)
+    parts = [rectangle(1, 0, 0, 1000, 700), rectangle(2, 0, 700, 1000, 1000)]
+    count = 0
+    tracemalloc.start()
+    try:
+        for labels in label_strips(parts, CLASSES, 1000, 1000, progress):
+            count += len(labels)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert count == 10**6
+    # At once these would be 100 MB.
+    assert peak < 20e6
 
 
 def test_polygons_that_label_nothing_are_counted(progress):

@@ -11,11 +11,16 @@ import time
 from dataclasses import MISSING, fields
 from pathlib import Path
 
+import numpy as np
 import pytest
+import rasterio
 import torch
+from synthetic import CRS, HEIGHT, QUARTERS, TRANSFORM, WIDTH
 
 from spectrafilm.engine import protocol, runner
-from spectrafilm.engine.jobs import JOBS, SelectBands, TrainFilm, from_json, to_json
+from spectrafilm.engine.jobs import JOBS, AssessAccuracy, SelectBands, TrainFilm, from_json, to_json
+from spectrafilm.engine.map_style import style_map
+from spectrafilm.engine.polygons import make_classes
 from spectrafilm.engine.progress import Progress, Recorder
 from spectrafilm.engine.protocol import _is_lack_of_memory
 
@@ -92,14 +97,23 @@ def test_what_libraries_print_does_not_reach_the_stream(tmp_path):
     assert "a child speaks" in done.stderr
 
 
-def test_bands_are_selected_without_loading_torch(scene_path, tmp_path):
-    job = SelectBands(str(scene_path), str(tmp_path / "rgb.tif"))
+def test_bands_are_selected_and_maps_assessed_without_loading_torch(scene_path, polygons_path, tmp_path):
+    land_cover = tmp_path / "map.tif"
+    with rasterio.open(land_cover, "w", driver="GTiff", width=WIDTH, height=HEIGHT, count=1, dtype="uint8", crs=CRS,
+                       transform=TRANSFORM) as dataset:  # fmt: skip
+        style_map(dataset, make_classes(list(QUARTERS)))
+        dataset.write(np.ones((HEIGHT, WIDTH), np.uint8), 1)
+    jobs = [
+        SelectBands(str(scene_path), str(tmp_path / "rgb.tif")),
+        AssessAccuracy(str(land_cover), str(polygons_path), str(tmp_path / "report.html"), reference_crs=CRS),
+    ]
     code = f"""
 import sys
-from spectrafilm.engine.jobs import SelectBands
+from spectrafilm.engine.jobs import AssessAccuracy, SelectBands
 from spectrafilm.engine.progress import Recorder
 from spectrafilm.engine.runner import run_job
-run_job({job!r}, Recorder())
+for job in {jobs!r}:
+    run_job(job, Recorder())
 print({{"torch", "diffusers"}} & sys.modules.keys())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
