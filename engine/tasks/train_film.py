@@ -108,7 +108,9 @@ def _tell_of_borders(labels: Labels, progress: Progress) -> None:
     own = shares[np.arange(len(labels)), labels.class_ids - 1]
     mixed, partly = int((shares.sum(1) > own).sum()), int((shares.sum(1) < 0.999).sum())
     if mixed:
-        progress.info(f"{mixed} of {len(labels)} pixels lie in polygons of several classes; they are shares of these.")
+        progress.info(
+            f"{mixed} of {len(labels)} pixels lie in polygons of several classes and are trained as mixtures of these."
+        )
     if partly:
         progress.info(f"{partly} of {len(labels)} pixels are covered by polygons in part only; they count less.")
 

@@ -15,6 +15,7 @@ from synthetic import (
     CRS,
     make_spectra,
     quarter_polygons,
+    save_backbone,
     square,
     write_polygons,
     write_scene,
@@ -64,6 +65,20 @@ def test_a_class_of_one_polygon_or_one_pixel_works_with_a_warning(scene_path, ba
     assert any("Only one polygon or group labels pixels of tree" in w for w in recorder.warnings)
     assert any(f"only a few labelled pixels of tree ({count**2})" in w for w in recorder.warnings)
     assert "Only one polygon" in (tmp_path / "r.html").read_text()
+
+
+def test_pixels_that_polygons_share_or_cover_in_part_are_told_of(scene_path, tmp_path):
+    # Two of the four pixels of the first lie in the second, too; one of these and three others have a part in neither.
+    first, second = NAMES[:2]
+    meeting = [(first, square(8, 8, 1.75)), (second, square(8, 9.75, 2))]
+    polygons = write_polygons(tmp_path / "p.geojson", quarter_polygons() + meeting)
+    for method, told in (("spectral", 2), ("geodiffnet-f", 0)):
+        recorder = Recorder()
+        run_job(training(scene_path, polygons, save_backbone(tmp_path / "b"), tmp_path, method=method, validate=False,
+                         report=""), recorder)  # fmt: skip
+        shared = "2 of 200 pixels lie in polygons of several classes and are trained as mixtures of these."
+        partly = "4 of 200 pixels are covered by polygons in part only; they count less."
+        assert [m for m in recorder.messages if m in (shared, partly)] == [shared, partly][:told]
 
 
 def test_polygons_of_a_group_stay_on_one_side_whatever_their_classes(scene_path, backbone_path, tmp_path):
