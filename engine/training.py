@@ -68,18 +68,26 @@ class Samples:
     sections: tuple[int, int] = (1, 1)
     cover: Cover | None = None
 
-    def shown(self, subset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def shown(self, subsets: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Shares (n, classes) of the classes that pixels show, and how much pixels count (n,), see `Cover.shown`.
 
         Args:
-            subset: mask (n,) of the pixels that are trained on; polygons of other pixels only are as unknown as these.
+            subsets: masks (n,) of pixels that are trained on; polygons of other pixels only are as unknown as these.
+
+        Returns:
+            For each subset; the same arrays where its pixels lie in no unknown polygon, since they may be large.
         """
         if self.cover is None:
-            return np.eye(self.classes, dtype=np.float32)[self.targets], np.ones(len(self.targets))
-        cover = self.cover
-        if self.polygons is not None:
-            cover = cover.without(np.setdiff1d(self.polygons[~subset], self.polygons[subset]))
-        return cover.shown(self.classes)
+            return [(np.eye(self.classes, dtype=np.float32)[self.targets], np.ones(len(self.targets)))] * len(subsets)
+        everything = self.cover.shown(self.classes)
+        shown = []
+        for subset in subsets:
+            known = self.cover
+            if self.polygons is not None:
+                known = known.without(np.setdiff1d(self.polygons[~subset], self.polygons[subset]))
+            fewer = known.shares[subset].nnz < self.cover.shares[subset].nnz
+            shown.append(known.shown(self.classes) if fewer else everything)
+        return shown
 
     def tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The arrays as tensors."""
@@ -169,13 +177,13 @@ def _fit_ensembles(
     largest = max(int(s.sum()) for s in subsets)
     strength = min(max(math.sqrt(FULL_REGULARISATION / largest), LEAST_REGULARISATION), 1.0)
     optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY * strength**2)
-    shown = [samples.shown(s) for s in subsets]
+    shown = samples.shown(subsets)
     weights = torch.stack([
         _sampling_weights(targets, torch.from_numpy(trust * s)) for (_, trust), s in zip(shown, subsets, strict=True)
     ])  # fmt: skip
     weights = weights.repeat_interleave(MEMBERS, 0)
+    shares = [torch.from_numpy(x) for x, _ in shown]
     batch = min(largest, BATCH)
-    soft = [torch.from_numpy(x * (1 - LABEL_SMOOTHING) + LABEL_SMOOTHING / samples.classes) for x, _ in shown]
     curves: list[list[tuple[int, float]]] = [[] for _ in subsets]
     mixing = torch.distributions.Beta(torch.tensor(MIXUP), torch.tensor(MIXUP))
     for step in progress.track(range(STEPS)):
@@ -190,8 +198,9 @@ def _fit_ensembles(
         )
         expected = torch.cat([
             torch.lerp(x[d[:, batch:]], x[d[:, :batch]], share[:MEMBERS])
-            for x, d in zip(soft, drawn.split(MEMBERS), strict=True)
+            for x, d in zip(shares, drawn.split(MEMBERS), strict=True)
         ])  # fmt: skip
+        expected.mul_(1 - LABEL_SMOOTHING).add_(LABEL_SMOOTHING / samples.classes)
         for inputs in (seen_spectra, seen_features):
             noise = torch.randn(MEMBERS, batch, inputs.shape[2])
             inputs.view(len(subsets), *noise.shape).add_(noise, alpha=NOISE * strength)

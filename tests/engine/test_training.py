@@ -96,10 +96,10 @@ def test_what_held_out_polygons_cover_is_unknown(samples):
         samples, spectra=samples.spectra[:2], features=samples.features[:2], targets=np.array([0, 1]), classes=2,
         polygons=np.array([7, 8]), cover=Cover(shares, np.array([1, 2]), np.array([7, 8])),
     )  # fmt: skip
-    shown, trust = both.shown(np.ones(2, bool))
+    ((shown, trust),) = both.shown([np.ones(2, bool)])
     assert shown.tolist() == [[0.5, 0.5], [0, 1]]
     assert trust.tolist() == [1, 1]
-    shown, trust = both.shown(np.array([True, False]))
+    ((shown, trust),) = both.shown([np.array([True, False])])
     assert shown[0].tolist() == [1, 0]
     assert trust[0] == 0.25
 
