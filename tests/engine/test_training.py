@@ -101,7 +101,7 @@ def test_what_held_out_polygons_cover_is_unknown(samples):
     assert trust.tolist() == [1, 1]
     ((shown, trust),) = both.shown([np.array([True, False])])
     assert shown[0].tolist() == [1, 0]
-    assert trust[0] == 0.25
+    assert trust[0] == 0.5**3
 
 
 def test_a_subset_learns_nothing_from_pixels_outside_it(samples, progress):
