@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .cover import Cover
+from .cover import POWER, Cover
 from .ensemble import HIDDEN, FilmEnsemble
 from .kernel import KernelMachine, fit_kernel
 from .methods import Method
@@ -32,6 +32,8 @@ FULL_REGULARISATION = 300
 LEAST_REGULARISATION = 1 / 3
 MIXUP = 0.1
 DROPOUT = 0.3
+# A class of tiny polygons only would be lost: its best pixels count as much as half covered ones.
+LEAST_TRUST = 0.5**POWER
 
 PUBLISHED_BATCH = 64
 PUBLISHED_EPOCHS = 200
@@ -79,15 +81,21 @@ class Samples:
         """
         if self.cover is None:
             return [(np.eye(self.classes, dtype=np.float32)[self.targets], np.ones(len(self.targets)))] * len(subsets)
-        everything = self.cover.shown(self.classes)
+        everything = self._counted(self.cover)
         shown = []
         for subset in subsets:
             known = self.cover
             if self.polygons is not None:
                 known = known.without(np.setdiff1d(self.polygons[~subset], self.polygons[subset]))
             fewer = known.shares[subset].nnz < self.cover.shares[subset].nnz
-            shown.append(known.shown(self.classes) if fewer else everything)
+            shown.append(self._counted(known) if fewer else everything)
         return shown
+
+    def _counted(self, cover: Cover) -> tuple[np.ndarray, np.ndarray]:
+        shares, trust = cover.shown(self.classes)
+        best = np.full(self.classes, 1e-9)
+        np.maximum.at(best, self.targets, trust)
+        return shares, trust * np.maximum(LEAST_TRUST / best, 1)[self.targets]
 
     def tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The arrays as tensors."""

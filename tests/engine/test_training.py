@@ -89,6 +89,14 @@ def test_a_pixel_in_polygons_of_two_classes_is_as_much_of_each_as_they_cover(sam
     assert (experts[:, share < 0.2].mean(1) < 0.25).all()
 
 
+def test_a_class_of_tiny_polygons_only_is_not_lost(samples):
+    share = np.where(samples.targets == 3, 0.1, 1.0)
+    share[samples.targets == 0] = 0.8
+    ((_, trust),) = replace(samples, cover=covered(samples.targets, share)).shown([np.ones(240, bool)])
+    counted = [set(trust[samples.targets == target].round(6)) for target in range(4)]
+    assert counted == [{0.512}, {1.0}, {1.0}, {0.125}]
+
+
 def test_what_held_out_polygons_cover_is_unknown(samples):
     """Pixel 0 of polygon 7 is shared with polygon 8, which is held out."""
     shares = csr_array(np.array([[0.5, 0.5], [0, 1]], np.float32))
