@@ -50,14 +50,20 @@ class Cover:
         of_class = csr_array((np.ones(count, np.float32), (np.arange(count), self.class_ids - 1)), (count, classes))
         return (self.shares @ of_class).toarray().clip(max=1)
 
-    def shown(self, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    def shown(self, targets: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
         """What pixels show: shares of the classes (n, classes) that add up to 1, and how much a pixel counts (n,).
 
-        A pixel shows what polygons cover of it and counts the less, 0..1, the more of it none covers.
+        A pixel shows all that polygons cover of it, if at least half of that is of its own class, else its class alone:
+        one that is nowhere the largest part would be lost. It counts the less, 0..1, the more of it is something else.
+
+        Args:
+            targets: (n,) own class of each pixel, counted from 0.
         """
-        shares = self.by_class(classes)
-        total = shares.sum(1)
-        return shares / np.maximum(total, 1e-6)[:, None], total.clip(max=1).astype(float) ** POWER
+        covered = self.by_class(classes)
+        own, total = covered[np.arange(len(targets)), targets], covered.sum(1)
+        mixed = own >= total / 2
+        shares = np.where(mixed[:, None], covered / np.maximum(total, 1e-6)[:, None], np.eye(classes)[targets])
+        return shares.astype(np.float32), np.where(mixed, total.clip(max=1), own).astype(float) ** POWER
 
     def _of_polygons(self, kept: np.ndarray) -> Cover:
         if kept.all():

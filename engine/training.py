@@ -92,7 +92,7 @@ class Samples:
         return shown
 
     def _counted(self, cover: Cover) -> tuple[np.ndarray, np.ndarray]:
-        shares, trust = cover.shown(self.classes)
+        shares, trust = cover.shown(self.targets, self.classes)
         best = np.full(self.classes, 1e-9)
         np.maximum.at(best, self.targets, trust)
         return shares, trust * np.maximum(LEAST_TRUST / best, 1)[self.targets]

@@ -77,7 +77,7 @@ def svm_row(choose: Callable[[Pool], np.ndarray], weighed: bool = False) -> Row:
         inputs, cover = choose(pool), known_cover(pool, testing) if weighed else None
         if cover is None:
             return Prediction(fit_svm(inputs, pool.labels.class_ids, training, seed).predict(inputs[testing]))
-        shares, trust = cover.select(training).shown(len(pool.classes))
+        shares, trust = cover.select(training).shown(pool.labels.class_ids[training] - 1, len(pool.classes))
         search = fit_svm(inputs, pool.labels.class_ids, training, seed, weights=trust)
         pixels, shown = np.nonzero(shares)
         svm = SVC(**search.best_params_)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
-import numpy as np
-
 from ..accuracy import known
 from ..backbone import Backbone, files_of
 from ..composites import band_wavelengths
@@ -104,9 +102,8 @@ def _tell_of_borders(labels: Labels, progress: Progress) -> None:
     """Say how many pixels are not taken for their class alone, see `Samples.shown`."""
     if labels.cover is None:
         return
-    shares = labels.cover.by_class(int(labels.class_ids.max()))
-    own = shares[np.arange(len(labels)), labels.class_ids - 1]
-    mixed, partly = int((shares.sum(1) > own).sum()), int((shares.sum(1) < 0.999).sum())
+    shares, trust = labels.cover.shown(labels.class_ids - 1, int(labels.class_ids.max()))
+    mixed, partly = int((shares.max(1) < 1).sum()), int((trust < 0.999).sum())
     if mixed:
         progress.info(
             f"{mixed} of {len(labels)} pixels lie in polygons of several classes and are trained as mixtures of these."

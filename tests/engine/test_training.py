@@ -97,8 +97,15 @@ def test_a_class_of_tiny_polygons_only_is_not_lost(samples):
     assert counted == [{0.512}, {1.0}, {1.0}, {0.125}]
 
 
+def test_a_pixel_that_is_mostly_of_other_classes_shows_its_own_alone():
+    shares = csr_array(np.array([[0.4, 0.5], [0.5, 0.25]], np.float32))
+    shown, trust = Cover(shares, np.array([1, 2]), np.array([7, 8])).shown(np.array([0, 0]), 2)
+    np.testing.assert_allclose(shown, [[1, 0], [2 / 3, 1 / 3]], atol=1e-6)
+    np.testing.assert_allclose(trust, [0.4**3, 0.75**3], atol=1e-6)
+
+
 def test_what_held_out_polygons_cover_is_unknown(samples):
-    """Pixel 0 of polygon 7 is shared with polygon 8, which is held out."""
+    """Half of pixel 0 of polygon 7 lies in polygon 8, which is held out."""
     shares = csr_array(np.array([[0.5, 0.5], [0, 1]], np.float32))
     both = replace(
         samples, spectra=samples.spectra[:2], features=samples.features[:2], targets=np.array([0, 1]), classes=2,
