@@ -62,8 +62,9 @@ class Cover:
         covered = self.by_class(classes)
         own, total = covered[np.arange(len(targets)), targets], covered.sum(1)
         mixed = own >= total / 2
-        shares = np.where(mixed[:, None], covered / np.maximum(total, 1e-6)[:, None], np.eye(classes)[targets])
-        return shares.astype(np.float32), np.where(mixed, total.clip(max=1), own).astype(float) ** POWER
+        shares = covered / np.maximum(total, 1e-6)[:, None]
+        shares[~mixed] = np.eye(classes, dtype=np.float32)[targets[~mixed]]
+        return shares, np.where(mixed, total.clip(max=1), own).astype(float) ** POWER
 
     def _of_polygons(self, kept: np.ndarray) -> Cover:
         if kept.all():
