@@ -109,7 +109,10 @@ def _tell_of_borders(labels: Labels, progress: Progress) -> None:
             f"{mixed} of {len(labels)} pixels lie in polygons of several classes and are trained as mixtures of these."
         )
     if partly:
-        progress.info(f"{partly} of {len(labels)} pixels are covered by polygons in part only; they count less.")
+        progress.info(
+            f"{partly} of {len(labels)} pixels show in part what no polygon tells of them, or mostly other classes; "
+            "they count less."
+        )
 
 
 def _warn_of_unused(job: TrainFilm, method: Method, progress: Progress) -> None:

@@ -77,7 +77,7 @@ def test_pixels_that_polygons_share_or_cover_in_part_are_told_of(scene_path, tmp
         run_job(training(scene_path, polygons, save_backbone(tmp_path / "b"), tmp_path, method=method, validate=False,
                          report=""), recorder)  # fmt: skip
         shared = "2 of 200 pixels lie in polygons of several classes and are trained as mixtures of these."
-        partly = "4 of 200 pixels are covered by polygons in part only; they count less."
+        partly = "4 of 200 pixels show in part what no polygon tells of them, or mostly other classes; they count less."
         assert [m for m in recorder.messages if m in (shared, partly)] == [shared, partly][:told]
 
 
