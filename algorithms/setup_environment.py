@@ -18,6 +18,7 @@ from qgis.core import (
 
 from ..engine.jobs import CheckEnvironment
 from ..plugin import engine_process, environment, settings
+from ..plugin.installation import Installation, make_environment
 from ..plugin.paths import chosen_folder
 from .base import SpectraFilmAlgorithm
 
@@ -105,8 +106,8 @@ class SetupEnvironmentAlgorithm(SpectraFilmAlgorithm):
             return engine_process.run_job(CheckEnvironment(), python, feedback)
 
         if self.parameterAsBool(parameters, "REBUILD", context) or not environment.is_current(folder):
-            values = environment.create(
-                environment.Installation(
+            values = make_environment(
+                Installation(
                     folder=folder,
                     base=self.parameterAsString(parameters, "BASE_PYTHON", context),
                     wheels=self.parameterAsString(parameters, "WHEELS", context),

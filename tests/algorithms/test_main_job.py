@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from pathlib import Path
 
-import numpy as np
 import processing
 import pytest
-from in_qgis import BUSY, CLASSES, POLYGONS, REFERENCE, SCENE, Listener, write_raster
+from in_qgis import BUSY, CLASSES, POLYGONS, REFERENCE, SCENE, TRAIN, write_raster
 from osgeo import gdal
 from qgis.core import (
     QgsCoordinateTransform,
@@ -20,45 +18,13 @@ from qgis.core import (
     QgsProcessingAlgRunnerTask,
     QgsProcessingContext,
     QgsProcessingFeatureSourceDefinition,
-    QgsProcessingOutputLayerDefinition,
-    QgsProcessingUtils,
     QgsProject,
     QgsRasterLayer,
-    QgsSingleBandGrayRenderer,
     QgsVectorLayer,
     QgsWkbTypes,
 )
-from qgis.PyQt import sip
-from qgis.PyQt.QtGui import QColor
-
-from spectrafilm.algorithms.loaded_rasters import show_anew
 
 BOW_TIE = "Polygon((413110 5780635, 413130 5780650, 413130 5780635, 413110 5780650, 413110 5780635))"  # on water
-TRAIN = {"INPUT": SCENE, "POLYGONS": POLYGONS, "CLASS_FIELD": "class"}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("main-job")
-
-
-@pytest.fixture(scope="module")
-def trained(folder):
-    """The model and report of the sample scene, trained once."""
-    from spectrafilm.plugin.plugin import SpectraFilmPlugin
-
-    plugin = SpectraFilmPlugin(None)
-    plugin.initProcessing()
-    listener = Listener()
-    outputs = {"MODEL": str(folder / "model.safetensors"), "REPORT": str(folder / "training.html")}
-    results = processing.run("spectrafilm:trainfilm", {**TRAIN, **outputs}, feedback=listener)
-    plugin.unload()
-    return results, listener
-
-
-@pytest.fixture
-def run(provider, feedback):
-    return lambda name, parameters: processing.run(f"spectrafilm:{name}", parameters, feedback=feedback)
 
 
 def test_training_validates_and_reports(trained):
@@ -182,117 +148,6 @@ def test_places_to_label_next_are_a_layer_outside_the_polygons(trained, run, sha
     for place in places:
         assert {place["predicted"], place["rival"]} <= set(CLASSES)
         assert 0 < place["confidence"] <= 1
-
-
-def test_a_loaded_map_and_its_probabilities_are_named_and_styled(trained, provider, feedback, tmp_path):
-    keys = ("OUTPUT", "CONFIDENCE", "PROBABILITIES")
-    paths = path, *shares = [str(tmp_path / f"{key}.tif") for key in keys]
-    context = QgsProcessingContext()
-    context.setProject(QgsProject.instance())
-    for key, output in zip(keys, paths, strict=True):  # named as QGIS does in our models
-        details = QgsProcessingContext.LayerDetails(key, QgsProject.instance(), key)
-        context.addLayerToLoadOnCompletion(output, details)
-    algorithm = provider.algorithm("predictmap").create()
-    # As batch mode gives an output that is left empty.
-    empty = QgsProcessingOutputLayerDefinition("", QgsProject.instance())
-    outputs = {**dict(zip(keys, paths, strict=True)), "UNCERTAINTY": empty}
-    parameters = {"INPUT": SCENE, "MODEL": trained[0]["MODEL"], **outputs}
-    results, ok = algorithm.run(parameters, context, feedback)
-    assert ok
-    # Models that were exported as Python ask for the key of every output.
-    assert results == {**outputs, "UNCERTAINTY": ""}
-    assert set(context.layersToLoadOnCompletion()) == set(paths)
-    names = [context.layerToLoadOnCompletionDetails(output).name for output in paths]
-    assert names == ["Land-cover map", "Confidence", "Class probabilities"]
-
-    def loaded(output):
-        layer = QgsProcessingUtils.mapLayerFromString(output, context)
-        layer.setRenderer(QgsSingleBandGrayRenderer(layer.dataProvider(), 1))
-        context.layerToLoadOnCompletionDetails(output).postProcessor().postProcessLayer(layer, context, feedback)
-        return layer.renderer()
-
-    assert isinstance(loaded(path), QgsPalettedRasterRenderer)
-    # The same colours for the same confidence in every map, whatever values this one has.
-    for renderer in map(loaded, shares):
-        assert renderer.usesBands() == [1]
-        items = renderer.shader().rasterShaderFunction().colorRampItemList()
-        assert [(item.value, item.color.name()) for item in (items[0], items[-1])] == [(0, "#440154"), (1, "#fde725")]
-
-
-def test_layers_show_what_a_second_run_wrote_into_their_file(provider, feedback, tmp_path):
-    """A dataset that is open goes on reading the file that was there before."""
-    path = str(tmp_path / "bands.tif")
-    shown = []
-    for method in (0, 1):
-        context = QgsProcessingContext()
-        context.setProject(QgsProject.instance())
-        context.addLayerToLoadOnCompletion(
-            path, QgsProcessingContext.LayerDetails("", QgsProject.instance(), "OUTPUT")
-        )
-        algorithm = provider.algorithm("selectbands").create()
-        assert algorithm.run({"INPUT": SCENE, "METHOD": method, "OUTPUT": path}, context, feedback)[1]
-        if not shown:
-            shown = QgsProject.instance().addMapLayers([QgsRasterLayer(path, name) for name in ("first", "second")])
-        context.layerToLoadOnCompletionDetails(path).postProcessor().postProcessLayer(shown[0], context, feedback)
-        file = gdal.Open(path)
-        now = file.GetRasterBand(1).ReadAsArray().ravel().tolist()
-        for layer in shown:
-            block = layer.dataProvider().block(1, layer.extent(), 160, 160)
-            assert [block.value(i) for i in range(len(now))] == now
-    QgsProject.instance().clear()
-
-
-def test_a_layer_shows_what_a_run_wrote_into_its_file_and_did_not_load(run, tmp_path):
-    path = str(tmp_path / "bands.tif")
-    run("selectbands", {"INPUT": SCENE, "METHOD": 0, "OUTPUT": path})
-    shown = QgsProject.instance().addMapLayer(QgsRasterLayer(path, "bands"))
-    run("selectbands", {"INPUT": SCENE, "METHOD": 1, "OUTPUT": path})
-    now = gdal.Open(path).ReadAsArray()[0].ravel().tolist()
-    block = shown.dataProvider().block(1, shown.extent(), 160, 160)
-    assert [block.value(i) for i in range(len(now))] == now
-    QgsProject.instance().clear()
-
-
-def test_a_map_that_is_shown_takes_over_new_classes_but_not_the_colours_of_old_ones(provider, tmp_path):
-    path = str(tmp_path / "map.tif")
-
-    def write(names, colour):
-        write_raster(Path(path), np.ones((1, 8, 8), "uint8"))
-        layer = QgsRasterLayer(path, "written")
-        classes = [QgsPalettedRasterRenderer.Class(i + 1, QColor(colour), name) for i, name in enumerate(names)]
-        layer.setRenderer(QgsPalettedRasterRenderer(layer.dataProvider(), 1, classes))
-        layer.saveNamedStyle(str(tmp_path / "map.qml"))
-
-    def legend():
-        return [(c.label, c.color.name()) for c in shown.renderer().classes()]
-
-    write(["Forest", "Water"], "#ff0000")
-    shown = QgsProject.instance().addMapLayer(QgsRasterLayer(path, "map"))
-    for names, colour in ((["Forest", "Water"], "#ff0000"), (["Asphalt", "Forest", "Water"], "#0000ff")):
-        write(names, "#0000ff")
-        show_anew(path, QgsProject.instance())
-        assert legend() == [(name, colour) for name in names]
-    QgsProject.instance().clear()
-
-
-def test_maps_of_one_session_are_all_styled(provider, feedback, tmp_path, monkeypatch):
-    """QGIS deletes with a run's context what styles its outputs, so that nothing may be used twice."""
-    monkeypatch.setattr("spectrafilm.plugin.engine_process.run_job", lambda *_: {})
-    outputs = {key: str(tmp_path / f"{key}.tif") for key in ("OUTPUT", "CONFIDENCE", "UNCERTAINTY")}
-    model = tmp_path / "model.safetensors"
-    model.touch()
-    for _ in range(2):
-        context = QgsProcessingContext()
-        for key, output in outputs.items():
-            details = QgsProcessingContext.LayerDetails(key, QgsProject.instance(), key)
-            context.addLayerToLoadOnCompletion(output, details)
-        algorithm = provider.algorithm("predictmap").create()
-        assert algorithm.run({"INPUT": SCENE, "MODEL": str(model), **outputs}, context, feedback)[1], feedback.errors
-        stylers = [context.layerToLoadOnCompletionDetails(output).postProcessor() for output in outputs.values()]
-        assert len({id(styler) for styler in stylers}) == 3
-        del algorithm, context
-        gc.collect()
-        assert all(map(sip.isdeleted, stylers))
 
 
 def test_the_accuracy_is_measured_on_the_independent_reference(trained, run, tmp_path):

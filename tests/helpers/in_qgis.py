@@ -21,6 +21,8 @@ _COPIES = tempfile.TemporaryDirectory(prefix="spectrafilm-sample-")
 shutil.copytree(SAMPLE, _COPIES.name, dirs_exist_ok=True)
 POLYGONS = str(Path(_COPIES.name) / "polygons.gpkg")
 REFERENCE = str(Path(_COPIES.name) / "reference.gpkg")
+# What training on the sample scene needs at least.
+TRAIN = {"INPUT": SCENE, "POLYGONS": POLYGONS, "CLASS_FIELD": "class"}
 CLASSES = ["Water", "Asphalt", "Flat roof", "Tile roof", "Bare soil", "Stubble", "Crop", "Grassland",
            "Broadleaved trees", "Conifers"]  # fmt: skip
 
@@ -93,3 +95,7 @@ def fake_engine(folder: Path, body: str) -> str:
 def engine_python() -> str:
     """The interpreter of the real compute environment, which the Makefile names."""
     return os.environ["SPECTRAFILM_PYTHON"]
+
+
+def unchecked() -> None:
+    """No proof is asked of environments that hold nothing."""

@@ -1,0 +1,276 @@
+"""The making of the compute environment: a virtual environment with the packages that the engine needs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import IO, TypeVar
+
+from qgis.core import QgsProcessingException, QgsProcessingFeedback
+from qgis.PyQt.QtCore import QLockFile
+
+from ..engine.partial_outputs import ATTEMPTS, tries
+from .environment import MARKER, NO_WINDOW, interpreter_of, is_complete
+from .paths import REQUIREMENTS
+
+# Lies in a folder from before anything else is in it: what holds neither is not ours to delete.
+BEGUN = "spectrafilm-environment.begun"
+MINIMUM_PYTHON = (3, 10)
+EXPECTED_PACKAGES = 45
+# Windows refuses longer paths unless it is told otherwise; the longest within torch's wheel is that of a licence.
+LONGEST_PATH, LONGEST_IN_PACKAGES = 259, 171
+POLL_SECONDS = 0.2
+INTEL_MAC = "darwin-x86_64"
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Installation:
+    """How an environment is made.
+
+    Attributes:
+        folder: where.
+        base: interpreter to start from; empty to search for one.
+        wheels: folder of wheels for an installation without a network; empty for none.
+        index: address of a package index that replaces the default; empty for none.
+        extra_index: address of an index that is asked as well; empty for none.
+        proxy: address of a proxy; empty for none.
+    """
+
+    folder: Path
+    base: str = ""
+    wheels: str = ""
+    index: str = ""
+    extra_index: str = ""
+    proxy: str = ""
+
+
+def make_environment(
+    installation: Installation, check: Callable[[], Result], feedback: QgsProcessingFeedback
+) -> Result:
+    """Make a virtual environment, install the requirements into it, and return what a check of it says.
+
+    Where any of it fails or is cancelled, the environment that was there before is back, if any, and nothing else is
+    left.
+
+    Raises:
+        QgsProcessingException: with what is wrong and what to do.
+    """
+    folder = installation.folder
+    if folder.exists() and not folder.is_dir():
+        raise QgsProcessingException(f"{folder} is a file; choose a folder for the environment.")
+    ours = (folder / MARKER).is_file() or (folder / BEGUN).is_file()
+    if folder.exists() and any(folder.iterdir()) and not ours:
+        raise QgsProcessingException(
+            f"The folder {folder} is not empty and no environment made by SpectraFiLM; choose another folder, or "
+            "delete this one if you do not need it."
+        )
+    _check_length(folder)
+    base = _base_interpreter(installation.base)
+    feedback.pushInfo(f"Making an environment in {folder} from {base}.")
+    with _alone(folder), _replacing(folder):
+        _run(
+            [base, "-m", "venv", str(folder)], feedback, (0.0, 4.0),
+            "The virtual environment could not be made; on Debian and Ubuntu install the package python3-venv",
+        )  # fmt: skip
+        pip = [str(interpreter_of(folder)), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+        lacking = "check the network, the proxy and the space on the disk"
+        if installation.wheels:
+            pip += ["--no-index", "--find-links", installation.wheels]
+            lacking = f"check what {installation.wheels} holds, and the space on the disk"
+        if installation.index:
+            pip += ["--index-url", installation.index]
+        if installation.extra_index:
+            pip += ["--extra-index-url", installation.extra_index]
+        # Not as an argument, which everybody on the machine can read: it may hold a password.
+        proxy = {"PIP_PROXY": installation.proxy} if installation.proxy else {}
+        _run(
+            [*pip, "--requirement", str(REQUIREMENTS)], feedback, (4.0, 85.0),
+            f"The packages could not be installed; {lacking}", proxy,
+        )  # fmt: skip
+        return check()
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No other run makes the environment in this folder meanwhile."""
+    with contextlib.suppress(OSError):  # what is wrong is said where the folder itself is made
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = QLockFile(str(folder) + ".lock")
+    lock.setStaleLockTime(0)  # only that of a program that has ended
+    if not lock.tryLock(0) and lock.error() == QLockFile.LockError.LockFailedError:
+        raise QgsProcessingException(f"Another run is making the environment {folder} just now; wait for its end.")
+    try:
+        yield
+    finally:
+        lock.unlock()
+
+
+@contextlib.contextmanager
+def _replacing(folder: Path) -> Iterator[None]:
+    """An empty folder marked as ours; if what is done in it fails, the environment that was there before."""
+    before = folder.with_name(folder.name + ".before")
+    if before.exists() and not (before / MARKER).is_file():
+        raise QgsProcessingException(f"{before} is in the way; move or rename it.")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if is_complete(folder):
+            shutil.rmtree(before, ignore_errors=True)
+            folder.rename(before)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        (folder / BEGUN).touch()
+    except OSError as error:
+        raise QgsProcessingException(
+            f"{folder} cannot be written to ({error.strerror}); close what uses it, or choose another."
+        ) from error
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # the error that led here is what a user must know
+            _delete(folder)
+            if folder.exists():
+                (folder / BEGUN).touch()
+            elif before.exists():
+                before.rename(folder)
+        raise
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def _delete(folder: Path) -> None:
+    """Delete a folder, of which a process that was ended may hold files a little longer on Windows."""
+    for _ in tries(ATTEMPTS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+
+
+def _check_length(folder: Path) -> None:
+    """Refuse a folder in which packages would have paths that are too long for Windows."""
+    packages = len(str(folder)) + len(r"\Lib\site-packages") + 1
+    if packages + LONGEST_IN_PACKAGES > LONGEST_PATH and not _long_paths_allowed():
+        most = LONGEST_PATH - LONGEST_IN_PACKAGES - (packages - len(str(folder)))
+        raise QgsProcessingException(
+            f"The folder {folder} is too deep for Windows, which allows paths of {LONGEST_PATH} characters; choose "
+            f"another one, with at most {most} characters, such as C:\\SpectraFiLM."
+        )
+
+
+def _long_paths_allowed() -> bool:
+    if os.name != "nt":
+        return True
+    import winreg
+
+    with contextlib.suppress(OSError):
+        place = r"SYSTEM\CurrentControlSet\Control\FileSystem"
+        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, place) as key:  # type: ignore[attr-defined]
+            return bool(winreg.QueryValueEx(key, "LongPathsEnabled")[0])  # type: ignore[attr-defined]
+    return False
+
+
+def _base_interpreter(given: str) -> str:
+    """An interpreter that is new enough; inside QGIS `sys.executable` may be QGIS itself."""
+    name = "python.exe" if os.name == "nt" else "python3"
+    candidates = [given] if given else [
+        # An embedded Python may take the first one on the PATH for its executable; its prefix tells where it is from.
+        str(Path(sys.exec_prefix) / name), str(Path(sys.exec_prefix) / "bin" / name),
+        sys.executable if Path(sys.executable or "").name.lower().startswith("python") else "",
+        shutil.which(name) or "",
+    ]  # fmt: skip
+    seen = []
+    for candidate in dict.fromkeys(c for c in candidates if c and (Path(c).is_file() or shutil.which(c))):
+        version, platform = _version_of(candidate)
+        if platform == INTEL_MAC:
+            seen.append(f"{candidate} is made for Intel, for which torch has no packages on macOS")
+            continue
+        if version >= MINIMUM_PYTHON:
+            return candidate
+        seen.append(f"{candidate} is {'.'.join(map(str, version)) or 'no Python'}")
+    wanted = ".".join(map(str, MINIMUM_PYTHON))
+    found = "; ".join(seen) if seen else f"{given} is no program" if given else "none was found"
+    raise QgsProcessingException(
+        f"Python {wanted} or newer is needed to make the environment ({found}); install it and choose its "
+        "interpreter under 'Base interpreter'."
+    )
+
+
+def _version_of(python: str) -> tuple[tuple[int, ...], str]:
+    """Version of an interpreter, () where it is none, and its system and processor, as in "darwin-x86_64"."""
+    code = "import sys, platform; print(f'{sys.platform}-{platform.machine()}', *sys.version_info[:2])"
+    try:
+        answer = subprocess.run(
+            [python, "-I", "-c", code], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30,
+            check=True, creationflags=NO_WINDOW,
+        )  # fmt: skip
+        platform, *version = answer.stdout.split()
+        return tuple(map(int, version)), platform
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return (), ""
+
+
+def _run(
+    command: Sequence[str], feedback: QgsProcessingFeedback, span: tuple[float, float], problem: str,
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> None:  # fmt: skip
+    """Run a command with progress, cancel and further variables; its last line completes the sentence `problem`."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH")} | dict(variables)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
+        env=environment, errors="replace", creationflags=NO_WINDOW,
+        start_new_session=True,
+    )  # fmt: skip
+    lines: queue.Queue[str | None] = queue.Queue()
+
+    def listen(stream: IO[str]) -> None:
+        with stream:
+            for line in stream:
+                lines.put(line.rstrip())
+        lines.put(None)
+
+    threading.Thread(target=listen, args=(process.stdout,), daemon=True).start()
+    low, high = span
+    shown, last = low, "no message"
+    while True:
+        if feedback.isCanceled():
+            _end(process)
+            raise QgsProcessingException("The run was cancelled; no environment was made.")
+        try:
+            line = lines.get(timeout=POLL_SECONDS)
+        except queue.Empty:
+            shown += 0.001 * (high - shown)
+            feedback.setProgress(shown)
+            continue
+        if line is None:
+            break
+        if line:
+            feedback.pushConsoleInfo(line)
+            last = line if not line.startswith("[notice]") else last
+            shown += (high - shown) / EXPECTED_PACKAGES
+            feedback.setProgress(shown)
+    if process.wait() != 0:
+        raise QgsProcessingException(f"{problem} ({last}).")
+    feedback.setProgress(high)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a command and the processes it has started: `venv` has two do its work, which would go on in its folder."""
+    with contextlib.suppress(OSError):
+        if os.name == "nt":
+            subprocess.run(
+                ["taskkill", "/F", "/T", "/PID", str(process.pid)], stdin=subprocess.DEVNULL, capture_output=True,
+                creationflags=NO_WINDOW, check=False,
+            )  # fmt: skip
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
