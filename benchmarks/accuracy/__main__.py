@@ -1,6 +1,7 @@
 """Accuracy with few labels: measure and write docs/accuracy.md. Run by `make benchmark-few-labels`.
 
-Every figure is kept as soon as it is measured; interrupted, the run goes on where it was.
+Every figure is kept as soon as it is measured; interrupted, the run goes on where it was. Where the kept figures are
+gone, `--published` takes those of docs/accuracy.json for rows that are not asked for.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from spectrafilm.engine.errors import EngineError
 from .measure import measure
 from .pool import Pool, make_pool
 from .rows import ROWS
-from .scenes import few_label_parser, find_scenes, label_scene, results_folder
+from .scenes import few_label_parser, find_scenes, groups_of, label_scene, results_folder
+from .summary import SUMMARY, joined, read_summary
 from .table import write_page
 
 
@@ -25,9 +27,12 @@ def main() -> None:
     parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS))
     parser.add_argument("--no-page", action="store_true", help="measure only")
     parser.add_argument("--page-only", action="store_true", help="write the page of what was measured")
+    text = "what is not measured is taken from the JSON file of the page: classical rows do not change with the method"
+    parser.add_argument("--published", action="store_true", help=text)
     arguments = parser.parse_args()
     kept = []
-    for scene in find_scenes(arguments):
+    scenes = find_scenes(arguments)
+    for scene in scenes:
         results = results_folder(scene, arguments) / "results.jsonl"
         if not arguments.page_only:
             pool = make_pool(label_scene(scene, arguments), smoothed=True)
@@ -37,10 +42,14 @@ def main() -> None:
                 for per_class in arguments.labels:
                     for protocol in pool.protocols:
                         measure(pool, protocol, per_class, seed, {row: ROWS[row] for row in arguments.rows}, results)
-        if results.exists():
-            kept.append((scene.title, read_lines(results)))
+        records = read_lines(results)
+        if arguments.published:
+            records = joined(records, read_summary(arguments.docs / SUMMARY, scene.title))
+        if records:
+            kept.append((scene.title, records))
     if not arguments.no_page:
-        write_page(kept, arguments.docs, own=bool(arguments.own))
+        groups = groups_of([s for s in scenes if s.title in dict(kept)], arguments)
+        write_page(kept, groups, arguments.docs, own=bool(arguments.own))
         print(f"Written: {arguments.docs / 'accuracy.md'}")
 
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import rasterio
+
 from spectrafilm.benchmarks.command_line import make_parser
 from spectrafilm.benchmarks.real_scenes.scenes import SCENES, LabelledScene, RealScene
 from spectrafilm.tools.qgis_shell import QgisShell
@@ -17,6 +19,8 @@ from .own_scenes import own_scenes
 
 SAMPLE = "sample"
 NAMES = (SAMPLE, *SCENES)
+# Pixels of so many metres show things on the ground; larger ones are mixtures.
+FINE = 10.0
 FOLDER = Path(__file__).resolve().parents[2] / "resources" / "sample"
 
 
@@ -50,6 +54,18 @@ def find_scenes(arguments: argparse.Namespace) -> list[RealScene]:
 def results_folder(scene: RealScene, arguments: argparse.Namespace) -> Path:
     """Where results of a scene are kept."""
     return (arguments.folder / scene.name).absolute()
+
+
+def groups_of(scenes: Sequence[RealScene], arguments: argparse.Namespace) -> dict[str, list[str]]:
+    """Titles of scenes whose figures are averaged, by the name of the group: fine and coarse ones of ours."""
+    if arguments.own:
+        return {"all scenes": [scene.title for scene in scenes]}
+    groups: dict[str, list[str]] = {}
+    for scene in scenes:
+        with rasterio.open(arguments.data.absolute() / scene.scene) as raster:
+            name = f"scenes of {FINE:g} m and finer" if raster.res[0] <= FINE else "coarser scenes"
+        groups.setdefault(name, []).append(scene.title)
+    return groups
 
 
 def label_scene(scene: RealScene, arguments: argparse.Namespace) -> LabelledScene:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -15,6 +14,7 @@ from matplotlib import pyplot as plt
 
 from .pool import PROTOCOLS
 from .rows import CLASSICAL, ROWS, SPECTRAFILM, UNTRAINED
+from .summary import SUMMARY, Results, write_summary
 
 HEAD, TERMS, FINDINGS, TRIED = (
     Path(__file__).with_name(f"{name}.md") for name in ("head", "terms", "findings", "tried")
@@ -24,7 +24,6 @@ LEGEND_INCHES = 0.8
 DRAWN = {"SVM": "#9e9e9e", "SVM, noise-adjusted components": "#fb8c00", "SVM, 5 x 5 means": "#616161",
          "SVM, morphological profiles": "#212121", "Spectral only": "#1e88e5", "SVM, spectra and features": "#43a047",
          SPECTRAFILM: "#d81b60"}  # fmt: skip
-Results = list[dict]
 FIGURES = ("overall_accuracy", "average_accuracy")
 
 
@@ -44,30 +43,27 @@ RIVALS: dict[str, Callable[[dict[str, dict[int, float]]], str]] = {
 }
 
 
-def write_page(scenes: list[tuple[str, Results]], docs: Path, own: bool = False) -> None:
+def write_page(
+    scenes: list[tuple[str, Results]], groups: dict[str, list[str]], docs: Path, own: bool = False
+) -> None:
     """Write accuracy.md, accuracy.json and images/accuracy.png.
 
     Args:
         scenes: title and figures of each scene.
+        groups: titles of scenes to average over, by the name of the group.
         own: whether they are a user's, of which our findings do not speak.
     """
     (docs / "images").mkdir(parents=True, exist_ok=True)
     head, terms, findings, tried = (part.read_text(encoding="utf-8") for part in (HEAD, TERMS, FINDINGS, TRIED))
     text = f"{OWN_HEAD}\n{terms}" if own else f"{head}\n{terms}\n{findings}"
-    text += overview(scenes)
+    text += overview(scenes, groups)
     for title, results in scenes:
         for protocol in PROTOCOLS:
             text += section(title, protocol, results)
     if not own:
         text += tried
     (docs / "accuracy.md").write_text(text, encoding="utf-8")
-    summary = {title: summarize(results) for title, results in scenes}
-    # One line a figure, so that changes can be read.
-    parts = [
-        f"{json.dumps(title)}: [\n" + ",\n".join(json.dumps(entry) for entry in entries) + "\n]"
-        for title, entries in summary.items()
-    ]
-    (docs / "accuracy.json").write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
+    write_summary(scenes, docs / SUMMARY)
     draw_curves(scenes, docs / "images" / "accuracy.png")
 
 
@@ -90,48 +86,55 @@ def paired(ours: dict[int, float], theirs: dict[int, float]) -> tuple[float, flo
     return float(differences.mean()), float(error)
 
 
-def summarize(results: Results) -> list[dict]:
-    """Mean and standard deviation over seeds of every row, protocol and number of labels."""
-    groups: dict[tuple, Results] = defaultdict(list)
-    for r in results:
-        groups[r["protocol"], r["labels"], r["row"]].append(r)
-    rows = []
-    for (protocol, labels, row), members in groups.items():
-        entry = {"protocol": protocol, "labels": labels, "row": row, "seeds": len(members)}
-        for figure in ("overall_accuracy", "average_accuracy", "kappa", "calibration_error"):
-            values = [m[figure] for m in members if m[figure] is not None]
-            if values:
-                spread = round(float(np.std(values, ddof=1)), 2) if len(values) > 1 else None
-                entry[figure] = {"mean": round(float(np.mean(values)), 2), "standard_deviation": spread}
-        rows.append(entry)
-    return rows
-
-
-def overview(scenes: list[tuple[str, Results]]) -> str:
+def overview(scenes: list[tuple[str, Results]], groups: dict[str, list[str]]) -> str:
     """A table for each rival: how many points SpectraFiLM is above it, by scene, protocol and number of labels."""
     counts = sorted({r["labels"] for _, results in scenes for r in results})
     text = "\n![Overall accuracy over labels per class](images/accuracy.png)\n"
     for name, choose in RIVALS.items():
-        known = False
-        lines = [f"\n## SpectraFiLM − {name}\n", "| | " + " | ".join(f"{n} a class" for n in counts) + " |",
-                 "|---" * (len(counts) + 1) + "|"]  # fmt: skip
+        lines = []
         for protocol in PROTOCOLS:
-            for title, results in scenes:
-                if not any(r["protocol"] == protocol for r in results):
-                    continue
-                cells = []
-                for n in counts:
-                    gains = []
-                    for figure in FIGURES:
-                        values = by_row(results, protocol, n, figure)
-                        gain = paired(values.get(SPECTRAFILM, {}), values.get(choose(values), {}))
-                        gains.append(f"{gain[0]:+.1f}" if gain else "–")
-                        known = known or gain is not None
-                    cells.append(" / ".join(gains))
-                lines.append(f"| {title}, {protocol} | " + " | ".join(cells) + " |")
-        if known:
-            text += "\n".join(lines) + "\n"
-    return text + "\nPoints of OA / AA, paired over seeds, means.\n"
+            gains = {title: [_gains(results, protocol, n, choose) for n in counts] for title, results in scenes}
+            for title, by_count in gains.items():
+                if any(any(gain) for gain in by_count):
+                    lines.append(f"| {title}, {protocol} | " + " | ".join(map(_cell, by_count)) + " |")
+            for group, members in groups.items():
+                means = [_means([gains[title][k] for title in members]) for k in range(len(counts))]
+                if len(members) > 1 and any(any(mean) for mean in means):
+                    cells = " | ".join(_cell(mean, spread=True) for mean in means)
+                    lines.append(f"| **mean of {group}**, {protocol} | {cells} |")
+        if lines:
+            columns = "| | " + " | ".join(f"{n} a class" for n in counts) + " |\n" + "|---" * (len(counts) + 1) + "|"
+            text += "\n".join([f"\n## SpectraFiLM − {name}\n", columns, *lines]) + "\n"
+    return text + "\nPoints of OA / AA, paired over seeds; means with their standard error over draws.\n"
+
+
+# Points of OA and of AA with their standard errors, None where there are none.
+Gains = list[tuple[float, float] | None]
+
+
+def _gains(results: Results, protocol: str, labels: int, choose: Callable[[dict[str, dict[int, float]]], str]) -> Gains:
+    gains = []
+    for figure in FIGURES:
+        values = by_row(results, protocol, labels, figure)
+        gains.append(paired(values.get(SPECTRAFILM, {}), values.get(choose(values), {})))
+    return gains
+
+
+def _means(gains: Sequence[Gains]) -> Gains:
+    """Over scenes; draws of different scenes are independent."""
+    means: Gains = []
+    for of_scenes in zip(*gains, strict=True):
+        known = [gain for gain in of_scenes if gain is not None]
+        complete = len(known) == len(of_scenes)
+        mean, errors = (np.mean([g[0] for g in known]), [g[1] for g in known]) if complete else (0.0, [])
+        means.append((float(mean), float(np.sqrt(np.sum(np.square(errors))) / len(known))) if complete else None)
+    return means
+
+
+def _cell(gains: Gains, spread: bool = False) -> str:
+    return " / ".join(
+        "–" if gain is None else f"{gain[0]:+.1f}" + (f" ± {gain[1]:.1f}" if spread else "") for gain in gains
+    )
 
 
 def section(title: str, protocol: str, results: Results) -> str:

@@ -22,7 +22,9 @@ from spectrafilm.benchmarks.accuracy.own_scenes import own_scenes
 from spectrafilm.benchmarks.accuracy.pool import Near, Pool, make_pool
 from spectrafilm.benchmarks.accuracy.rounds import labels_needed, mean_of_rounds, write_page
 from spectrafilm.benchmarks.accuracy.rows import ROWS, Prediction
+from spectrafilm.benchmarks.accuracy.summary import SUMMARY, joined, read_summary, write_summary
 from spectrafilm.benchmarks.accuracy.table import paired
+from spectrafilm.benchmarks.accuracy.table import write_page as write_accuracy
 from spectrafilm.benchmarks.json_lines import read_lines
 from spectrafilm.benchmarks.real_scenes.scenes import LabelledScene
 from spectrafilm.engine.labels import Labels
@@ -318,3 +320,34 @@ def test_the_page_of_suggestions_compares_whole_curves(tmp_path):
     write_page({"Town": {"random": random, "suggested": suggested}}, tmp_path)
     (row,) = (line for line in (tmp_path / "suggestions.md").read_text().splitlines() if line.startswith("| Town"))
     assert row.split(" | ")[1:4] == ["70.0 / 70.0", "72.0 / 72.0", "+4.5 ± 1.5 / +4.5 ± 1.5"]
+
+
+def _draws(row, *accuracies, labels=5):
+    return [
+        {"protocol": "random pixels", "labels": labels, "seed": seed, "row": row, "overall_accuracy": accuracy,
+         "average_accuracy": accuracy - 1, "kappa": accuracy - 2, "calibration_error": None}
+        for seed, accuracy in enumerate(accuracies)
+    ]  # fmt: skip
+
+
+def test_the_page_averages_scenes_with_their_error(tmp_path):
+    town = _draws("SVM", 50.0, 52.0) + _draws("SpectraFiLM", 54.0, 58.0)  # +4 and +6
+    field = _draws("SVM", 70.0, 70.0) + _draws("SpectraFiLM", 72.0, 72.0)
+    lake = _draws("SpectraFiLM", 90.0, 90.0)
+    scenes = [("Town", town), ("Field", field), ("Lake", lake)]
+    write_accuracy(scenes, {"dry land": ["Town", "Field"], "everything": ["Town", "Field", "Lake"]}, tmp_path)
+    lines = (tmp_path / "accuracy.md").read_text().splitlines()
+    (mean,) = (line for line in lines if line.startswith("| **mean of dry land**"))
+    assert mean.split(" | ")[1].rstrip(" |") == "+3.5 ± 0.5 / +3.5 ± 0.5"
+    assert not any("everything" in line for line in lines), "one of them has no rival"
+
+
+def test_figures_of_the_page_stand_for_what_is_not_measured_again(tmp_path):
+    old = _draws("SVM", 50.123, 52.0) + _draws("SpectraFiLM", 54.0, 58.0)
+    write_summary([("Town", old)], tmp_path / SUMMARY)
+    published = read_summary(tmp_path / SUMMARY, "Town")
+    assert published == old
+    new = _draws("SpectraFiLM", 60.0, 61.0, 62.0)
+    assert joined(new, published) == new + old[:2]
+    assert read_summary(tmp_path / SUMMARY, "Field") == []
+    assert read_summary(tmp_path / "none.json", "Town") == []
