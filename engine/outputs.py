@@ -136,10 +136,11 @@ class Outputs:
             _check_replaceable(Path(destination))
         for destination in self._destinations:
             part = partial_path(destination, self._token)
+            # Some writers create files that nobody else may read; some disks, as on a network, keep no permissions.
+            with contextlib.suppress(OSError):
+                os.chmod(part, 0o666 & ~_umask())
             for left in tries(ATTEMPTS):
                 try:
-                    # Some writers create files that nobody else may read.
-                    os.chmod(part, 0o666 & ~_umask())
                     os.replace(part, destination)
                     break
                 except OSError as error:

@@ -54,6 +54,18 @@ def test_written_files_have_the_users_permissions(tmp_path):
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
 
 
+def test_a_disk_that_keeps_no_permissions_is_no_reason_to_lose_the_work(tmp_path, monkeypatch):
+    """As a folder on a network that another user has mounted, whose files may be written, but not changed otherwise."""
+
+    def chmod(path, mode):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chmod", chmod)
+    with Outputs() as outputs:
+        outputs.reserve(str(tmp_path / "a")).write_text("x")
+    assert (tmp_path / "a").read_text() == "x"
+
+
 @pytest.mark.parametrize(
     ("destination", "sentence"),
     [("missing/a.tif", "does not exist; create it"), (".", "is a folder"), ("input.tif", "also an input")],
