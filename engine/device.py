@@ -61,7 +61,7 @@ def _try(kind: str) -> str | None:
         image = torch.ones(1, 4, 8, 8, device=kind)
         torch.nn.functional.conv2d(image, torch.ones(4, 4, 3, 3, device=kind)).sum().item()
     except Exception as error:  # every backend raises errors of its own
-        return str(error).strip().splitlines()[0] or type(error).__name__
+        return (str(error).strip() or type(error).__name__).splitlines()[0]
     return None
 
 
