@@ -35,6 +35,8 @@ EXIT_CANCELLED = 3
 LIBRARY_ERRORS = (126, 127, 1114, 193)
 # Not enough memory, out of memory, and a paging file too small for what a library or file takes.
 MEMORY_ERRORS = (8, 14, 1455)
+# How torch's errors say the same: on the CPU (two systems), and on MPS or within libraries of CUDA.
+MEMORY_SAYINGS = ("can't allocate memory", "not enough memory", "out of memory")
 
 
 class MessageStream(Progress):
@@ -111,7 +113,7 @@ def _is_lack_of_memory(error: Exception) -> bool:
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
         or getattr(error, "winerror", None) in MEMORY_ERRORS
-        or (isinstance(error, RuntimeError) and ("can't allocate memory" in said or "not enough memory" in said))
+        or (isinstance(error, RuntimeError) and any(saying in said for saying in MEMORY_SAYINGS))
     )
 
 

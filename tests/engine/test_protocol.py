@@ -167,6 +167,8 @@ def test_lack_of_memory_is_known_by_all_its_names():
         torch.empty(2**60)
     assert _is_lack_of_memory(caught.value)
     assert _is_lack_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert _is_lack_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GB)"))
+    assert not _is_lack_of_memory(ValueError("out of memory"))
     assert not _is_lack_of_memory(RuntimeError("a fault of ours"))
     assert _is_lack_of_memory(windows_error(1455))
     assert not _is_lack_of_memory(windows_error(126))
