@@ -169,9 +169,12 @@ def _check_address(url: str) -> None:
 
 
 def _check_space(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise DownloadError(f"{_mb(needed)} are needed in {folder} and {_mb(free)} are free; choose another folder")
+    usage = shutil.disk_usage(folder)
+    # Some disks on a network do not tell, and then have no size at all.
+    if usage.total and needed > usage.free:
+        raise DownloadError(
+            f"{_mb(needed)} are needed in {folder} and {_mb(usage.free)} are free; choose another folder"
+        )
 
 
 def _unreachable(url: str, error: Exception, proxy: str) -> str:

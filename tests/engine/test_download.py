@@ -148,6 +148,14 @@ def test_a_full_disk_is_noticed_before_the_transfer(monkeypatch, get, target):
     assert not names(target)
 
 
+def test_a_disk_that_does_not_tell_its_size_is_taken_not_to_be_full(monkeypatch, get, target):
+    """As some on a network."""
+    usage = shutil.disk_usage("/")._replace(total=0, free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage)
+    get()
+    assert target.is_file()
+
+
 def test_a_file_that_the_server_lacks(get):
     with pytest.raises(DownloadError, match=r"127\.0\.0\.1 has no none\.bin \(answer 404\); check the revision"):
         get("none.bin")
