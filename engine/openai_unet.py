@@ -136,7 +136,10 @@ def read_openai_unet(path: Path) -> tuple[UNet2DModel, Conditioning]:
     try:
         unet = convert(weights, architecture, flags)
     except (KeyError, RuntimeError, ValueError) as error:
-        raise EngineError(f"The weights in {path} do not form a whole U-Net ({str(error)[:200]}).") from error
+        raise EngineError(
+            f"The weights in {path} do not form a whole U-Net ({str(error)[:200]}); flags that differ from those of "
+            f"the published networks belong into {path.with_suffix('.json').name} beside it."
+        ) from error
     # Linear variances end where those of 1000 steps do (`get_named_beta_schedule` of either repository).
     ends = {"beta_start": 0.1 / flags.diffusion_steps, "beta_end": 20 / flags.diffusion_steps}
     scheduler = DDPMScheduler(flags.diffusion_steps, beta_schedule=SCHEDULES[flags.noise_schedule], **ends)
@@ -181,6 +184,8 @@ def _build(architecture: Architecture, flags: Flags) -> UNet2DModel:
     down = tuple("AttnDownBlock2D" if a else plain[0] for a in architecture.attention)
     up = tuple("AttnUpBlock2D" if a else plain[1] for a in reversed(architecture.attention))
     attended = [c for c, a in zip(architecture.channels, architecture.attention, strict=True) if a]
+    if flags.image_size % 2 ** (len(architecture.channels) - 1):
+        raise ValueError(f"images of {flags.image_size} pixels cannot be halved at each level")
     return UNet2DModel(
         sample_size=flags.image_size,
         out_channels=architecture.out_channels,
@@ -245,7 +250,10 @@ def _attention(source: str, target: str) -> Iterator[tuple[str, str]]:
 
 
 def _heads(width: int, flags: Flags) -> int:
-    return flags.num_heads if flags.num_head_channels < 1 else width // flags.num_head_channels
+    heads = flags.num_heads if flags.num_head_channels < 1 else width // flags.num_head_channels
+    if heads < 1 or width % heads:
+        raise ValueError(f"attention of {width} channels cannot have {heads} heads")
+    return heads
 
 
 def _split_qkv(tensor: torch.Tensor, heads: int, flags: Flags) -> list[torch.Tensor]:
@@ -285,12 +293,17 @@ def _read_flags(path: Path, defaults: Flags) -> Flags:
     beside = path.with_suffix(".json")
     if not beside.is_file():
         return defaults
-    known = {field.name for field in fields(Flags)}
+    known = {field.name: type(getattr(defaults, field.name)) for field in fields(Flags)}
     try:
-        given = json.loads(beside.read_text(encoding="utf-8"))
-        flags = replace(defaults, **{name: value for name, value in given.items() if name in known})
+        given = {k: v for k, v in json.loads(beside.read_text(encoding="utf-8")).items() if k in known}
+        for name, value in given.items():
+            if not isinstance(value, known[name]):
+                raise ValueError(f"{name} {value!r}")
+        flags = replace(defaults, **given)
         if flags.noise_schedule not in SCHEDULES:
             raise ValueError(f"noise_schedule {flags.noise_schedule!r}")
+        if flags.image_size < 1 or flags.diffusion_steps < 1:
+            raise ValueError(f"image_size {flags.image_size}, diffusion_steps {flags.diffusion_steps}")
     except (ValueError, TypeError, AttributeError) as error:
         raise EngineError(f"{beside} does not hold the flags of {path.name} ({error}).") from error
     return flags

@@ -140,7 +140,11 @@ def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path):
         read_openai_unet(tmp_path / "part.safetensors")
 
 
-def test_flags_that_make_no_sense_are_refused(checkpoint):
-    checkpoint.with_suffix(".json").write_text('{"noise_schedule": "sideways"}')
-    with pytest.raises(EngineError, match="does not hold the flags"):
+@pytest.mark.parametrize("flags", [
+    {"noise_schedule": "sideways"}, {"num_heads": "2"}, {"diffusion_steps": 0}, {"diffusion_steps": None},
+    {"image_size": 0}, {"image_size": 15}, {"num_head_channels": 128}, {"num_heads": 0}, {"num_heads": 3},
+], ids=str)  # fmt: skip
+def test_flags_that_make_no_sense_are_refused(checkpoint, flags):
+    checkpoint.with_suffix(".json").write_text(json.dumps({**SMALL, **flags}))
+    with pytest.raises(EngineError, match=r"does not hold the flags|channels cannot have \d heads|cannot be halved"):
         read_openai_unet(checkpoint)
