@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.errors import CRSError, RasterioError
@@ -223,6 +224,11 @@ def _compare_raster(
     except (RasterioError, CRSError) as error:
         raise EngineError(
             f"The reference {path} cannot be read ({error}); choose polygons, points or a label raster."
+        ) from error
+    except CPLE_BaseError as error:
+        raise EngineError(
+            f"The reference {path} cannot be brought into the coordinate system of the map ({str(error)[:200]}); set "
+            "the one in which either lies."
         ) from error
     if not codes:
         raise EngineError(f"The reference {path} labels no pixel of the map; check that both show the same area.")

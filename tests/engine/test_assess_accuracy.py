@@ -105,6 +105,16 @@ def test_a_map_and_a_reference_without_a_place_are_compared_pixel_by_pixel(tmp_p
     assert run_job(job, Recorder())["overall_accuracy"] == 100
 
 
+def test_a_reference_that_no_way_leads_to_the_map_from_is_one_sentence(tmp_path):
+    """As from a local system, which nothing connects with the Earth."""
+    values = np.repeat([[1] * 10 + [2] * 10], 10, 0)
+    land_cover = write_classes(tmp_path / "map.tif", values)
+    reference = write_classes(tmp_path / "r.tif", values, crs='LOCAL_CS["site",UNIT["metre",1]]')
+    with pytest.raises(EngineError, match="cannot be brought into the coordinate system of the map") as caught:
+        run_job(AssessAccuracy(land_cover, reference, str(tmp_path / "a.html")), Recorder())
+    assert len(str(caught.value)) < 600
+
+
 def test_classes_that_the_map_lacks_are_warned_of_by_their_own_polygons(tmp_path):
     land_cover = write_classes(tmp_path / "map.tif", np.repeat([[1] * 10 + [2] * 10], 10, 0))
     features = [("1", square(0, 0)), ("2", square(0, 12)), ("crumb", square(6.2, 3.2, 0.2)), ("lake", square(5, 12))]
