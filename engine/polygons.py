@@ -96,7 +96,7 @@ def read_features(path: str, class_field: str, progress: Progress, group_field: 
     Texts in its member `spectrafilm_warnings`, which the QGIS half writes, are told.
 
     Raises:
-        EngineError: the file is missing or no GeoJSON, the field is missing, or it is NULL everywhere.
+        EngineError: the file is missing or no GeoJSON, a field is missing, or no feature has a class and a geometry.
     """
     features = _read_collection(path, progress)
     properties = [feature.get("properties") or {} for feature in features]
@@ -110,9 +110,11 @@ def read_features(path: str, class_field: str, progress: Progress, group_field: 
         Feature(class_name(p.get(class_field)), f.get("geometry") or {}, group)
         for f, p, group in zip(features, properties, groups, strict=True)
     ]
+    if not any(feature.name for feature in named):
+        raise EngineError(f"The class field '{class_field}' is empty (NULL) in every feature; fill it in.")
     kept = [feature for feature in named if feature.name and feature.geometry]
     if not kept:
-        raise EngineError(f"The class field '{class_field}' is empty (NULL) in every feature; fill it in.")
+        raise EngineError("No feature with a class has a geometry; draw polygons.")
     if len(kept) < len(features):
         progress.warning(f"{len(features) - len(kept)} feature(s) without a class or geometry are left out.")
     return kept
@@ -177,10 +179,16 @@ def to_parts(
         target_crs: of the scene.
 
     Raises:
-        EngineError: the coordinates cannot be brought into the scene's system.
+        EngineError: a geometry is no polygon or point, or cannot be brought into the scene's system.
     """
     ids = {c.name: c.id for c in classes}
-    kept = [(f, rings) for f in features if f.name in ids for rings in _single_parts(f.geometry)]
+    try:
+        kept = [(f, rings) for f in features if f.name in ids for rings in _single_parts(f.geometry)]
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        raise EngineError(
+            f"The geometry of a feature is not written as GeoJSON has them ({error}); export the polygons as GeoJSON "
+            "again."
+        ) from error
     if not kept:
         return []
     lengths = [len(ring) for _, rings in kept for ring in rings]
@@ -193,8 +201,8 @@ def to_parts(
         raise EngineError(f"The polygons cannot be brought into the scene's coordinate system ({error}).") from error
     except CPLE_BaseError as error:
         raise EngineError(
-            f"The coordinates of the polygons do not fit the coordinate system of their layer ({error}); set the one "
-            "in which they were drawn."
+            f"The coordinates of the polygons do not fit the coordinate system of their layer ({str(error)[:200]}); "
+            "set the one in which they were drawn."
         ) from error
     if not np.isfinite(vertices).all():
         raise EngineError(
@@ -219,11 +227,23 @@ def _single_parts(geometry: dict[str, Any]) -> Iterator[list[np.ndarray]]:
         for part in [coordinates] if kind == "Polygon" else coordinates or []:
             # An empty outer ring is an empty polygon, an empty inner one no hole.
             if part and part[0]:
-                yield [np.asarray(ring, float)[:, :2] for ring in part if ring]
+                yield [_positions(ring, 4) for ring in part if ring]
     elif kind == "Point" and coordinates:
-        yield [np.asarray([coordinates[:2]], float)]
+        yield [_positions([coordinates])]
     elif kind == "MultiPoint":
         for point in coordinates or []:
-            yield [np.asarray([point[:2]], float)]
+            yield [_positions([point])]
     elif kind in ("LineString", "MultiLineString"):
         raise EngineError("Lines cannot serve as labels; draw polygons.")
+
+
+def _positions(written: Any, least: int = 1) -> np.ndarray:
+    """(n, 2) float64 of GeoJSON's positions, whose heights are left out.
+
+    Raises:
+        ValueError: they are none, or fewer than a ring or point has.
+    """
+    found = np.asarray(written, float)
+    if found.ndim != 2 or found.shape[1] < 2 or len(found) < least:
+        raise ValueError(f"{least} pair(s) of numbers at least are wanted, not an array of shape {found.shape}")
+    return found[:, :2]

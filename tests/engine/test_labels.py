@@ -232,6 +232,13 @@ def test_coordinates_that_do_not_fit_their_system_are_one_sentence():
         to_parts([Feature("grass", square(3, 2, 4))], CLASSES, TRANSFORM, "EPSG:4326", UTM33)
 
 
+def test_systems_that_nothing_connects_are_one_short_sentence():
+    local = CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]')
+    with pytest.raises(EngineError, match="do not fit the coordinate system of their layer") as caught:
+        to_parts([Feature("grass", square(3, 2, 4))], CLASSES, TRANSFORM, "EPSG:32633", local)
+    assert len(str(caught.value)) < 600
+
+
 def test_coordinates_that_are_no_numbers_are_one_sentence():
     broken = {"type": "Polygon", "coordinates": [[[float("nan"), 0.0], [1.0, 0.0], [1.0, 1.0], [float("nan"), 0.0]]]}
     with pytest.raises(EngineError, match="coordinates that are no numbers"):
@@ -253,6 +260,21 @@ def test_parts_of_a_multipolygon_are_polygons_of_their_own(progress):
     assert len(np.unique(labels.polygons)) == 2
 
 
+@pytest.mark.parametrize("geometry", [
+    {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1]]]},
+    {"type": "Polygon", "coordinates": [[0, 0], [1, 0], [1, 1], [0, 0]]},
+    {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, "north"], [0, 0]]]},
+    {"type": "MultiPolygon", "coordinates": 3},
+    {"type": "Point", "coordinates": [5]},
+    {"type": "Point", "coordinates": 5},
+    {"type": "GeometryCollection", "geometries": ["Point"]},
+    "POINT (1 2)",
+], ids=str)  # fmt: skip
+def test_geometries_that_are_none_are_one_sentence(geometry):
+    with pytest.raises(EngineError, match="not written as GeoJSON has them"):
+        to_parts([Feature("grass", geometry)], CLASSES, TRANSFORM, "EPSG:32633", UTM33)
+
+
 def test_lines_are_refused():
     with pytest.raises(EngineError, match="draw polygons"):
         to_parts([Feature("grass", {"type": "LineString", "coordinates": [[0, 0], [1, 1]]})], CLASSES, TRANSFORM,
@@ -265,6 +287,7 @@ def test_lines_are_refused():
         ([("a", square(0, 0))], "klass", "no field 'klass'"),
         ([(n, square(0, 0)) for n in (None, "", math.nan)], "class", "is empty \\(NULL\\) in every feature"),
         ([], "class", "holds no features"),
+        ([("a", None), (None, square(0, 0))], "class", "No feature with a class has a geometry"),
     ],
 )
 def test_labels_without_classes_are_one_sentence(tmp_path, progress, features, field, sentence):
