@@ -193,8 +193,13 @@ def band_averages(survey: Survey, positions: int) -> Composites:
 
     Args:
         positions: number of channels, a multiple of 8.
+
+    Raises:
+        ValueError: there is no such number of channels.
     """
     bands = len(survey.bands)
+    if positions < 1:
+        raise ValueError(f"{positions} spectral positions")
     if bands >= positions:
         groups = np.array_split(np.arange(bands), positions)
     else:

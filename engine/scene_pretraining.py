@@ -112,8 +112,8 @@ def pretrain(scene: Scene, survey: Survey, recipe: Recipe, device: Device, progr
     scheme = SCHEMES[recipe.method]
     rng = np.random.default_rng(recipe.seed)
     torch.manual_seed(recipe.seed)
-    composites = band_averages(survey, recipe.positions or scheme.positions)
     try:
+        composites = band_averages(survey, recipe.positions or scheme.positions)
         denoiser = DENOISERS[recipe.method](composites.channels, recipe.width or scheme.width, PATCH)
     except ValueError as error:
         raise EngineError(

@@ -153,9 +153,10 @@ def test_few_bands_and_small_scenes_will_do(tmp_path, bands, size, channels):
     assert any("too small" in warning for warning in recorder.warnings) == (size < 100)
 
 
-def test_positions_that_no_network_has_are_one_sentence(scene_path, tmp_path):
+@pytest.mark.parametrize("positions", [12, -8])
+def test_positions_that_no_network_has_are_one_sentence(scene_path, tmp_path, positions):
     with pytest.raises(EngineError, match="multiple of 8 positions"):
-        run_job(pretraining(scene_path, tmp_path, positions=12), Progress())
+        run_job(pretraining(scene_path, tmp_path, positions=positions), Progress())
 
 
 def test_it_is_a_backbone_like_others(pretrained):
