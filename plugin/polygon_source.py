@@ -91,7 +91,7 @@ def read_legend(layer: QgsVectorLayer | None, field: str) -> Legend:
             if value is None or value == NULL or value_text(value) == "":
                 continue
             values.append(value_text(value))
-            names.append((category.label() or value_text(value)).strip())
+            names.append(category.label().strip() or value_text(value))
             colours.append(category.symbol().color().name() if category.symbol() else "")
     return Legend(tuple(values), tuple(names), tuple(colours))
 

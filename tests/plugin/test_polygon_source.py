@@ -199,6 +199,12 @@ def test_names_and_colours_come_from_the_categorized_style(export):
     assert classes_of(export(layer, legend=legend)) == ["Tree", "Roof"]
 
 
+@pytest.mark.parametrize("label", ["", " "])
+def test_a_class_without_a_name_in_the_legend_is_called_by_its_value(qgis_app, label):
+    layer = styled(memory_layer([("a", SQUARE)]), [("a", label, "#ff0000")])
+    assert read_legend(layer, "class").names == ("a",)
+
+
 def test_a_style_within_another_counts_and_a_category_may_have_no_symbol():
     layer = styled(memory_layer([("a", SQUARE)]), [("a", "A", "#ff0000"), ("b", "B", "#00ff00")])
     expected = read_legend(layer, "class")
