@@ -73,7 +73,7 @@ def analyse_features(
     Args:
         source: makes features with the default settings, which others must beat.
         data: labelled pixels with projected spectra.
-        context: rows and columns of unlabelled pixels to which principal components are fitted, too.
+        context: rows and columns of further pixels to which principal components are fitted, too.
         folds: at least one.
         layers, timesteps: the rows and columns of the grid.
     """

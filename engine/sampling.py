@@ -1,4 +1,4 @@
-"""Picking and reading single pixels: labelled ones, and unlabelled ones around them."""
+"""Picking and reading single pixels: labelled ones, and others around them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def thin_labels(labels: Labels, per_class: int, seed: int) -> np.ndarray:
 
 
 def context_pixels(labels: Labels, grid: PatchGrid, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Unlabelled pixels (rows, columns) near the labels that cost no further patch.
+    """Pixels (rows, columns) near the labels, with a label or without, that cost no further patch.
 
     They show what features look like in general, so that principal components are not fitted to a
     handful of labelled pixels.

@@ -179,7 +179,7 @@ def _with_surroundings(
 def valid_context(
     scene: Scene, survey: Survey, labels: Labels, grid: PatchGrid, seed: int, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of valid unlabelled pixels near the labels, which cost no further patch."""
+    """Rows and columns of the valid ones of `context_pixels`."""
     rows, columns = context_pixels(labels, grid, seed)
     _, valid = read_pixels(scene, survey.bands, rows, columns, progress)
     return rows[valid], columns[valid]
