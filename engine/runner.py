@@ -8,6 +8,7 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
+from .errors import EngineError
 from .jobs import (
     AnalyseFeatures,
     AssessAccuracy,
@@ -41,7 +42,14 @@ def run_job(job: Job, progress: Progress, token: str = "") -> dict[str, Any]:
     task = _find_task(job)
     # Idle threads of OpenBLAS, which numpy computes with, wait actively and take the cores from torch's.
     with ThreadpoolController().select(internal_api="openblas").limit(limits=1):
-        return task(job, progress, token)
+        try:
+            return task(job, progress, token)
+        except PermissionError as error:
+            # In a folder of another user's, not even whether a file is there can be asked.
+            raise EngineError(
+                f"{error.filename or 'A file'} cannot be read or written ({error.strerror}); close what has it open, "
+                "have its permissions changed, or choose another place."
+            ) from error
 
 
 def _find_task(job: Job) -> Callable[[Any, Progress, str], dict[str, Any]]:
