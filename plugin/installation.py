@@ -224,11 +224,15 @@ def _run(
 ) -> None:  # fmt: skip
     """Run a command with progress, cancel and further variables; its last line completes the sentence `problem`."""
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH")} | dict(variables)
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
-        env=environment, errors="replace", creationflags=NO_WINDOW,
-        start_new_session=True,
-    )  # fmt: skip
+    try:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
+            env=environment, errors="replace", creationflags=NO_WINDOW,
+            start_new_session=True,
+        )  # fmt: skip
+    except OSError as error:
+        # As where programs may only run from some folders.
+        raise QgsProcessingException(f"{command[0]} cannot be started ({error.strerror or error}).") from error
     lines: queue.Queue[str | None] = queue.Queue()
 
     def listen(stream: IO[str]) -> None:

@@ -115,6 +115,13 @@ def test_cancelling_leaves_nothing(tmp_path, feedback):
     assert not (tmp_path / "new").exists()
 
 
+def test_a_program_that_the_system_does_not_start_is_one_sentence(tmp_path, feedback):
+    """As where rules of an institution let programs run only from some folders."""
+    (tmp_path / "python").touch(0o644)
+    with pytest.raises(QgsProcessingException, match=r"python cannot be started \(Permission denied\)"):
+        installation._run([str(tmp_path / "python")], feedback, (0.0, 4.0), "")
+
+
 def test_what_a_cancelled_command_has_started_ends_with_it(tmp_path, feedback):
     late = tmp_path / "late"
     child = f"import time; open({str(tmp_path / 'begun')!r}, 'x'); time.sleep(2); open({str(late)!r}, 'x')"
