@@ -64,7 +64,7 @@ def problem_of(algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any], co
         if any(place.overlaps(other) for other in inputs):
             return f"The output {text} is also an input of this run; choose another name for it."
         folder, suffix = Path(place.file).parent, Path(place.file).suffix.lower()
-        if not folder.is_dir():
+        if not os.path.isdir(folder):  # noqa: PTH112  (Path's raises where one may not look)
             return f"The output folder {folder} does not exist; create it or choose another."
         if _is_full(folder):
             return f"The disk with the output folder {folder} is full; make room or choose another."
