@@ -55,7 +55,7 @@ class Accuracy:
         overall, average, kappa: OA, mean recall of the classes that occur, Cohen's kappa; per cent.
         classes: figures of each class.
         samples: number of pixels compared.
-        groups: number of polygons or points they come from.
+        groups: number of polygons or points, or of blocks of a label raster, that they come from.
     """
 
     matrix: np.ndarray

@@ -34,6 +34,7 @@ CHANCE = (
     "Map and reference agree no better than by chance (kappa); check that they belong together, the class field, and "
     "their coordinate reference systems."
 )
+# In pixels; the page of the report says it, too.
 BLOCK = 32
 # Of 30 million: so a million pixels are compared at a time.
 VALUES_PER_PIXEL = 30
@@ -82,8 +83,10 @@ def assess_accuracy(job: AssessAccuracy, progress: Progress, token: str) -> dict
         with progress.stage(0.5, 0.9, f"Reading the reference {job.reference_title or job.reference}."):
             if job.reference.lower().endswith(GEOJSON):
                 pairs = _compare_features(job, land_cover, classes, progress)
+                unit = "groups" if job.group_field else "polygons"
             else:
                 pairs = _compare_raster(job, land_cover, classes, progress)
+                unit = "blocks"
         everything = _drop_unmapped(pairs, progress)
         pairs = everything.select(everything.reference > 0)
         names = [c.name for c in classes]
@@ -109,7 +112,7 @@ def assess_accuracy(job: AssessAccuracy, progress: Progress, token: str) -> dict
             "settings": {"map": job.map, "reference": job.reference_title or job.reference},
         }  # fmt: skip
         write_report(outputs, job.report, "accuracy.html", f"Accuracy of {Path(job.map).name}", figures,
-                     {"colours": [c.colour for c in classes], "grouped": bool(job.group_field)}, pictures)  # fmt: skip
+                     {"colours": [c.colour for c in classes], "unit": unit}, pictures)  # fmt: skip
     progress.info(
         f"With 95 % intervals: overall accuracy {accuracy.overall}, average accuracy {accuracy.average}, kappa "
         f"{accuracy.kappa}, from {accuracy.samples} pixels."

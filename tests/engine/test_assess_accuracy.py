@@ -76,6 +76,9 @@ def test_pixels_of_a_label_raster_are_grouped_by_blocks_of_the_whole_map(tmp_pat
     labels = write_classes(tmp_path / "r.tif", reference)
     at_once = figures(tmp_path, land_cover, labels)
     assert at_once[0]["groups"] == 3 * 19
+    page = (tmp_path / "a.html").read_text()
+    assert "57 blocks of 32 x 32 pixels." in page
+    assert "resample whole blocks" in page
     monkeypatch.setattr("spectrafilm.engine.tasks.assess_accuracy.VALUES_PER_PIXEL", 10**7)
     assert figures(tmp_path, land_cover, labels) == at_once
 
