@@ -24,8 +24,15 @@ from .errors import EngineError
 TOLERANCE = (1.0, 20.0)
 # In square nm, what it costs to take a band beyond them.
 TOO_FAR = 1e6
-MICROMETRE_UNITS = {"micrometers", "micrometres", "micrometer", "micrometre", "um", "µm", "μm", "microns"}
-NANOMETRE_UNITS = {"nanometers", "nanometres", "nanometer", "nanometre", "nm"}
+# In nm, by the names that ENVI, CF and people have for them.
+UNITS: dict[str, float] = {
+    **dict.fromkeys(("micrometers", "micrometres", "micrometer", "micrometre", "um", "µm", "μm", "microns"), 1e3),
+    **dict.fromkeys(("nanometers", "nanometres", "nanometer", "nanometre", "nm"), 1.0),
+    **dict.fromkeys(("angstroms", "angstrom"), 0.1),
+    **dict.fromkeys(("millimeters", "millimetres", "mm"), 1e6),
+    **dict.fromkeys(("centimeters", "centimetres", "cm"), 1e7),
+    **dict.fromkeys(("meters", "metres", "meter", "metre", "m"), 1e9),
+}
 # ENVI's units of what is no wavelength.
 NO_WAVELENGTH = {"index", "wavenumber", "ghz", "mhz"}
 _NAMED = re.compile(r"(\d+(?:\.\d+)?)\s*(nanomet(?:er|re)s?|nm|micromet(?:er|re)s?|microns|um|µm|μm)\b", re.I)
@@ -124,10 +131,8 @@ def _to_nanometres(wavelength: float | None, unit: str) -> float | None:
     # Where a band has none, some programs write 0 or -1.
     if wavelength is None or wavelength <= 0:
         return None
-    if name in MICROMETRE_UNITS:
-        return wavelength * 1000
-    if name in NANOMETRE_UNITS:
-        return wavelength
+    if name in UNITS:
+        return wavelength * UNITS[name]
     if name in NO_WAVELENGTH:
         return None
     # No unit is given: optical wavelengths are below 100 um and above 100 nm.

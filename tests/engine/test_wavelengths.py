@@ -29,6 +29,11 @@ def spectra_of(path):
         ({"wavelength": "0.55 um", "wavelength_units": "Nanometers"}, 550.0),
         ({"wavelength": "0", "wavelength_units": "Nanometers"}, None),
         ({"wavelength": "-1"}, None),
+        ({"wavelength": "5500", "wavelength_units": "Angstroms"}, 550.0),
+        ({"wavelength": "5.5e-7", "wavelength_units": "m"}, 550.0),
+        ({"wavelength": "0.00055", "wavelength_units": "Millimeters"}, 550.0),
+        ({"wavelength": "18182", "wavelength_units": "Wavenumber"}, None),
+        ({"wavelength": "0.55", "wavelength_units": "Unknown"}, 550.0),
     ],
 )
 def test_band_tags_in_any_unit(tmp_path, tags, nanometres):
