@@ -45,7 +45,7 @@ def summarize(results: Results) -> list[dict[str, Any]]:
                 entry[figure] = {
                     "mean": round(float(np.mean(values)), 2),
                     "standard_deviation": round(float(np.std(values, ddof=1)), 2) if len(values) > 1 else None,
-                    "by_seed": [round(value, 3) for value in values],
+                    "by_seed": [round(value, 5) for value in values],
                 }
         entries.append(entry)
     return entries
