@@ -125,15 +125,19 @@ def _means(gains: Sequence[Gains]) -> Gains:
     means: Gains = []
     for of_scenes in zip(*gains, strict=True):
         known = [gain for gain in of_scenes if gain is not None]
-        complete = len(known) == len(of_scenes)
-        mean, errors = (np.mean([g[0] for g in known]), [g[1] for g in known]) if complete else (0.0, [])
-        means.append((float(mean), float(np.sqrt(np.sum(np.square(errors))) / len(known))) if complete else None)
+        if len(known) < len(of_scenes):
+            means.append(None)
+            continue
+        values, errors = np.transpose(known)
+        means.append((float(values.mean()), float(np.sqrt(np.square(errors).sum()) / len(known))))
     return means
 
 
 def _cell(gains: Gains, spread: bool = False) -> str:
+    # Of a single draw there is no error (NaN).
     return " / ".join(
-        "–" if gain is None else f"{gain[0]:+.1f}" + (f" ± {gain[1]:.1f}" if spread else "") for gain in gains
+        "–" if gain is None else f"{gain[0]:+.1f}" + (f" ± {gain[1]:.1f}" if spread and gain[1] >= 0 else "")
+        for gain in gains
     )
 
 
