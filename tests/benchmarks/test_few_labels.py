@@ -346,7 +346,7 @@ def test_the_page_averages_scenes_with_their_error(tmp_path):
     assert not any("everything" in line for line in lines), "one of them has no rival"
     one_draw = [(title, [r for r in results if r["seed"] == 0]) for title, results in scenes]
     write_accuracy(one_draw, {"dry land": ["Town", "Field"]}, tmp_path)
-    assert "nan" not in (tmp_path / "accuracy.md").read_text()
+    assert "± nan" not in (tmp_path / "accuracy.md").read_text()
 
 
 def test_figures_of_the_page_stand_for_what_is_not_measured_again(tmp_path):
