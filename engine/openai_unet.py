@@ -138,7 +138,7 @@ def read_openai_unet(path: Path) -> tuple[UNet2DModel, Conditioning]:
     except (KeyError, RuntimeError, ValueError) as error:
         raise EngineError(
             f"The weights in {path} do not form a whole U-Net ({str(error)[:200]}); flags that differ from those of "
-            f"the published networks belong into {path.with_suffix('.json').name} beside it."
+            f"the published networks belong in {path.with_suffix('.json').name} beside it."
         ) from error
     # Linear variances end where those of 1000 steps do (`get_named_beta_schedule` of either repository).
     ends = {"beta_start": 0.1 / flags.diffusion_steps, "beta_end": 20 / flags.diffusion_steps}

@@ -1,7 +1,7 @@
 """Accuracy with few labels: measure and write docs/accuracy.md. Run by `make benchmark-few-labels`.
 
 Every figure is kept as soon as it is measured; interrupted, the run goes on where it was. Where the kept figures are
-gone, `--published` takes those of docs/accuracy.json for rows that are not asked for.
+gone, `--published` takes those of docs/accuracy.json for rows and scenes that are not asked for.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from spectrafilm.engine.errors import EngineError
 from .measure import measure
 from .pool import Pool, make_pool
 from .rows import ROWS
-from .scenes import few_label_parser, find_scenes, groups_of, label_scene, results_folder
+from .scenes import NAMES, few_label_parser, find_scenes, groups_of, label_scene, results_folder
 from .summary import SUMMARY, joined, read_summary
 from .table import write_page
 
@@ -31,10 +31,12 @@ def main() -> None:
     parser.add_argument("--published", action="store_true", help=text)
     arguments = parser.parse_args()
     kept = []
-    scenes = find_scenes(arguments)
+    asked = find_scenes(arguments)
+    # What is published of other scenes stays on the page and in its JSON file.
+    scenes = find_scenes(arguments, NAMES) if arguments.published else asked
     for scene in scenes:
         results = results_folder(scene, arguments) / "results.jsonl"
-        if not arguments.page_only:
+        if scene in asked and not arguments.page_only:
             pool = make_pool(label_scene(scene, arguments), smoothed=True)
             print(f"{scene.title}: {_pixels_by_class(pool)}", flush=True)
             # All rows of a seed before the next, so that what is measured can be compared at any time.

@@ -43,12 +43,12 @@ class _Own(argparse.Action):
             namespace.docs = values / "pages"
 
 
-def find_scenes(arguments: argparse.Namespace) -> list[RealScene]:
-    """The scenes that were asked for."""
+def find_scenes(arguments: argparse.Namespace, names: Sequence[str] = ()) -> list[RealScene]:
+    """The scenes that were asked for, or those of these names; a user's own, all of them."""
     folder = arguments.folder.absolute()
     if arguments.own:
         return own_scenes(arguments.own, folder / "converted")
-    return [SCENES[name] if name in SCENES else _sample(folder) for name in arguments.scenes]
+    return [SCENES[name] if name in SCENES else _sample(folder) for name in names or arguments.scenes]
 
 
 def results_folder(scene: RealScene, arguments: argparse.Namespace) -> Path:
