@@ -134,7 +134,8 @@ def compute_activations(
         with progress.stage(*share, f"Activations of {len(ordered)} decoder layers at timestep {timestep}."):
             activations = source.changed(layers=ordered, timesteps=(timestep,), neighbourhoods=())
             values = activations.at(rows, columns, progress)
-        per_composite = [np.split(part, stops, axis=1) for part in np.split(values, source.composites.count, axis=1)]
+        of_composites = np.split(values, source.images.composites.count, axis=1)
+        per_composite = [np.split(part, stops, axis=1) for part in of_composites]
         for layer, parts in zip(ordered, zip(*per_composite, strict=True), strict=True):
             # Half precision, since all layers at all timesteps are kept.
             found[layer, timestep] = np.concatenate(parts, 1).astype(np.float16)

@@ -10,10 +10,10 @@ import numpy as np
 from rasterio.windows import Window
 
 from .backbone import Backbone
-from .composites import Composites
 from .errors import EngineError
 from .feature_settings import CHANNELS_TAG, SCENE_TAG, TAG, FeatureSettings
-from .features import FeatureExtractor, PatchGrid, gather_features, iterate_features, widened
+from .features import FeatureExtractor, gather_features, iterate_features, widened
+from .patches import PatchGrid, SceneImages
 from .pieces import Piece, bounded_windows
 from .progress import Progress
 from .projection import Projection
@@ -49,37 +49,27 @@ class FeatureSource(Protocol):
 class ComputedFeatures:
     """Features computed where they are needed."""
 
-    def __init__(
-        self, scene: Scene, bands: Sequence[Band], composites: Composites, backbone: Backbone,
-        settings: FeatureSettings,
-    ) -> None:  # fmt: skip
-        self.settings, self.composites, self.backbone = settings, composites, backbone
-        self._scene, self._bands = scene, bands
+    def __init__(self, images: SceneImages, backbone: Backbone, settings: FeatureSettings) -> None:
+        self.images, self.backbone, self.settings = images, backbone, settings
         self._extractor = self._make_extractor(None)
         self.channels = self._extractor.raw_channels
 
     def changed(self, **changes: Any) -> ComputedFeatures:
         """Features of other layers, timesteps or neighbourhoods, otherwise the same."""
-        settings = replace(self.settings, **changes)
-        return ComputedFeatures(self._scene, self._bands, self.composites, self.backbone, settings)
+        return ComputedFeatures(self.images, self.backbone, replace(self.settings, **changes))
 
     def at(self, rows: np.ndarray, columns: np.ndarray, progress: Progress) -> np.ndarray:
-        return gather_features(
-            self._scene, self._bands, self.composites, self._extractor, self.settings.stride, rows, columns,
-            progress,
-        )  # fmt: skip
+        return gather_features(self.images, self._extractor, self.settings.stride, rows, columns, progress)
 
     def stream(
         self, projection: Projection | None, progress: Progress, reach: int = 0, derived: int = 0
     ) -> Iterator[Piece]:
-        return iterate_features(
-            self._scene, self._bands, self.composites, self._make_extractor(projection), self.settings.stride,
-            progress, reach, derived,
-        )  # fmt: skip
+        extractor = self._make_extractor(projection)
+        return iterate_features(self.images, extractor, self.settings.stride, progress, reach, derived)
 
     def _make_extractor(self, projection: Projection | None) -> FeatureExtractor:
         return FeatureExtractor(
-            self.backbone, self.settings.layers, self.settings.timesteps, self.composites.count,
+            self.backbone, self.settings.layers, self.settings.timesteps, self.images.composites.count,
             self.settings.seed, projection, self.settings.neighbourhoods,
         )  # fmt: skip
 

@@ -2,82 +2,26 @@
 
 Source: GeoDiffNet, sections on patches, one-step noising and decoder features. Overlaps are blended
 with a smooth window instead of the published majority vote of patch-wise predictions.
-
-Patches stand on a fixed grid. With stride S the central S x S pixels of the patches tile the scene,
-so that no pixel sits at the very edge of the only patch that sees it; beyond the scene's edges the
-scene is mirrored. What a pixel's features are therefore does not depend on which other patches are
-computed: training on a few patches and mapping the whole scene see the same numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from rasterio.windows import Window
-from scipy.ndimage import distance_transform_edt
 from torch.nn import functional as F
 
 from .backbone import Backbone
-from .composites import Composites
-from .errors import EngineError
+from .patches import PatchGrid, SceneImages, blend_window, fill_invalid
 from .pieces import Piece
 from .progress import Progress
 from .projection import Projection
-from .scene import Band, Scene
 
 BATCH = 24
 BATCH_VALUES = 150_000_000
 STRIP_VALUES = 60_000_000
-
-
-@dataclass(frozen=True)
-class PatchGrid:
-    """Where patches stand: patch (i, j) covers rows from i * stride - margin, columns likewise."""
-
-    height: int
-    width: int
-    patch: int
-    stride: int
-
-    def __post_init__(self) -> None:
-        if not 0 < self.stride <= self.patch or (self.patch - self.stride) % 2:
-            raise EngineError(
-                f"The stride {self.stride} does not fit patches of {self.patch} pixels; choose an even number "
-                f"up to {self.patch}, such as {self.patch // 2}."
-            )
-
-    @property
-    def margin(self) -> int:
-        """Pixels of a patch on each side of its central part."""
-        return (self.patch - self.stride) // 2
-
-    @property
-    def rows(self) -> int:
-        """Number of rows of patches."""
-        return -(-self.height // self.stride)
-
-    @property
-    def columns(self) -> int:
-        """Number of columns of patches."""
-        return -(-self.width // self.stride)
-
-    def around(self, position: int, count: int) -> range:
-        """Indices, along one axis with `count` patches, of the patches that contain a pixel position."""
-        first = (position + self.margin - self.patch) // self.stride + 1
-        return range(max(first, 0), min((position + self.margin) // self.stride, count - 1) + 1)
-
-    def containing(self, rows: np.ndarray, columns: np.ndarray) -> list[tuple[int, int]]:
-        """The patches that contain any of the pixels, in row-major order."""
-        found = {
-            (i, j)
-            for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
-            for i in self.around(row, self.rows)
-            for j in self.around(column, self.columns)
-        }
-        return sorted(found)
 
 
 class FeatureExtractor:
@@ -189,24 +133,8 @@ class FeatureExtractor:
         return [[[next(parts) for _ in per_pass] for _ in self.timesteps] for _ in range(self.composites)]
 
 
-def blend_window(patch: int) -> np.ndarray:
-    """Weights (patch, patch) of a patch in overlaps: highest in its centre, above 0 at its edge."""
-    profile = np.sin(np.pi * (np.arange(patch) + 0.5) / patch) ** 2
-    return np.outer(profile, profile).astype(np.float32)
-
-
-def fill_invalid(images: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Replace invalid pixels of images (..., height, width) by the nearest valid ones."""
-    if valid.all() or not valid.any():
-        return images
-    rows, columns = distance_transform_edt(~valid, return_distances=False, return_indices=True)
-    return images[..., rows, columns]
-
-
 def iterate_features(
-    scene: Scene,
-    bands: Sequence[Band],
-    composites: Composites,
+    images: SceneImages,
     extractor: FeatureExtractor,
     stride: int,
     progress: Progress,
@@ -226,18 +154,17 @@ def iterate_features(
         window, spectra (bands, height, span) float32, valid (height, span) bool and features
         (channels, height, span) float32, which are 0 where no patch holds a valid pixel.
     """
+    scene = images.scene
     grid = PatchGrid(scene.height, scene.width, extractor.backbone.patch, stride)
     # Rows within reach above and below are held twice while they are joined.
     held = grid.patch + 4 * reach
-    per_column = held * (3 * extractor.channels + 2 * len(bands) + composites.channels)
+    per_column = held * (3 * extractor.channels + 2 * len(images.bands) + images.composites.channels)
     per_column += (stride + 2 * reach) * derived
     strip = max(STRIP_VALUES // per_column // stride, 1) * stride
     for left in range(0, scene.width, strip):
         width = min(strip, scene.width - left)
         with progress.stage(left / scene.width, (left + width) / scene.width):
-            strip_pieces = _iterate_strip(
-                scene, bands, composites, extractor, grid, *widened(left, width, reach, scene.width), progress
-            )
+            strip_pieces = _iterate_strip(images, extractor, grid, *widened(left, width, reach, scene.width), progress)
             for window, spectra, valid, features in strip_pieces:
                 yield Window(left, window.row_off, width, window.height), spectra, valid, features
 
@@ -248,50 +175,8 @@ def widened(left: int, width: int, reach: int, available: int) -> tuple[int, int
     return first, min(left + width + reach, available) - first
 
 
-@dataclass(frozen=True)
-class MirroredRows:
-    """Consecutive rows of a strip, mirrored at the scene's edges.
-
-    Attributes:
-        images: (composites, their channels, rows, span).
-        valid: (rows, span) bool.
-        spectra: (bands, rows, columns), of columns inside the scene only.
-        left: scene column of the first of these columns.
-    """
-
-    images: np.ndarray
-    valid: np.ndarray
-    spectra: np.ndarray
-    left: int
-
-    @classmethod
-    def read(
-        cls, scene: Scene, bands: Sequence[Band], composites: Composites, row: int, column: int, height: int,
-        width: int,
-    ) -> MirroredRows:  # fmt: skip
-        window, rows, columns = scene.reflect(row, column, height, width)
-        spectra, valid = scene.read(window, bands)
-        if len(rows) != window.height or rows[0] > rows[-1]:
-            spectra, valid = spectra[:, rows], valid[rows]
-        # The composites' few channels are mirrored instead of hundreds of bands.
-        images = composites.apply(spectra).take(columns, -1)
-        return cls(images, valid[:, columns], spectra, int(window.col_off))
-
-    def advance(self, following: MirroredRows) -> MirroredRows:
-        """These rows without the first ones, for which the rows that follow make room."""
-        count = len(following.valid)
-        return MirroredRows(
-            np.concatenate([self.images[:, :, count:], following.images], 2),
-            np.concatenate([self.valid[count:], following.valid]),
-            np.concatenate([self.spectra[:, count:], following.spectra], 1),
-            self.left,
-        )
-
-
 def _iterate_strip(
-    scene: Scene,
-    bands: Sequence[Band],
-    composites: Composites,
+    images: SceneImages,
     extractor: FeatureExtractor,
     grid: PatchGrid,
     left: int,
@@ -306,24 +191,24 @@ def _iterate_strip(
     weight = blend_window(size)
     total = np.zeros((extractor.channels, size, span), np.float32)
     weights = np.zeros((size, span), np.float32)
-    here = MirroredRows.read(scene, bands, composites, -margin, origin, size, span)
+    here = images.read(-margin, origin, size, span)
     for i in range(grid.rows):
         top = i * stride - margin
         if i:
             # Each row of the scene is read once.
-            below = MirroredRows.read(scene, bands, composites, top + size - stride, origin, stride, span)
+            below = images.read(top + size - stride, origin, stride, span)
             here = here.advance(below)
-        images, valid = here.images, here.valid
+        valid = here.valid
         offsets = [j * stride for j in range(last - first + 1) if valid[:, j * stride : j * stride + size].any()]
         batches = list(_batches(offsets, extractor))
         for done, batch in enumerate(batches):
             progress.set((i + done / len(batches)) / grid.rows)
-            patches = [fill_invalid(images[..., o : o + size], valid[:, o : o + size]) for o in batch]
+            patches = [fill_invalid(here.images[..., o : o + size], valid[:, o : o + size]) for o in batch]
             for offset, features in zip(batch, extractor(np.stack(patches)), strict=True):
                 total[:, :, offset : offset + size] += weight * features
                 weights[:, offset : offset + size] += weight
         # Rows above the next row of patches are complete.
-        stop = min(stride, scene.height - top) if i < grid.rows - 1 else scene.height - top
+        stop = min(stride, grid.height - top) if i < grid.rows - 1 else grid.height - top
         start = max(0, -top)
         if stop > start:
             features = total[:, start:stop, inner] / np.maximum(weights[start:stop, inner], 1e-12)
@@ -335,9 +220,7 @@ def _iterate_strip(
 
 
 def gather_features(
-    scene: Scene,
-    bands: Sequence[Band],
-    composites: Composites,
+    images: SceneImages,
     extractor: FeatureExtractor,
     stride: int,
     rows: np.ndarray,
@@ -352,7 +235,7 @@ def gather_features(
     Args:
         rows, columns: (n,) pixel positions.
     """
-    grid = PatchGrid(scene.height, scene.width, extractor.backbone.patch, stride)
+    grid = PatchGrid(images.scene.height, images.scene.width, extractor.backbone.patch, stride)
     size = grid.patch
     total = np.zeros((len(rows), extractor.channels), np.float32)
     weights = np.zeros((len(rows), 1), np.float32)
@@ -360,11 +243,9 @@ def gather_features(
     batches = list(_batches(grid.containing(rows, columns), extractor))
     for batch in progress.track(batches):
         corners = [(i * grid.stride - grid.margin, j * grid.stride - grid.margin) for i, j in batch]
-        images = []
-        for top, left in corners:
-            patch = MirroredRows.read(scene, bands, composites, top, left, size, size)
-            images.append(fill_invalid(patch.images, patch.valid))
-        for (top, left), features in zip(corners, extractor(np.stack(images)), strict=True):
+        seen = (images.read(top, left, size, size) for top, left in corners)
+        patches = np.stack([fill_invalid(s.images, s.valid) for s in seen])
+        for (top, left), features in zip(corners, extractor(patches), strict=True):
             y, x = rows - top, columns - left
             inside = (y >= 0) & (y < size) & (x >= 0) & (x < size)
             y, x = y[inside], x[inside]

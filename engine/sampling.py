@@ -14,7 +14,7 @@ from .scene import Band, Scene
 
 if TYPE_CHECKING:
     # Torch is loaded for it.
-    from .features import PatchGrid
+    from .patches import PatchGrid
 
 BLOCK = 64
 CONTEXT_PIXELS = 4000

@@ -23,8 +23,8 @@ from torch import nn
 from .composites import Composites, band_averages
 from .device import Device
 from .errors import EngineError
-from .features import MirroredRows, fill_invalid
 from .methods import METHODS
+from .patches import MirroredRows, SceneImages, fill_invalid
 from .pretraining_losses import AbsoluteError, ContrastiveError
 from .progress import Progress
 from .scene import Scene
@@ -204,6 +204,7 @@ def _read_blocks(
     scene: Scene, survey: Survey, composites: Composites, rng: np.random.Generator, progress: Progress
 ) -> list[_Block]:
     """Blocks from all over the scene, in random order."""
+    images = SceneImages(scene, survey.bands, composites)
     corners = [(row, column) for row in range(0, scene.height, BLOCK) for column in range(0, scene.width, BLOCK)]
     wanted = max(MOST_VALUES // (composites.channels * BLOCK**2), 1)
     blocks: list[_Block] = []
@@ -211,8 +212,7 @@ def _read_blocks(
         # Blocks at the far edges are moved inwards; small scenes are mirrored.
         row, column = corners[index]
         row, column = max(min(row, scene.height - BLOCK), 0), max(min(column, scene.width - BLOCK), 0)
-        rows = MirroredRows.read(scene, survey.bands, composites, row, column, BLOCK, BLOCK)
-        block = _Block.of(np.array([row, column]), rows)
+        block = _Block.of(np.array([row, column]), images.read(row, column, BLOCK, BLOCK))
         if len(block.corners):
             blocks.append(block)
         if len(blocks) == wanted:

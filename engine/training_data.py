@@ -8,9 +8,9 @@ import numpy as np
 
 from .errors import EngineError
 from .feature_source import FeatureSource, patch_grid
-from .features import PatchGrid
 from .labels import Labels, count_by_class
 from .methods import Method
+from .patches import PatchGrid
 from .polygons import LandCoverClass
 from .progress import Progress
 from .projection import Projection, fit_spatial, fit_spectral, fit_standard

@@ -19,9 +19,9 @@ from spectrafilm.benchmarks.real_scenes.scenes import DIVISION, LabelledScene
 from spectrafilm.engine.backbone import BUNDLED, Backbone
 from spectrafilm.engine.device import choose_device
 from spectrafilm.engine.feature_source import ComputedFeatures
-from spectrafilm.engine.features import fill_invalid
 from spectrafilm.engine.labels import Labels
 from spectrafilm.engine.methods import DEFAULT, METHODS, Method
+from spectrafilm.engine.patches import SceneImages, fill_invalid
 from spectrafilm.engine.polygons import LandCoverClass
 from spectrafilm.engine.progress import Progress
 from spectrafilm.engine.projection import Projection, fit_spectral, fit_standard
@@ -230,7 +230,7 @@ def feature_source(scene: Scene, survey: Survey, method: Method, path: Path) -> 
     backbone = Backbone.load(str(path), choose_device("cpu", Progress()))
     composites = composites_for("", method, survey, backbone, Progress())
     settings = settings_for(method, backbone, composites, (), (), 0)
-    return ComputedFeatures(scene, survey.bands, composites, backbone, settings)
+    return ComputedFeatures(SceneImages(scene, survey.bands, composites), backbone, settings)
 
 
 def kept_features(source: ComputedFeatures, labels: Labels, folder: Path) -> np.ndarray:

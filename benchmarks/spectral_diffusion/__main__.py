@@ -17,10 +17,10 @@ from spectrafilm.benchmarks.accuracy.pool import PROTOCOLS, SHIPPED, Pool, featu
 from spectrafilm.benchmarks.accuracy.rows import ROWS, Row, network_row, svm_row
 from spectrafilm.benchmarks.accuracy.scenes import few_label_parser, find_scenes, label_scene, results_folder
 from spectrafilm.benchmarks.json_lines import read_lines
-from spectrafilm.engine.features import MirroredRows
 from spectrafilm.engine.figures import denoising_picture
 from spectrafilm.engine.jobs import PretrainScene
 from spectrafilm.engine.methods import METHODS
+from spectrafilm.engine.patches import SceneImages
 from spectrafilm.engine.progress import Progress
 from spectrafilm.engine.projection import fit_spatial
 from spectrafilm.engine.runner import run_job
@@ -88,7 +88,7 @@ def draw_denoising(method: str, scene_path: str, folder: Path, images: Path) -> 
     with Scene.open(scene_path) as scene:
         bands = survey_scene(scene).bands
         corner = (scene.height - size) // 2, (scene.width - size) // 2
-        clean = MirroredRows.read(scene, bands, backbone.composites.on(bands), *corner, size, size).images[0]
+        clean = SceneImages(scene, bands, backbone.composites.on(bands)).read(*corner, size, size).images[0]
     denoised = {t: backbone.denoise(clean, t) for t in SHOWN_TIMESTEPS}
     images.mkdir(parents=True, exist_ok=True)
     (images / f"denoising_{method}.png").write_bytes(denoising_picture(clean, denoised))

@@ -20,6 +20,7 @@ from ..jobs import AnalyseFeatures
 from ..labels import Labels
 from ..methods import DEFAULT
 from ..outputs import Outputs
+from ..patches import SceneImages
 from ..polygons import LandCoverClass
 from ..progress import Progress
 from ..report import json_twin, report_files, write_report
@@ -57,7 +58,7 @@ def analyse_scene(job: AnalyseFeatures, progress: Progress, token: str) -> dict[
         backbone = Backbone.load(job.backbone, choose_device(job.device, progress))
         composites = composites_for(job.composites, DEFAULT, survey, backbone, progress)
         settings = settings_for(DEFAULT, backbone, composites, (), (), job.seed)
-        source = ComputedFeatures(scene, survey.bands, composites, backbone, settings)
+        source = ComputedFeatures(SceneImages(scene, survey.bands, composites), backbone, settings)
         every_layer, some_timesteps = whole_grid(backbone)
         layers, timesteps = once(job.layers) or every_layer, once(job.timesteps) or some_timesteps
         backbone.check_layers(layers)
@@ -151,7 +152,7 @@ def _write_report(
         "is_default": analysis.recommended is analysis.combinations[0],
         "backbone": source.backbone.name,
         "backbone_sha256": source.backbone.sha256,
-        "composites": source.composites.kind,
+        "composites": source.images.composites.kind,
         "scene": job.scene,
         "samples": int(folds.validated.sum()),
         "polygons": len(set(data.labels.polygons[folds.validated].tolist())),

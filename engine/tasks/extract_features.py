@@ -17,6 +17,7 @@ from ..feature_source import ComputedFeatures, patch_grid
 from ..jobs import ExtractFeatures
 from ..methods import DEFAULT
 from ..outputs import HALF_NODATA, Outputs, write_masked
+from ..patches import SceneImages
 from ..progress import Progress
 from ..scene import Band, Scene
 from ..survey import survey_scene
@@ -35,7 +36,7 @@ def extract_features(job: ExtractFeatures, progress: Progress, token: str) -> di
             bands, composites, recipe = _composites_of(scene, job, backbone, progress)
         settings = settings_for(DEFAULT, backbone, composites, job.layers, job.timesteps, job.seed)
         settings = replace(settings, composites=recipe, stride=job.stride or settings.stride)
-        source = ComputedFeatures(scene, bands, composites, backbone, settings)
+        source = ComputedFeatures(SceneImages(scene, bands, composites), backbone, settings)
         grid = patch_grid(settings, scene)
         progress.info(
             f"{source.channels} channels of {composites.count} composite(s) ({composites.kind}), layers "

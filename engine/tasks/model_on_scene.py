@@ -16,6 +16,7 @@ from ..feature_settings import FeatureSettings
 from ..feature_source import ComputedFeatures, RasterFeatures
 from ..jobs import PredictMap, SuggestSamples
 from ..model import Classification, Model
+from ..patches import SceneImages
 from ..pieces import Piece, stream_spectra
 from ..progress import Progress
 from ..scene import Band, Scene
@@ -130,7 +131,7 @@ def _pieces(
     trained_on = zip(bands, model.band_numbers, model.wavelengths or repeat(None))
     composites = model.features.load_composites().on([replace(b, number=n, wavelength=w) for b, n, w in trained_on])
     backbone = _load_backbone(job.backbone, model.features, device)
-    source = ComputedFeatures(scene, bands, composites, backbone, model.features)
+    source = ComputedFeatures(SceneImages(scene, bands, composites), backbone, model.features)
     return source.stream(model.spatial, progress, reach, derived)
 
 

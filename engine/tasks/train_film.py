@@ -17,6 +17,7 @@ from ..learning_curve import measure_learning_curve
 from ..methods import METHODS, Method, find_method
 from ..model import Model
 from ..outputs import Outputs
+from ..patches import SceneImages
 from ..polygons import LandCoverClass
 from ..progress import Progress, Quiet
 from ..report import report_files
@@ -169,7 +170,7 @@ def _feature_source(
     if advice and not layers and not timesteps:
         layers, timesteps = advice.layers, advice.timesteps
     settings = settings_for(method, backbone, composites, layers, timesteps, job.seed)
-    source = ComputedFeatures(scene, survey.bands, composites, backbone, settings)
+    source = ComputedFeatures(SceneImages(scene, survey.bands, composites), backbone, settings)
     if job.analyse and not layers and not timesteps:
         progress.info("Analysing decoder layers and timesteps.")
         _, _, analysis = analyse_labels(

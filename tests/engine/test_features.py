@@ -14,14 +14,8 @@ from spectrafilm.engine.backbone import Backbone
 from spectrafilm.engine.composites import make_composites
 from spectrafilm.engine.device import Device
 from spectrafilm.engine.errors import EngineError
-from spectrafilm.engine.features import (
-    FeatureExtractor,
-    PatchGrid,
-    blend_window,
-    fill_invalid,
-    gather_features,
-    iterate_features,
-)
+from spectrafilm.engine.features import FeatureExtractor, gather_features, iterate_features
+from spectrafilm.engine.patches import PatchGrid, SceneImages, blend_window, fill_invalid
 from spectrafilm.engine.projection import Projection, fit_spatial
 from spectrafilm.engine.scene import Scene
 from spectrafilm.engine.survey import survey_scene
@@ -48,9 +42,8 @@ def gappy_scene(tmp_path):
 def whole(scene, survey, composites, extractor, progress):
     image = np.full((extractor.channels, HEIGHT, WIDTH), np.nan, np.float32)
     valid = np.zeros((HEIGHT, WIDTH), bool)
-    for window, spectra, usable, values in iterate_features(
-        scene, survey.bands, composites, extractor, STRIDE, progress
-    ):
+    images = SceneImages(scene, survey.bands, composites)
+    for window, spectra, usable, values in iterate_features(images, extractor, STRIDE, progress):
         rows, columns = window.toslices()
         assert np.isnan(image[:, rows, columns]).all(), "a pixel was given out twice"
         image[:, rows, columns] = values
@@ -79,7 +72,8 @@ def test_single_pixels_and_the_whole_scene_agree(gappy_scene, backbone, progress
     rows, columns = np.nonzero(valid)
     picked = np.random.default_rng(0).choice(len(rows), 40, replace=False)
     rows, columns = rows[picked], columns[picked]
-    single = gather_features(gappy_scene, survey.bands, composites, extractor, STRIDE, rows, columns, progress)
+    images = SceneImages(gappy_scene, survey.bands, composites)
+    single = gather_features(images, extractor, STRIDE, rows, columns, progress)
     assert single.shape == (40, 3 * 2 * sum(backbone.layers[k].channels for k in (5, 10)) + 9)
     np.testing.assert_allclose(single, image[:, rows, columns].T, atol=1e-4)
 
@@ -91,7 +85,8 @@ def test_only_patches_with_a_pixel_are_computed(gappy_scene, backbone, progress,
     seen = []
     monkeypatch.setattr(FeatureExtractor, "__call__", lambda self, patches: seen.append(len(patches)) or
                         np.zeros((len(patches), self.channels, 32, 32), np.float32))  # fmt: skip
-    gather_features(gappy_scene, survey.bands, composites, extractor, STRIDE, np.array([5]), np.array([5]), progress)
+    images = SceneImages(gappy_scene, survey.bands, composites)
+    gather_features(images, extractor, STRIDE, np.array([5]), np.array([5]), progress)
     assert sum(seen) == 1
 
 
@@ -112,10 +107,11 @@ def test_rows_wholly_beyond_the_edge_are_mirrored_in_streams_too(scene_path, bac
         composites = make_composites("true colour", survey)
         extractor = FeatureExtractor(backbone, (8,), (0,), 1)
         image = np.zeros((extractor.channels, HEIGHT, WIDTH), np.float32)
-        for window, _, _, values in iterate_features(scene, survey.bands, composites, extractor, stride, progress):
+        images = SceneImages(scene, survey.bands, composites)
+        for window, _, _, values in iterate_features(images, extractor, stride, progress):
             image[(slice(None), *window.toslices())] = values
         rows, columns = np.array([HEIGHT - 1, HEIGHT - 3, 0]), np.array([0, WIDTH - 1, 50])
-        single = gather_features(scene, survey.bands, composites, extractor, stride, rows, columns, progress)
+        single = gather_features(images, extractor, stride, rows, columns, progress)
     np.testing.assert_allclose(single, image[:, rows, columns].T, atol=1e-4)
 
 

@@ -16,8 +16,8 @@ from spectrafilm.engine import labels as labels_module
 from spectrafilm.engine import strips as strips_module
 from spectrafilm.engine import training_data
 from spectrafilm.engine.errors import EngineError
-from spectrafilm.engine.features import PatchGrid
 from spectrafilm.engine.labels import Labels, label_pixels, label_strips
+from spectrafilm.engine.patches import PatchGrid
 from spectrafilm.engine.polygons import (
     Feature,
     Part,
