@@ -17,10 +17,10 @@ from spectrafilm.benchmarks.accuracy.pool import PROTOCOLS, SHIPPED, Pool, featu
 from spectrafilm.benchmarks.accuracy.rows import ROWS, Row, network_row, svm_row
 from spectrafilm.benchmarks.accuracy.scenes import few_label_parser, find_scenes, label_scene, results_folder
 from spectrafilm.benchmarks.json_lines import read_lines
-from spectrafilm.engine.figures import denoising_picture
 from spectrafilm.engine.jobs import PretrainScene
 from spectrafilm.engine.methods import METHODS
 from spectrafilm.engine.patches import SceneImages
+from spectrafilm.engine.pictures import denoising_picture
 from spectrafilm.engine.progress import Progress
 from spectrafilm.engine.projection import fit_spatial
 from spectrafilm.engine.runner import run_job

@@ -14,13 +14,13 @@ from ..device import choose_device
 from ..errors import EngineError
 from ..feature_analysis import FeatureAnalysis, analyse_features
 from ..feature_source import ComputedFeatures, patch_grid
-from ..figures import heat_picture
 from ..folds import Folds, split_by_polygon
 from ..jobs import AnalyseFeatures
 from ..labels import Labels
 from ..methods import DEFAULT
 from ..outputs import Outputs
 from ..patches import SceneImages
+from ..pictures import heat_picture
 from ..polygons import LandCoverClass
 from ..progress import Progress
 from ..report import json_twin, report_files, write_report

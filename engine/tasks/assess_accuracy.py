@@ -18,11 +18,11 @@ from rasterio.vrt import WarpedVRT
 from ..accuracy import adjust_for_area, assess, known
 from ..class_colours import default_colours
 from ..errors import EngineError
-from ..figures import confusion_picture, map_picture
 from ..jobs import AssessAccuracy
 from ..labels import join_groups, label_strips
 from ..map_style import TAG, classes_from_tag
 from ..outputs import Outputs
+from ..pictures import confusion_picture, map_picture
 from ..pieces import bounded_windows
 from ..polygons import LandCoverClass, class_name, class_order, read_features, to_parts
 from ..progress import Progress

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..device import choose_device
-from ..figures import angles_picture, denoising_picture, pretraining_picture
 from ..jobs import PretrainScene
 from ..outputs import Outputs
+from ..pictures import angles_picture, denoising_picture, pretraining_picture
 from ..progress import Progress
 from ..report import report_files, write_report
 from ..scene import Scene

@@ -10,12 +10,12 @@ from rasterio.windows import Window
 
 from ..composites import make_composites
 from ..errors import EngineError
-from ..figures import confusion_picture, curve_picture, labels_picture, learning_picture, spectra_picture
 from ..jobs import TrainFilm
 from ..labels import Labels, count_by_class
 from ..learning_curve import REPETITIONS, LearningCurve
 from ..model import Model
 from ..outputs import Outputs
+from ..pictures import confusion_picture, curve_picture, labels_picture, learning_picture, spectra_picture
 from ..progress import Progress
 from ..report import write_report
 from ..scene import Scene

@@ -13,9 +13,9 @@ from synthetic import CRS, HEIGHT, TRANSFORM, WIDTH, quarter_polygons, square, w
 from training_job import NAMES
 
 from spectrafilm.engine.errors import EngineError
-from spectrafilm.engine.figures import map_picture
 from spectrafilm.engine.jobs import AssessAccuracy
 from spectrafilm.engine.map_style import style_map
+from spectrafilm.engine.pictures import map_picture
 from spectrafilm.engine.polygons import LandCoverClass
 from spectrafilm.engine.progress import Recorder
 from spectrafilm.engine.runner import run_job
