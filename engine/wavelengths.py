@@ -35,7 +35,10 @@ UNITS: dict[str, float] = {
 }
 # ENVI's units of what is no wavelength.
 NO_WAVELENGTH = {"index", "wavenumber", "ghz", "mhz"}
-_NAMED = re.compile(r"(\d+(?:\.\d+)?)\s*(nanomet(?:er|re)s?|nm|micromet(?:er|re)s?|microns|um|µm|μm)\b", re.I)
+_UNIT = r"(nanomet(?:er|re)s?|nm|micromet(?:er|re)s?|microns|um|µm|μm)\b"
+_NAMED = re.compile(rf"(\d+(?:\.\d+)?)\s*{_UNIT}", re.I)
+# "Red (630-690 nm)", but not "B04-665 nm" or "Band 500 - 900 nm".
+_RANGE = re.compile(rf"(?<!band )(?<![\w.])(\d+(?:\.\d+)?)\s*(?:[-–]|to)\s*(\d+(?:\.\d+)?)\s*{_UNIT}", re.I)
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,7 @@ def read_band_spectra(dataset: rasterio.DatasetReader) -> list[BandSpectrum]:
             wavelength, band_unit = product[index - 1], "nm"
         if wavelength is None:
             # The tag itself may say "450 nm".
-            named = _NAMED.search(f"{tags.get('wavelength', '')} {dataset.descriptions[index - 1] or ''}")
-            if named:
-                wavelength, band_unit = float(named[1]), named[2]
+            wavelength, band_unit = _find_named(f"{tags.get('wavelength', '')} {dataset.descriptions[index - 1] or ''}")
         spectra.append(BandSpectrum(_to_nanometres(wavelength, band_unit), good))
     return spectra
 
@@ -124,6 +125,15 @@ def match_bands(
             f"({names}{more} nm); use a scene of the same sensor, or train a model on this one."
         )
     return [matched[i] for i in range(len(targets))]
+
+
+def _find_named(text: str) -> tuple[float | None, str]:
+    """The wavelength that a text names, or the middle of the range, and its unit; None where it names none."""
+    # A number of another size is that of the band, as in "12 - 665 nm".
+    if (ends := _RANGE.search(text)) and float(ends[1]) < float(ends[2]) <= 2 * float(ends[1]):
+        return (float(ends[1]) + float(ends[2])) / 2, ends[3]
+    named = _NAMED.search(text)
+    return (float(named[1]), named[2]) if named else (None, "")
 
 
 def _to_nanometres(wavelength: float | None, unit: str) -> float | None:

@@ -65,6 +65,27 @@ def test_wavelengths_hidden_in_band_names(tmp_path):
     assert [s.wavelength for s in spectra_of(path)] == [pytest.approx(455.4), pytest.approx(560.0), None]
 
 
+@pytest.mark.parametrize(
+    ("name", "nanometres"),
+    [
+        ("Red (630-690 nm)", 660.0),
+        ("630–690nm", 660.0),
+        ("Band 4 (0.63 - 0.69 µm)", 660.0),
+        ("Red: 630 to 690 nanometers", 660.0),
+        ("B04-665 nm", 665.0),
+        ("Band 12 - 665 nm", 665.0),
+        ("12-665 nm", 665.0),
+        ("Band 500 - 900 nm", 900.0),
+    ],
+)
+def test_the_middle_of_a_range_in_a_band_name_is_its_wavelength(tmp_path, name, nanometres):
+    """A number of the band before its wavelength is no range."""
+    path = write_scene(tmp_path / "s.tif", make_spectra()[:1], wavelengths=None)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.descriptions = (name,)
+    assert spectra_of(path)[0].wavelength == pytest.approx(nanometres)
+
+
 def test_enmap_metadata_beside_the_image(tmp_path):
     path = write_scene(tmp_path / "ENMAP01-X-SPECTRAL_IMAGE.TIF", make_spectra()[:3], wavelengths=None)
     band = "<bandID><wavelengthCenterOfBand>{}</wavelengthCenterOfBand><FWHMOfBand>6.5</FWHMOfBand></bandID>"
