@@ -29,14 +29,20 @@ def resolve_envi_header(path: str) -> str:
     raise EngineError(f"No ENVI body was found beside the header {path}; choose the data file instead.")
 
 
-def header_beside(path: Path) -> dict[str, str]:
-    """Fields of an ENVI header beside a raster of another format, as DESIS products have one; empty without it."""
+def header_beside(dataset: rasterio.DatasetReader) -> dict[str, str]:
+    """Fields of an ENVI header beside a raster of another format, as DESIS products have one; empty without it.
+
+    One of another size is that of another file.
+    """
+    path = Path(dataset.name)
     header = next((h for h in (path.with_suffix(".hdr"), path.with_suffix(".HDR")) if h.is_file()), None)
     text = header.read_text(encoding="latin-1") if header else ""
     if not text.startswith("ENVI"):
         return {}
-    fields = re.findall(r"(?m)^[ \t]*([\w ]+?)[ \t]*=[ \t]*(\{[^}]*\}|.*?)[ \t]*$", text)
-    return {key.lower().replace(" ", "_"): value for key, value in fields}
+    found = re.findall(r"(?m)^[ \t]*([\w ]+?)[ \t]*=[ \t]*(\{[^}]*\}|.*?)[ \t]*$", text)
+    fields = {key.lower().replace(" ", "_"): value for key, value in found}
+    size = {"samples": dataset.width, "lines": dataset.height, "bands": dataset.count}
+    return fields if all(fields.get(key) == str(value) for key, value in size.items()) else {}
 
 
 def open_compressed_envi(dataset: rasterio.DatasetReader, resources: ExitStack) -> rasterio.DatasetReader:

@@ -51,7 +51,7 @@ class BandSpectrum:
 
 def read_band_spectra(dataset: rasterio.DatasetReader) -> list[BandSpectrum]:
     """Centre and bad-band flag of every band of an open dataset."""
-    envi = dataset.tags(ns="ENVI") or header_beside(Path(dataset.name))
+    envi = dataset.tags(ns="ENVI") or header_beside(dataset)
     header = {key: _split_list(envi.get(key, "")) for key in ("wavelength", "bbl")}
     of_file = dataset.tags()
     unit = envi.get("wavelength_units") or of_file.get("wavelength_units") or of_file.get("wavelength#units") or ""

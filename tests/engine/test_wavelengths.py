@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import rasterio
-from synthetic import BANDS, make_spectra, write_scene
+from synthetic import BANDS, HEIGHT, WIDTH, make_spectra, write_scene
 
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.wavelengths import match_bands, read_band_spectra
@@ -99,17 +99,31 @@ def test_an_envi_header_beside_a_geotiff(tmp_path):
     """As in DESIS products, whose GeoTIFF says nothing of wavelengths."""
     path = write_scene(tmp_path / "DESIS-HSI-L2A-SPECTRAL_IMAGE.tif", make_spectra()[:3], wavelengths=None)
     header = path.with_suffix(".hdr")
+    size = f"samples = {WIDTH}\nlines   = {HEIGHT}\nbands = 3\n"
     header.write_text(
-        "ENVI\ndescription = {\n  a = b}\nbands = 3\nwavelength units = nanometers\n"
+        f"ENVI\ndescription = {{\n  a = b}}\n{size}wavelength units = nanometers\n"
         "wavelength = { 402.1,\n 404.6, 407.2}\nfwhm = {2.5, 2.5, 2.6}\nbbl = {1, 0, 1}\n"
     )
     assert [s.wavelength for s in spectra_of(path)] == [402.1, 404.6, 407.2]
     assert [s.good for s in spectra_of(path)] == [True, False, True]
-    header.write_text("ENVI\nwavelength units = nm \nwavelength = {402.1,\n 404.6, 407.2} \nbbl = {1,\n 0, 1}\t\n")
+    lists = "wavelength units = nm \nwavelength = {402.1,\n 404.6, 407.2} \nbbl = {1,\n 0, 1}\t\n"
+    header.write_text(f"ENVI\n{size}{lists}")
     assert [s.wavelength for s in spectra_of(path)] == [402.1, 404.6, 407.2], "blanks at the ends of lines"
     assert [s.good for s in spectra_of(path)] == [True, False, True]
-    header.write_text("no header of ENVI\nwavelength = {1, 2, 3}\n")
+    header.write_text(f"no header of ENVI\n{size}wavelength = {{1, 2, 3}}\n")
     assert spectra_of(path)[0].wavelength is None
+
+
+@pytest.mark.parametrize("size", [(WIDTH + 1, HEIGHT, 3), (WIDTH, HEIGHT - 1, 3), (WIDTH, HEIGHT, 4)])
+def test_the_envi_header_of_another_raster_of_the_same_name_says_nothing(tmp_path, size):
+    path = write_scene(tmp_path / "scene.tif", make_spectra()[:3], wavelengths=None)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(1, wavelength="550")
+    path.with_suffix(".hdr").write_text(
+        "ENVI\nsamples = {}\nlines = {}\nbands = {}\nwavelength units = Micrometers\n"
+        "wavelength = {{1, 2, 3}}\nbbl = {{0, 0, 0}}\n".format(*size)
+    )
+    assert [(s.wavelength, s.good) for s in spectra_of(path)] == [(550.0, True), (None, True), (None, True)]
 
 
 def test_bands_are_matched_by_wavelength_whatever_their_order():
