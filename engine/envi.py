@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 import zlib
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import rasterio
@@ -69,4 +69,7 @@ def open_compressed_envi(dataset: rasterio.DatasetReader, resources: ExitStack) 
     text = header.read_text(encoding="latin-1")
     text = re.sub(r"(?im)^(\s*file compression\s*=).*$", r"\1 0", text)
     (folder / "body.hdr").write_text(text, encoding="latin-1")
+    # What GDAL or QGIS keep beside it, such as a coordinate reference system that was assigned.
+    with suppress(FileNotFoundError):
+        shutil.copyfile(f"{body}.aux.xml", folder / "body.bsq.aux.xml")
     return resources.enter_context(rasterio.open(folder / "body.bsq"))

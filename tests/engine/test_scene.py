@@ -206,6 +206,14 @@ def test_a_compressed_envi_body_is_read_without_a_trace(compressed_envi):
     assert {p.name for p in compressed_envi.parent.iterdir()} == before
 
 
+def test_what_is_kept_beside_a_compressed_envi_file_counts(compressed_envi):
+    """Such as values that stand for no data, set in QGIS or by GDAL."""
+    band = '<PAMRasterBand band="2"><NoDataValue>-7</NoDataValue></PAMRasterBand>'
+    (compressed_envi.parent / "envi.bsq.aux.xml").write_text(f"<PAMDataset>{band}</PAMDataset>")
+    with Scene.open(str(compressed_envi)) as scene:
+        assert scene.bands[1].nodata == -7
+
+
 def test_the_header_of_an_envi_file_stands_for_its_body(compressed_envi):
     with Scene.open(str(compressed_envi.with_suffix(".hdr"))) as scene:
         assert scene.width == WIDTH
