@@ -43,7 +43,7 @@ def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]
     method = find_method(job.method)
     with ExitStack() as stack:
         scene = stack.enter_context(Scene.open(job.scene, job.scene_crs))
-        inputs = [*scene.files, job.polygons, job.features, job.analysis, *files_of(job.backbone)]
+        inputs = [*scene.files, job.polygons, job.features, *report_files(job.analysis), *files_of(job.backbone)]
         outputs = stack.enter_context(Outputs(inputs, token))
         outputs.check(job.model, *report_files(job.report))
         _warn_of_unused(job, method, progress)

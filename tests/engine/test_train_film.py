@@ -191,6 +191,14 @@ def test_what_a_run_reads_is_never_overwritten(polygons_path, backbone_path, tmp
     assert before == {path: path.read_bytes() for path in before}
 
 
+def test_a_report_does_not_replace_the_figures_of_the_analysis(scene_path, polygons_path, backbone_path, tmp_path):
+    """Whose page was chosen, while they are read from the JSON beside it."""
+    (tmp_path / "a.json").write_text('{\n "title": "Decoder layers and timesteps"\n}')
+    job = training(scene_path, polygons_path, backbone_path, tmp_path, analysis=str(tmp_path / "a.html"))
+    with pytest.raises(EngineError, match=r"a\.json is also an input of this run"):
+        run_job(replace(job, report=str(tmp_path / "a.htm")), Recorder())
+
+
 def test_names_that_differ_by_case_or_blanks_are_pointed_out(scene_path, backbone_path, tmp_path):
     names = {"field": "Field", "roof": "roof", "tree": "fi eld", "water": "water"}
     polygons = write_polygons(tmp_path / "p.geojson", [(names[name], g) for name, g in quarter_polygons()])
