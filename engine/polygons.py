@@ -215,7 +215,16 @@ def to_parts(
         inverse.d * vertices[:, 0] + inverse.e * vertices[:, 1] + inverse.f,
     ])  # fmt: skip
     pieces = iter(np.split(pixels, np.cumsum(lengths)[:-1]))
-    return [Part(ids[f.name], tuple(next(pieces) for _ in rings), f.group) for f, rings in kept]
+    # Longitudes are the same a turn further, and some scenes count them from 0 to 360.
+    turn = 360 / abs(transform.a) if target_crs.is_geographic and not (transform.b or transform.d) else math.inf
+    return [Part(ids[f.name], _within_turn([next(pieces) for _ in rings], turn), f.group) for f, rings in kept]
+
+
+def _within_turn(rings: list[np.ndarray], turn: float) -> tuple[np.ndarray, ...]:
+    """Rings in pixels, moved by whole turns, of so many columns, if they lie left of the scene or beyond a turn."""
+    low, high = rings[0][:, 0].min(), rings[0][:, 0].max()
+    turns = max(math.ceil(-high / turn), 0) - max(math.floor(low / turn), 0)
+    return tuple(ring + (turns * turn, 0.0) for ring in rings) if turns else tuple(rings)
 
 
 def _single_parts(geometry: dict[str, Any]) -> Iterator[list[np.ndarray]]:

@@ -226,6 +226,16 @@ def test_other_coordinate_systems_are_reprojected(progress):
     assert set(labelled(parts, progress)) == {(r, c) for r in range(3, 7) for c in range(2, 6)}
 
 
+@pytest.mark.parametrize(("west", "drawn"), [(190.0, -165.0), (-170.0, 195.0), (-170.0, -165.0), (190.0, 195.0)])
+def test_longitudes_may_be_counted_from_0_or_from_greenwich_both_ways(progress, west, drawn):
+    grid = Affine(0.5, 0, west, 0, -0.5, 10)
+    corners = [(0, 8), (2, 8), (2, 7), (0, 7), (0, 8)]
+    geometry = {"type": "Polygon", "coordinates": [[[drawn + x, y] for x, y in corners]]}
+    parts = to_parts([Feature("grass", geometry)], CLASSES, grid, "EPSG:4326", CRS.from_epsg(4326))
+    assert len(labelled(parts, progress)) == 8
+    assert parts[0].bounds() == (10.0, 4.0, 14.0, 6.0)
+
+
 def test_coordinates_that_do_not_fit_their_system_are_one_sentence():
     """Metres in a layer to which degrees were assigned, as happens in QGIS."""
     with pytest.raises(EngineError, match="do not fit the coordinate system of their layer"):
