@@ -252,17 +252,21 @@ def test_a_truncated_file_is_one_sentence(tmp_path):
         scene.read(Window(0, 60, 10, 10), scene.bands)
 
 
-def test_bands_of_several_types_are_read(tmp_path):
+def test_bands_of_several_types_and_nodata_values_are_read(tmp_path):
     """A virtual raster of two files, which GDAL lets differ."""
     spectra = make_spectra()[:4]
     kinds = {"Int16": (spectra[:2] * 1e4).astype(np.int16), "Float32": spectra[2:]}
+    missing = {"Int16": -9999, "Float32": 0}
+    for i, (kind, other) in enumerate([("Int16", "Float32"), ("Float32", "Int16")]):
+        kinds[kind][0, i, i], kinds[kind][1, 9, i] = missing[kind], missing[other]
     bands, number = "", 1
     for kind, values in kinds.items():
         write_scene(tmp_path / f"{kind}.tif", values)
         for source in (1, 2):
             bands += (
-                f'<VRTRasterBand dataType="{kind}" band="{number}"><SimpleSource><SourceFilename relativeToVRT="1">'
-                f"{kind}.tif</SourceFilename><SourceBand>{source}</SourceBand></SimpleSource></VRTRasterBand>"
+                f'<VRTRasterBand dataType="{kind}" band="{number}"><NoDataValue>{missing[kind]}</NoDataValue>'
+                f'<SimpleSource><SourceFilename relativeToVRT="1">{kind}.tif</SourceFilename>'
+                f"<SourceBand>{source}</SourceBand></SimpleSource></VRTRasterBand>"
             )
             number += 1
     origin = ", ".join(map(str, TRANSFORM.to_gdal()))
@@ -272,5 +276,5 @@ def test_bands_of_several_types_are_read(tmp_path):
     )
     with Scene.open(str(tmp_path / "s.vrt")) as scene:
         read, valid = scene.read(Window(0, 0, WIDTH, HEIGHT), scene.bands)
-    assert valid.all()
-    np.testing.assert_allclose(read, np.concatenate(list(kinds.values())))
+    assert np.argwhere(~valid).tolist() == [[0, 0], [1, 1]]
+    np.testing.assert_allclose(read[:, valid], np.concatenate(list(kinds.values()))[:, valid])
