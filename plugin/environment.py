@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from qgis.core import QgsProcessingException
@@ -28,7 +29,7 @@ def find_python() -> str:
     the plugin made.
 
     Raises:
-        QgsProcessingException: there is none; the sentence says what to do.
+        QgsProcessingException: there is none, or it may not be entered; the sentence says what to do.
     """
     chosen = settings.python_interpreter()
     if chosen:
@@ -52,8 +53,25 @@ def interpreter_of(folder: Path) -> Path:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether the plugin made this environment, to its end."""
-    return (folder / MARKER).is_file() and interpreter_of(folder).exists() and _has_base(folder)
+    """Whether the plugin made this environment, to its end.
+
+    Raises:
+        QgsProcessingException: the folder may not be entered.
+    """
+    with closed_folder_reported(folder):
+        return (folder / MARKER).is_file() and interpreter_of(folder).exists() and _has_base(folder)
+
+
+@contextlib.contextmanager
+def closed_folder_reported(folder: Path) -> Iterator[None]:
+    """Say in a sentence that a folder may not be entered, as one that another user made."""
+    try:
+        yield
+    except PermissionError as error:
+        raise QgsProcessingException(
+            f"The environment folder {folder} may not be entered ({error.strerror}); have its permissions changed, or "
+            "choose another one in 'Set up compute environment'."
+        ) from error
 
 
 def _has_base(folder: Path) -> bool:
@@ -70,7 +88,7 @@ def _has_base(folder: Path) -> bool:
 
 
 def is_current(folder: Path) -> bool:
-    """Whether a complete environment was made from today's requirements."""
+    """Whether a complete environment was made from today's requirements; raises as `is_complete`."""
     if not is_complete(folder):
         return False
     with contextlib.suppress(ValueError, KeyError, OSError):

@@ -20,7 +20,7 @@ from qgis.core import QgsProcessingException, QgsProcessingFeedback
 from qgis.PyQt.QtCore import QLockFile
 
 from ..engine.partial_outputs import ATTEMPTS, tries
-from .environment import MARKER, NO_WINDOW, interpreter_of, is_complete
+from .environment import MARKER, NO_WINDOW, closed_folder_reported, interpreter_of, is_complete
 from .paths import REQUIREMENTS
 
 # Lies in a folder from before anything else is in it: what holds neither is not ours to delete.
@@ -67,10 +67,12 @@ def make_environment(
         QgsProcessingException: with what is wrong and what to do.
     """
     folder = installation.folder
-    if folder.exists() and not folder.is_dir():
-        raise QgsProcessingException(f"{folder} is a file; choose a folder for the environment.")
-    ours = (folder / MARKER).is_file() or (folder / BEGUN).is_file()
-    if folder.exists() and any(folder.iterdir()) and not ours:
+    with closed_folder_reported(folder):
+        if folder.exists() and not folder.is_dir():
+            raise QgsProcessingException(f"{folder} is a file; choose a folder for the environment.")
+        ours = (folder / MARKER).is_file() or (folder / BEGUN).is_file()
+        used = folder.exists() and any(folder.iterdir())
+    if used and not ours:
         raise QgsProcessingException(
             f"The folder {folder} is not empty and no environment made by SpectraFiLM; choose another folder, or "
             "delete this one if you do not need it."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from qgis.core import QgsProcessingException
 from qgis.gui import QgsFileWidget, QgsOptionsPageWidget, QgsOptionsWidgetFactory
 from qgis.PyQt.QtCore import QCoreApplication
 from qgis.PyQt.QtGui import QIcon
@@ -43,11 +44,14 @@ class OptionsPage(QgsOptionsPageWidget):
         if named := os.environ.get(environment.VARIABLE):
             return _tr("Left empty, {0} is used, which the variable {1} names.").format(named, environment.VARIABLE)
         folder = settings.environment_folder()
-        if environment.is_current(folder):
-            return _tr("The plugin's own environment is complete: {0}").format(folder)
-        if environment.is_complete(folder):
-            text = _tr("The plugin's own environment was made for an earlier version; set it up again: {0}")
-            return text.format(folder)
+        try:
+            if environment.is_current(folder):
+                return _tr("The plugin's own environment is complete: {0}").format(folder)
+            if environment.is_complete(folder):
+                text = _tr("The plugin's own environment was made for an earlier version; set it up again: {0}")
+                return text.format(folder)
+        except QgsProcessingException as error:
+            return str(error)
         return _tr("The plugin has no environment of its own yet.")
 
     def _set_up(self) -> None:

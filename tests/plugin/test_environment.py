@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 import pytest
 from in_qgis import unchecked
@@ -10,6 +12,7 @@ from qgis.core import QgsProcessingException
 
 from spectrafilm.plugin import environment, settings
 from spectrafilm.plugin.installation import Installation, make_environment
+from spectrafilm.ui.options import OptionsPage
 
 pytestmark = pytest.mark.usefixtures("requirements")
 
@@ -71,6 +74,24 @@ def test_without_the_python_it_was_made_from_it_is_made_anew(made, tmp_path, fee
     make_environment(Installation(made), unchecked, feedback)
     environment.mark_complete(made)
     assert environment.is_current(made)
+
+
+def test_a_folder_that_may_not_be_entered_is_one_sentence(made, feedback, monkeypatch):
+    """As one that another user made; a stand-in for that."""
+    stat = os.stat
+
+    def refuse(path, *arguments, **options):
+        if isinstance(path, (str, Path)) and made in Path(path).parents:
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    sentence = r"made may not be entered \(Permission denied\); have its permissions changed, or choose another one in"
+    with pytest.raises(QgsProcessingException, match=sentence):
+        environment.find_python()
+    with pytest.raises(QgsProcessingException, match=sentence):
+        make_environment(Installation(made), unchecked, feedback)
+    assert "may not be entered" in OptionsPage(None).status.text()
 
 
 def test_a_broken_marker_is_no_current_environment(made):
