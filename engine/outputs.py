@@ -20,7 +20,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from .errors import EngineError
-from .partial_outputs import ATTEMPTS, MARK, partial_path, remove_partial_outputs, tries
+from .partial_outputs import ATTEMPTS, MARK, PUBLISHING, partial_path, remove_partial_outputs, tries
 from .scene import Scene, unplaced_allowed
 
 NODATA = -9999.0
@@ -58,7 +58,8 @@ class Outputs:
     ) -> None:
         try:
             if kind is None:
-                self._publish()
+                with PUBLISHING:
+                    self._publish()
         finally:
             remove_partial_outputs(self._destinations, self._token)
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:

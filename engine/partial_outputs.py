@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ LONGEST_SUFFIX = 16
 MARK = ".spectrafilm-part-"
 # Variable of the engine's process: its folder for temporary files, which it may delete.
 SCRATCH = "SPECTRAFILM_SCRATCH"
+# Held while outputs get their names: a cancel meanwhile would leave new ones beside old ones.
+PUBLISHING = threading.Lock()
 
 
 def partial_path(destination: str, token: str) -> Path:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -20,6 +21,7 @@ from synthetic import CRS, HEIGHT, QUARTERS, TRANSFORM, WIDTH
 from spectrafilm.engine import protocol, runner
 from spectrafilm.engine.jobs import JOBS, AssessAccuracy, SelectBands, TrainFilm, from_json, to_json
 from spectrafilm.engine.map_style import style_map
+from spectrafilm.engine.outputs import Outputs
 from spectrafilm.engine.polygons import make_classes
 from spectrafilm.engine.progress import Progress, Recorder
 from spectrafilm.engine.protocol import _is_lack_of_memory
@@ -134,6 +136,30 @@ def test_closing_the_input_ends_the_engine_within_two_seconds(engine, scene_path
     assert time.monotonic() - started < 6
     assert status == 3
     assert not list(tmp_path.iterdir())
+
+
+def test_a_cancel_waits_until_all_outputs_have_their_names(monkeypatch, tmp_path):
+    """Otherwise new files would lie beside old ones."""
+    replace, interrupted, ended, meanwhile = os.replace, threading.Event(), threading.Event(), []
+    job = SelectBands("s.tif", str(tmp_path / "a"))
+    monkeypatch.setattr(protocol, "wait_until_stdin_closes", lambda: None)
+    monkeypatch.setattr(protocol, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(protocol._thread, "interrupt_main", interrupted.set)
+    monkeypatch.setattr(os, "_exit", lambda _status: ended.set())
+
+    def replace_and_cancel(part, target):
+        replace(part, target)
+        if not meanwhile:
+            protocol._stop_when_stdin_closes(job, "t")
+        meanwhile.append(interrupted.wait(0.2))
+
+    monkeypatch.setattr(os, "replace", replace_and_cancel)
+    with Outputs((), "t") as outputs:
+        for name in ("a", "b"):
+            outputs.reserve(str(tmp_path / name)).write_text("new")
+    assert meanwhile == [False, False]
+    assert ended.wait(5)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
 
 
 @pytest.mark.parametrize("kind", JOBS.values(), ids=JOBS)
