@@ -147,7 +147,8 @@ def pretrain(scene: Scene, survey: Survey, recipe: Recipe, device: Device, progr
     best_denoiser = run.best.cpu().eval()
     angles: dict[int, float] = {}
     timesteps: tuple[int, ...] = ()
-    if isinstance(best_denoiser, StagedDenoiser):
+    # Where nothing was learned, angles hardly change with the noise, and features would be taken of noise alone.
+    if isinstance(best_denoiser, StagedDenoiser) and losses[best] < chance:
         angles = spectral_angles(best_denoiser, composites, checked, noise_schedule())
         timesteps = choose_timesteps(angles)
         progress.info(f"Timesteps for features, by spectral angles of denoised held-out cubes: {list(timesteps)}.")

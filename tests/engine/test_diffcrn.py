@@ -159,6 +159,15 @@ def test_pretraining_leaves_a_backbone_with_timesteps_of_its_own(pretrained):
     assert backbone.best_timesteps == found.timesteps
 
 
+def test_a_backbone_that_has_learned_nothing_chooses_no_timesteps(scene_path, tmp_path):
+    """Its spectra are as far off at all of them, up to those that are noise alone."""
+    recorder, path, page = Recorder(), tmp_path / "b.safetensors", tmp_path / "b.html"
+    run_job(PretrainScene(str(scene_path), str(path), str(page), "diffcrn", 8, POSITIONS, NARROW, "cpu"), recorder)
+    assert any("it has learned nothing of use" in warning for warning in recorder.warnings)
+    assert SceneBackbone.load(path).timesteps == ()
+    assert page.read_text().count("data:image/png;base64,") == 2
+
+
 @pytest.mark.parametrize("method", ["diffcrn", "spectrafilm", "diffspectralnet"])
 def test_methods_train_and_map_with_it(pretrained, scene_path, polygons_path, tmp_path, method):
     path = pretrained[0]
