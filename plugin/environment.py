@@ -98,8 +98,10 @@ def is_current(folder: Path) -> bool:
 
 def mark_complete(folder: Path) -> None:
     """Remember that an environment was made to its end and passed its check."""
-    marker = {"requirements": _requirements_digest()}
-    (folder / MARKER).write_text(json.dumps(marker) + "\n", encoding="utf-8")
+    # One that others share may be read-only.
+    if not is_current(folder):
+        marker = {"requirements": _requirements_digest()}
+        (folder / MARKER).write_text(json.dumps(marker) + "\n", encoding="utf-8")
     settings.set_environment_folder(folder)
 
 

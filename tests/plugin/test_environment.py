@@ -94,6 +94,18 @@ def test_a_folder_that_may_not_be_entered_is_one_sentence(made, feedback, monkey
     assert "may not be entered" in OptionsPage(None).status.text()
 
 
+def test_a_complete_environment_that_may_not_be_changed_can_be_chosen(made, monkeypatch):
+    """As one that an administrator made for all; a stand-in for that."""
+
+    def refuse(path, *_arguments, **_options):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    settings.set_environment_folder(made.parent / "none")
+    monkeypatch.setattr(Path, "write_text", refuse)
+    environment.mark_complete(made)
+    assert settings.environment_folder() == made
+
+
 def test_a_broken_marker_is_no_current_environment(made):
     (made / environment.MARKER).write_text("{")
     assert not environment.is_current(made)
