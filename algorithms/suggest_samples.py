@@ -30,8 +30,9 @@ from ..plugin.polygon_source import Legend, export_features
 from .base import SpectraFilmAlgorithm, crs_text
 from .labelled_scene import LABELS
 
-# No field is called `class`: what the model believes is no label to train on.
-FIELDS = {"rank": "integer", "predicted": "string", "confidence": "double", "rival": "string"}
+# No field is called `class`: what the model believes is no label to train on. Without a length texts of more than 255
+# characters would be refused.
+FIELDS = {"rank": "integer", "predicted": "string(0)", "confidence": "double", "rival": "string(0)"}
 
 
 class SuggestSamplesAlgorithm(SpectraFilmAlgorithm):

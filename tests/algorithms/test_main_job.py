@@ -7,7 +7,7 @@ from pathlib import Path
 
 import processing
 import pytest
-from in_qgis import BUSY, CLASSES, POLYGONS, REFERENCE, SCENE, TRAIN, write_raster
+from in_qgis import BUSY, CLASSES, POLYGONS, REFERENCE, SCENE, TRAIN, fake_engine, write_raster
 from osgeo import gdal
 from qgis.core import (
     QgsCoordinateTransform,
@@ -148,6 +148,20 @@ def test_places_to_label_next_are_a_layer_outside_the_polygons(trained, run, sha
     for place in places:
         assert {place["predicted"], place["rival"]} <= set(CLASSES)
         assert 0 < place["confidence"] <= 1
+
+
+@pytest.mark.parametrize("output", ["memory:", "places.gpkg"])
+def test_places_of_classes_with_very_long_names_are_not_lost(run, tmp_path, monkeypatch, output):
+    name = "Grassland " * 30
+    square = [[413100, 5780600], [413110, 5780600], [413110, 5780610], [413100, 5780610]]
+    place = {"rank": 1, "predicted": name, "rival": name, "confidence": 0.5, "centre": square[0], "corners": square}
+    values = {"crs": QgsRasterLayer(SCENE).crs().toWkt(), "places": [place]}
+    monkeypatch.setenv("SPECTRAFILM_PYTHON", fake_engine(tmp_path, f"say(type='result', values={values!r})"))
+    destination = output if output == "memory:" else str(tmp_path / output)
+    model = tmp_path / "m.safetensors"
+    layer = run("suggestsamples", {"INPUT": SCENE, "MODEL": str(model), "OUTPUT": destination})["OUTPUT"]
+    layer = layer if output == "memory:" else QgsVectorLayer(layer)
+    assert [feature["predicted"] for feature in layer.getFeatures()] == [name]
 
 
 def test_the_accuracy_is_measured_on_the_independent_reference(trained, run, tmp_path):
