@@ -116,7 +116,7 @@ def export_features(
         The CRS of what was written: the scene's or, where that has none, the source's own.
 
     Raises:
-        QgsProcessingException: the source has no such field, no geometries, no CRS, or no feature.
+        QgsProcessingException: the source has no such field, nothing in it, no geometries, no CRS, or no feature.
     """
     fields = {key: name for key, name in ((FIELD, field), (GROUP, group_field)) if name}
     indices = {key: source.fields().lookupField(name) for key, name in fields.items()}
@@ -164,6 +164,11 @@ def export_features(
             },
             "geometry": None if geometry.isNull() else json.loads(geometry.asJson(9)),
         })  # fmt: skip
+    if field and features and all(f["properties"][FIELD] is None for f in features):
+        # The engine would call it by the name that it has in the file.
+        raise QgsProcessingException(
+            f"The class field '{field}' is empty (NULL) in every feature; fill it in, or choose another."
+        )
     warnings = []
     if repaired:
         warnings.append(f"{repaired} invalid geometrie(s) were repaired.")

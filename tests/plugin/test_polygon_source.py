@@ -168,6 +168,12 @@ def test_a_missing_field_names_those_there_are(export):
         export(memory_layer([("a", SQUARE)]), field="klass")
 
 
+def test_a_field_without_any_value_is_called_as_users_know_it(export):
+    layer = memory_layer([(None, SQUARE), ("", SQUARE)], field="kind:string")
+    with pytest.raises(QgsProcessingException, match="field 'kind' is empty"):
+        export(layer, field="kind")
+
+
 def test_labels_without_a_coordinate_system_are_one_sentence(export):
     layer = memory_layer([("a", SQUARE)])
     layer.setCrs(QgsCoordinateReferenceSystem())
