@@ -214,9 +214,15 @@ def _umask() -> int:
 
 
 def _verify(path: Path) -> None:
-    """Read a finished raster back block by block: GDAL does not report every failed write on closing."""
+    """Read a finished raster back block by block: GDAL does not report every failed write on closing.
+
+    Raises:
+        RasterioError: a block cannot be read or was never written, which reads as nodata.
+    """
     with rasterio.open(path) as dataset:
-        for _, window in dataset.block_windows(1):
+        for (row, column), window in dataset.block_windows(1):
+            if dataset.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", "TIFF", bidx=1) is None:
+                raise RasterioError("a part of it is missing")
             dataset.read(1, window=window)
 
 

@@ -212,17 +212,21 @@ def test_a_folder_that_windows_protects_is_one_sentence(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root can mount a small disk")
-def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, scene_path):
-    noise = np.random.default_rng(0).random((1, 80, 100), np.float32)
-    with mounted(tmp_path / "small", "size=16k"):
+@pytest.mark.parametrize(
+    ("count", "size", "options"), [(1, "16k", {}), (100, "500k", {"nbits": 16, "interleave": "pixel"})]
+)
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, scene_path, count, size, options):
+    noise = np.random.default_rng(0).random((count, 80, 100), np.float32)
+    with mounted(tmp_path / "small", f"size={size}"):
         target = tmp_path / "small" / "map.tif"
         with (
             pytest.raises(EngineError, match="disk is probably full"),
             Scene.open(str(scene_path)) as scene,
             Outputs() as outputs,
-            outputs.raster(str(target), scene, 1, "float32", -1.0) as dataset,
+            outputs.raster(str(target), scene, count, "float32", -1.0, **options) as dataset,
         ):
-            dataset.write(noise, window=Window(0, 0, 100, 80))
+            for row in range(0, 80, 16):
+                dataset.write(noise[:, row : row + 16], window=Window(0, row, 100, 16))
         assert not list((tmp_path / "small").iterdir())
 
 
