@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from .errors import EngineError
 
@@ -23,7 +23,9 @@ def write_tensors(path: Path, mark: str, tensors: dict[str, torch.Tensor], conte
     """
     software = {name: importlib.metadata.version(name) for name in PACKAGES}
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    save_file(contiguous, path, {mark: json.dumps(content | {"software": software}, allow_nan=False)})
+    metadata = {mark: json.dumps(content | {"software": software}, allow_nan=False)}
+    # Not by `save_file`, which has an error of its own for a full disk.
+    path.write_bytes(save(contiguous, metadata))
 
 
 def has_mark(path: Path, mark: str) -> bool:

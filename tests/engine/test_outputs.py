@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import torch
 from rasterio.windows import Window
 
 from spectrafilm.engine import outputs as outputs_module
@@ -20,6 +21,7 @@ from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.outputs import Outputs
 from spectrafilm.engine.partial_outputs import partial_path, remove_partial_outputs
 from spectrafilm.engine.scene import Scene
+from spectrafilm.engine.tensor_files import write_tensors
 
 
 def test_files_appear_at_the_end_under_their_own_name(tmp_path):
@@ -227,6 +229,15 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, scene_path, co
         ):
             for row in range(0, 80, 16):
                 dataset.write(noise[:, row : row + 16], window=Window(0, row, 100, 16))
+        assert not list((tmp_path / "small").iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_model_for_which_a_disk_has_no_room_is_one_sentence(tmp_path):
+    with mounted(tmp_path / "small", "size=16k"):
+        target = tmp_path / "small" / "m.safetensors"
+        with pytest.raises(EngineError, match="disk is probably full"), Outputs() as outputs:
+            write_tensors(outputs.reserve(str(target)), "m", {"a": torch.zeros(10000)}, {})
         assert not list((tmp_path / "small").iterdir())
 
 
