@@ -115,6 +115,16 @@ def test_an_empty_selection_is_one_sentence(export):
         export(memory_layer([("a", SQUARE)]), selected=True)
 
 
+def test_edits_that_are_not_saved(export):
+    layer = memory_layer([("a", SQUARE), ("b", SQUARE)])
+    first, second = (feature.id() for feature in layer.getFeatures())
+    layer.startEditing()
+    layer.changeAttributeValue(first, 0, "c")
+    layer.deleteFeature(second)
+    assert classes_of(export(layer)) == ["c"]
+    assert layer.isModified()
+
+
 def test_a_filter_of_the_layer(export):
     layer = QgsVectorLayer(POLYGONS, "labels", "ogr")
     assert layer.setSubsetString("class = 'Water'")
