@@ -150,7 +150,8 @@ def export_features(
     request.setTransformErrorCallback(lambda feature: lost.append(feature.id()))
     request.setSubsetOfAttributes(list(indices.values()))
     flag = QgsProcessingFeatureSource.Flag.FlagSkipGeometryValidityChecks
-    repaired, without_area, features = 0, 0, []
+    features: list[dict[str, Any]] = []
+    repaired = without_area = 0
     for feature in _until_cancelled(source.getFeatures(request, flag), feedback):
         geometry, was_invalid = _repaired(feature.geometry())
         repaired += was_invalid
