@@ -56,9 +56,15 @@ def main() -> None:
 
 
 def _pixels_by_class(pool: Pool) -> str:
-    """How many pixels and areas there are of each class, for people."""
-    of_class = [(c.name, pool.labels.select(pool.labels.class_ids == c.id)) for c in pool.classes]
-    return ", ".join(f"class {name} {len(x)} pixels of {len(np.unique(x.polygons))} areas" for name, x in of_class)
+    """How many pixels there are of each class, and of how many areas or on which side of a division, for people."""
+    texts = []
+    for c in pool.classes:
+        ours = pool.labels.class_ids == c.id
+        text = f"class {c.name} {ours.sum()} pixels of {len(np.unique(pool.labels.polygons[ours]))} area(s)"
+        if pool.for_training is not None:
+            text += f" ({pool.for_training[ours].sum()} to train)"
+        texts.append(text)
+    return ", ".join(texts)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ import numpy as np
 
 SUMMARY = "accuracy.json"
 KEPT = ("overall_accuracy", "average_accuracy", "kappa", "calibration_error")
+# Numbers of pixels, which older records lack.
+COUNTS = ("training_pixels", "test_pixels")
 # One record a draw of labels and row, as measure.py makes them.
 Results = list[dict[str, Any]]
 
@@ -39,6 +41,9 @@ def summarize(results: Results) -> list[dict[str, Any]]:
         members = sorted(unordered, key=lambda r: r["seed"])
         entry: dict[str, Any] = {"protocol": protocol, "labels": labels, "row": row}
         entry["seeds"] = [r["seed"] for r in members]
+        for count in COUNTS:
+            if all(count in r for r in members):
+                entry[count] = [r[count] for r in members]
         for figure in KEPT:
             values = [r[figure] for r in members]
             if None not in values:
@@ -59,6 +64,7 @@ def read_summary(path: Path, title: str) -> Results:
     for entry in json.loads(path.read_text(encoding="utf-8")).get(title, []):
         for k, seed in enumerate(entry["seeds"]):
             figures = {figure: entry[figure]["by_seed"][k] if figure in entry else None for figure in KEPT}
+            figures |= {count: entry[count][k] for count in COUNTS if count in entry}
             results.append({name: entry[name] for name in ("protocol", "labels", "row")} | {"seed": seed} | figures)
     return results
 

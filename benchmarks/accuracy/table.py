@@ -14,7 +14,7 @@ from matplotlib import pyplot as plt
 
 from .pool import PROTOCOLS
 from .rows import CLASSICAL, ROWS, SPECTRAFILM, UNTRAINED
-from .summary import SUMMARY, Results, write_summary
+from .summary import COUNTS, SUMMARY, Results, write_summary
 
 HEAD, TERMS, FINDINGS, TRIED = (
     Path(__file__).with_name(f"{name}.md") for name in ("head", "terms", "findings", "tried")
@@ -89,7 +89,7 @@ def paired(ours: dict[int, float], theirs: dict[int, float]) -> tuple[float, flo
 def overview(scenes: list[tuple[str, Results]], groups: dict[str, list[str]]) -> str:
     """A table for each rival: how many points SpectraFiLM is above it, by scene, protocol and number of labels."""
     counts = sorted({r["labels"] for _, results in scenes for r in results})
-    text = "\n![Overall accuracy over labels per class](images/accuracy.png)\n"
+    text = ""
     for name, choose in RIVALS.items():
         lines = []
         for protocol in PROTOCOLS:
@@ -105,7 +105,9 @@ def overview(scenes: list[tuple[str, Results]], groups: dict[str, list[str]]) ->
         if lines:
             columns = "| | " + " | ".join(f"{n} a class" for n in counts) + " |\n" + "|---" * (len(counts) + 1) + "|"
             text += "\n".join([f"\n## SpectraFiLM − {name}\n", columns, *lines]) + "\n"
-    return text + "\nPoints of OA / AA, paired over seeds; means with their standard error over draws.\n"
+    if text:
+        text += "\nPoints of OA / AA, paired over seeds; means with their standard error over draws.\n"
+    return "\n![Overall accuracy over labels per class](images/accuracy.png)\n" + text
 
 
 # Points of OA and of AA with their standard errors, None where there are none.
@@ -169,12 +171,23 @@ def section(title: str, protocol: str, results: Results) -> str:
         if any(cell != "–" for cell in cells):
             lines.append(f"| *SpectraFiLM − {name}* | " + " | ".join(cells) + " |")
     errors = [by_row(results, protocol, n, "calibration_error").get(SPECTRAFILM, {}).values() for n in counts]
-    means = " | ".join(f"{np.mean(list(e)):.1f}" if e else "–" for e in errors)
-    lines.append(f"| *expected calibration error of SpectraFiLM* | {means} |")
+    if any(errors):
+        means = " | ".join(f"{np.mean(list(e)):.1f}" if e else "–" for e in errors)
+        lines.append(f"| *expected calibration error of SpectraFiLM* | {means} |")
+    sizes = [_pixel_counts(results, protocol, n) for n in counts]
+    if any(sizes):
+        lines.append("| *training / test pixels* | " + " | ".join(size or "–" for size in sizes) + " |")
     lines.append(
         f"\n{_seeds(seeds)}; OA ± standard deviation / AA, per cent; differences of OA are paired, ± standard error."
     )
     return "\n".join(lines) + "\n"
+
+
+def _pixel_counts(results: Results, protocol: str, labels: int) -> str:
+    """How many pixels are trained and tested, by draw from the fewest to the most; empty where nobody wrote it down."""
+    draws = [r for r in results if r["protocol"] == protocol and r["labels"] == labels and COUNTS[0] in r]
+    ranges = [sorted({r[count] for r in draws}) for count in COUNTS]
+    return " / ".join("–".join(str(n) for n in dict.fromkeys([some[0], some[-1]])) for some in ranges if some)
 
 
 def _seeds(count: int) -> str:
@@ -183,9 +196,12 @@ def _seeds(count: int) -> str:
 
 def draw_curves(scenes: list[tuple[str, Results]], path: Path) -> None:
     """OA over labels per class: one panel a scene and protocol."""
-    figure, grid = plt.subplots(len(scenes), len(PROTOCOLS), figsize=(9, 2.6 * len(scenes)), squeeze=False, sharex=True)
+    protocols = [p for p in PROTOCOLS if any(r["protocol"] == p for _, results in scenes for r in results)]
+    ticks = sorted({r["labels"] for _, results in scenes for r in results})
+    size = (9, 2.6 * len(scenes) + LEGEND_INCHES)
+    figure, grid = plt.subplots(len(scenes), len(protocols), figsize=size, squeeze=False, sharex=True)
     for (title, results), panels in zip(scenes, grid, strict=True):
-        for protocol, axes in zip(PROTOCOLS, panels, strict=True):
+        for protocol, axes in zip(protocols, panels, strict=True):
             counts = sorted({r["labels"] for r in results if r["protocol"] == protocol})
             axes.set_visible(bool(counts))
             axes.tick_params(labelbottom=True)
@@ -196,15 +212,16 @@ def draw_curves(scenes: list[tuple[str, Results]], path: Path) -> None:
                     width = 2 if row == SPECTRAFILM else 1.2
                     axes.plot(*zip(*points, strict=True), color=colour, marker="o", ms=3, lw=width, label=row)
             axes.set_xscale("log")
-            axes.set_xticks(counts, counts)
+            axes.set_xticks(ticks, ticks)
             axes.minorticks_off()
             axes.set_title(f"{title}, {protocol}", fontsize=9)
             axes.spines[["top", "right"]].set_visible(False)
             axes.grid(axis="y", color="#e0e0e0", lw=0.6)
-    for axes in grid[:, 0]:
-        axes.set_ylabel("overall accuracy (%)")
-    for axes in grid[-1]:
-        axes.set_xlabel("labels per class")
+    # A scene with a division of its own has one panel only.
+    for panels in grid:
+        next(axes for axes in panels if axes.get_visible()).set_ylabel("overall accuracy (%)")
+    for panels in grid.T:
+        next(axes for axes in panels[::-1] if axes.get_visible()).set_xlabel("labels per class")
     shown = {name: line for axes in grid.flat for line, name in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(shown.values(), shown.keys(), loc="lower center", ncol=3, frameon=False, fontsize=8)
     figure.tight_layout(rect=(0, LEGEND_INCHES / figure.get_figheight(), 1, 1))

@@ -23,7 +23,7 @@ from spectrafilm.benchmarks.accuracy.pool import Near, Pool, make_pool
 from spectrafilm.benchmarks.accuracy.rounds import labels_needed, mean_of_rounds, write_page
 from spectrafilm.benchmarks.accuracy.rows import ROWS, Prediction
 from spectrafilm.benchmarks.accuracy.summary import SUMMARY, joined, read_summary, write_summary
-from spectrafilm.benchmarks.accuracy.table import paired
+from spectrafilm.benchmarks.accuracy.table import draw_curves, paired
 from spectrafilm.benchmarks.accuracy.table import write_page as write_accuracy
 from spectrafilm.benchmarks.json_lines import read_lines
 from spectrafilm.benchmarks.real_scenes.scenes import LabelledScene
@@ -75,7 +75,7 @@ def squares() -> np.ndarray:
     return ids
 
 
-def test_a_standard_division_is_measured_as_it_is(tmp_path, monkeypatch):
+def test_a_standard_division_is_measured_as_it_is(tmp_path, monkeypatch, capsys):
     """Beside one raster of all labels the division is taken: all pixels train that are asked for, all others test."""
     write_scene(tmp_path / "city.tif", make_spectra())
     ids = squares()
@@ -94,8 +94,13 @@ def test_a_standard_division_is_measured_as_it_is(tmp_path, monkeypatch):
     assert result["training_pixels"] == ((ids > 0) & training).sum()
     assert result["test_pixels"] == ((ids > 0) & ~training).sum()
     assert result["overall_accuracy"] > 95
+    ours, theirs = (ids == 1).sum(), ((ids == 1) & training).sum()
+    assert f"class 1 {ours} pixels of 5 area(s) ({theirs} to train)" in capsys.readouterr().out
     page = (tmp_path / "pages" / "accuracy.md").read_text(encoding="utf-8")
     assert "city (standard division), polygons apart" in page
+    assert f"| *training / test pixels* | {result['training_pixels']} / {result['test_pixels']} |" in page
+    assert "calibration" not in page.split("##")[-1], "only SpectraFiLM's is shown"
+    assert "paired over seeds" not in page, "nothing is compared"
 
 
 def test_other_labels_are_another_scene(tmp_path):
@@ -349,8 +354,28 @@ def test_the_page_averages_scenes_with_their_error(tmp_path):
     assert "± nan" not in (tmp_path / "accuracy.md").read_text()
 
 
+def test_curves_of_scenes_with_a_division_have_all_that_others_have(tmp_path, monkeypatch):
+    def drawn(*scenes):
+        figures = []
+        monkeypatch.setattr("matplotlib.pyplot.close", figures.append)
+        draw_curves(list(scenes), tmp_path / "curves.png")
+        return [axes for axes in figures[0].axes if axes.get_visible()], figures[0]
+
+    apart = [r | {"protocol": "polygons apart"} for r in _draws("SVM", 50.0, labels=10)]
+    (panel,), figure = drawn(("City", apart))
+    assert panel.get_ylabel()
+    assert panel.get_xlabel()
+    assert panel.get_position().width > 0.8, "nothing is left free for random pixels"
+    assert panel.get_position().height * figure.get_figheight() > 1.5, "nor is the legend taken from its height"
+    random = [*_draws("SVM", 60.0), *_draws("SVM", 60.0, labels=10)]
+    panels, _ = drawn(("Town", random), ("City", apart))
+    assert all(p.get_xlabel() and p.get_ylabel() for p in panels)
+    assert [t.get_text() for t in panels[0].get_xticklabels()] == ["5", "10"]
+
+
 def test_figures_of_the_page_stand_for_what_is_not_measured_again(tmp_path):
     old = _draws("SVM", 50.123, 52.0) + _draws("SpectraFiLM", 54.0, 58.0)
+    old[:2] = [r | {"training_pixels": 10 + k, "test_pixels": 90} for k, r in enumerate(old[:2])]
     write_summary([("Town", old)], tmp_path / SUMMARY)
     published = read_summary(tmp_path / SUMMARY, "Town")
     assert published == old
