@@ -141,9 +141,17 @@ def _strips(parts: Sequence[Part], height: int, width: int, progress: Progress) 
     before = np.where(points, (right < 0) | (bottom < 0), (right <= 0) | (bottom <= 0))
     on_scene = ~(before | (left >= width) | (top >= height))
     if not on_scene.any():
+        none = f"None of the {len(parts)} polygons lies on the scene"
+        if len(parts) and bottom.max() <= 0 and top.min() >= -height and left.min() >= 0 and right.max() <= width:
+            # There GDAL's y grows from row to row, while QGIS's falls.
+            raise EngineError(
+                f"{none}; they are right above it, as Polygonize puts them where a raster has no place in the world. "
+                "Give the scene and the label raster one first (in QGIS: Raster > Conversion > Translate, additional "
+                f"command-line parameters -a_ullr 0 {height} {width} 0), and polygonize again."
+            )
         raise EngineError(
-            f"None of the {len(parts)} polygons lies on the scene; check that both show the same area and "
-            "that their coordinate reference systems are set correctly."
+            f"{none}; check that both show the same area and that their coordinate reference systems are set "
+            "correctly."
         )
     if not on_scene.all():
         progress.warning(f"{(~on_scene).sum()} of {len(parts)} polygons lie outside the scene and are left out.")

@@ -200,6 +200,15 @@ def test_polygons_outside_are_counted_and_none_inside_is_an_error(progress):
         labelled([outside], progress)
 
 
+def test_polygons_of_a_raster_without_a_place_are_known_again(progress):
+    """QGIS shows row 3 of such a scene at y = -3, and Polygonize writes y = 3."""
+    upside_down = rectangle(1, 2, -16, 6, -3)
+    with pytest.raises(EngineError, match="right above it.* -a_ullr 0 20 30 0"):
+        labelled([upside_down], progress, height=20, width=30)
+    with pytest.raises(EngineError, match="same area"):
+        labelled([upside_down, rectangle(1, 2, -26, 6, -3)], progress, height=20, width=30)
+
+
 def test_a_polygon_across_the_edge_labels_what_is_inside(progress):
     found = labelled([rectangle(1, -5, -5, 2, 2)], progress)
     assert set(found) == {(0, 0), (0, 1), (1, 0), (1, 1)}
