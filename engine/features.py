@@ -251,7 +251,9 @@ def gather_features(
             y, x = y[inside], x[inside]
             total[inside] += window[y, x, None] * features[:, y, x].T
             weights[inside] += window[y, x, None]
-    return total / weights
+    # In place, since there may be thousands of values for each of a million pixels.
+    total /= weights
+    return total
 
 
 def _batches(items: list, extractor: FeatureExtractor) -> Iterator[list]:
