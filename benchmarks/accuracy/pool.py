@@ -240,7 +240,10 @@ def kept_features(source: ComputedFeatures, labels: Labels, folder: Path) -> np.
     digest = hashlib.sha256(f"{settings} ".encode() + places.tobytes()).hexdigest()[:16]
     kept = folder / f"features-{digest}.npy"
     if not kept.exists():
-        np.save(kept, source.at(labels.rows, labels.columns, Progress()).astype(np.float16))
+        # What is cut off by an interruption must not be taken for whole: those of a large scene take a gigabyte.
+        part = kept.with_suffix(".part.npy")
+        np.save(part, source.at(labels.rows, labels.columns, Progress()).astype(np.float16))
+        part.replace(kept)
     return np.load(kept).astype(np.float32)
 
 

@@ -187,6 +187,22 @@ def test_features_are_computed_for_rows_that_need_them(matlab, tmp_path):
     assert len(list(tmp_path.glob("features-*"))) == 1
 
 
+def test_features_that_an_interruption_cut_off_are_computed_anew(matlab, tmp_path, monkeypatch):
+    (scene,) = own_scenes(matlab, tmp_path / "work")
+    pool = make_pool(LabelledScene(scene, matlab, tmp_path, None))
+    key, save = ("spectrafilm", "bundled"), np.save
+
+    def interrupted(path, _values):
+        path.write_bytes(b"cut off")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pool.features[key]
+    monkeypatch.setattr(np, "save", save)
+    assert len(pool.features[key]) == len(pool.labels)
+
+
 def test_corrected_and_uncorrected_cubes_are_two_scenes(tmp_path):
     for name in ("pines", "pines_corrected"):
         savemat(tmp_path / f"{name}.mat", {"cube": np.full((20, 30, 8), len(name))})
