@@ -59,7 +59,8 @@ def _pixels_by_class(pool: Pool) -> str:
     """How many pixels there are of each class, and of how many areas or on which side of a division, for people."""
     texts = []
     for c in pool.classes:
-        ours = pool.labels.class_ids == c.id
+        if not (ours := pool.labels.class_ids == c.id).any():
+            continue
         text = f"class {c.name} {ours.sum()} pixels of {len(np.unique(pool.labels.polygons[ours]))} area(s)"
         if pool.for_training is not None:
             text += f" ({pool.for_training[ours].sum()} to train)"

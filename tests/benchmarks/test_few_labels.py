@@ -258,6 +258,11 @@ def pool():
     return Pool("p", labels, classes, nothing, nothing, nothing, 1.0, {}, nothing, {}, 0, None)
 
 
+def test_classes_that_are_left_out_are_not_listed(pool):
+    few = replace(pool, labels=pool.labels.select(pool.labels.class_ids != 2))
+    assert benchmark._pixels_by_class(few) == "class a 40 pixels of 5 area(s), class c 40 pixels of 5 area(s)"
+
+
 @pytest.mark.parametrize("protocol", ["random pixels", "polygons apart"])
 def test_draws_are_balanced_disjoint_and_repeatable(pool, protocol):
     training, testing = pool.draw(protocol, 5, 7)
