@@ -34,6 +34,8 @@ MIXUP = 0.1
 DROPOUT = 0.3
 # A class of tiny polygons only would be lost: its best pixels count as much as half covered ones.
 LEAST_TRUST = 0.5**POWER
+# Pixels whose logits are computed at once, for which each needs some thousand values.
+PIECE = 200_000
 
 PUBLISHED_BATCH = 64
 PUBLISHED_EPOCHS = 200
@@ -155,7 +157,9 @@ def fit(
 def predict_logits(network: nn.Module, samples: Samples) -> np.ndarray:
     """Logits (members, n, classes) of a trained network."""
     spectra, features, _ = samples.tensors()
-    return network.eval()(spectra, features).numpy()
+    network.eval()
+    pieces = zip(spectra.split(PIECE), features.split(PIECE), strict=True)
+    return np.concatenate([network(*piece).numpy() for piece in pieces], 1)
 
 
 @torch.inference_mode()

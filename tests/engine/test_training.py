@@ -49,6 +49,16 @@ def test_one_input_alone_cannot_tell_all_classes(samples, key, ceiling, progress
 
 
 @pytest.mark.parametrize("key", list(METHODS))
+def test_logits_of_many_pixels_are_computed_piece_by_piece(samples, key, progress, monkeypatch):
+    network = fit(METHODS[key], samples, [np.ones(240, bool)], 0, progress)[0].network
+    at_once, sizes = predict_logits(network, samples), []
+    monkeypatch.setattr("spectrafilm.engine.training.PIECE", 100)
+    network.register_forward_pre_hook(lambda _network, inputs: sizes.append(len(inputs[0])))
+    np.testing.assert_allclose(predict_logits(network, samples), at_once, atol=1e-4)
+    assert sizes == [100, 100, 40]
+
+
+@pytest.mark.parametrize("key", list(METHODS))
 def test_the_same_seed_gives_the_same_network(samples, key, progress):
     everything = [np.ones(240, bool)]
     first, second, other = (
