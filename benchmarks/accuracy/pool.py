@@ -14,6 +14,7 @@ from scipy.ndimage import uniform_filter
 from skimage.morphology import dilation, disk, erosion, reconstruction
 from sklearn.decomposition import PCA
 
+from spectrafilm.benchmarks.kept_arrays import kept_array
 from spectrafilm.benchmarks.real_scenes.rows import untrained_backbone
 from spectrafilm.benchmarks.real_scenes.scenes import DIVISION, LabelledScene
 from spectrafilm.engine.backbone import BUNDLED, Backbone
@@ -238,13 +239,11 @@ def kept_features(source: ComputedFeatures, labels: Labels, folder: Path) -> np.
     settings = replace(source.settings, backbone_path="")
     places = np.stack([labels.rows, labels.columns]).astype("<i8")
     digest = hashlib.sha256(f"{settings} ".encode() + places.tobytes()).hexdigest()[:16]
-    kept = folder / f"features-{digest}.npy"
-    if not kept.exists():
-        # What is cut off by an interruption must not be taken for whole: those of a large scene take a gigabyte.
-        part = kept.with_suffix(".part.npy")
-        np.save(part, source.at(labels.rows, labels.columns, Progress()).astype(np.float16))
-        part.replace(kept)
-    return np.load(kept).astype(np.float32)
+
+    def features() -> np.ndarray:
+        return source.at(labels.rows, labels.columns, Progress()).astype(np.float16)
+
+    return kept_array(folder / f"features-{digest}.npy", features).astype(np.float32)
 
 
 def _profiles(image: np.ndarray) -> np.ndarray:

@@ -7,11 +7,11 @@ import shutil
 import subprocess
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from spectrafilm.benchmarks.command_line import ROOT, make_parser
+from spectrafilm.benchmarks.kept_arrays import kept_array
 from spectrafilm.tools.qgis_shell import QgisShell
 
 from .rows import ROWS, SLOW_ROWS, Bench
@@ -68,11 +68,8 @@ def measure(labelled: LabelledScene, bench: Bench, seeds: int) -> Measured:
             parts = []
             for number, split in enumerate(splits):
                 kept = bench.folder / "predictions" / f"{row}-{seed}-{number}.npy"
-                kept.parent.mkdir(exist_ok=True)
-                if not kept.exists():
-                    np.save(kept, classify(bench, labelled, split, seed))
-                    print(f"{labelled.real.name}: {row}, seed {seed}, fold {number}", flush=True)
-                parts.append((split.testing, np.load(kept)))
+                parts.append((split.testing, kept_array(kept, partial(classify, bench, labelled, split, seed))))
+                print(f"{labelled.real.name}: {row}, seed {seed}, fold {number}", flush=True)
             measured.results[row].append(parts)
     return measured
 
