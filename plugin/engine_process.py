@@ -87,8 +87,10 @@ class _Engine:
             threading.Thread(target=self._listen, args=(name, getattr(self.process, name)), daemon=True).start()
 
     def _listen(self, name: str, stream: IO[bytes]) -> None:
-        for line in stream:
-            self.lines.put((name, line))
+        # Closed by the one who reads: another thread would break off a line, or wait for it.
+        with stream:
+            for line in stream:
+                self.lines.put((name, line))
         self.lines.put((name, None))
 
     def send(self, text: str) -> None:
@@ -110,9 +112,8 @@ class _Engine:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
-            with contextlib.suppress(OSError):
-                stream.close()  # type: ignore[union-attr]
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()  # type: ignore[union-attr]
 
 
 class _Conversation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import queue
 import sys
 import threading
 import time
@@ -89,8 +90,6 @@ def test_every_bad_end_is_one_sentence_and_leaves_nothing(tmp_path, job, feedbac
     ],
 )
 def test_cancelling_ends_the_engine_within_two_seconds(tmp_path, job, feedback, body):
-
-
     canceller = threading.Timer(0.7, feedback.cancel)
     canceller.start()
     started = time.monotonic()
@@ -98,6 +97,22 @@ def test_cancelling_ends_the_engine_within_two_seconds(tmp_path, job, feedback, 
         run(tmp_path, job, body, feedback)
     assert time.monotonic() - started < 0.7 + 2 + BUSY
     assert not remains(job)
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_is_still_read_when_the_engine_has_ended_is_no_fault(tmp_path, job, feedback, monkeypatch):
+    class Slow(queue.Queue):
+        def put(self, item):
+            time.sleep(0.01)
+            super().put(item)
+
+    monkeypatch.setattr(queue, "Queue", Slow)
+    threading.Timer(0.7, feedback.cancel).start()
+    with pytest.raises(QgsProcessingException, match="cancelled"):
+        run(tmp_path, job, BEGIN + "[say(type='info', text='x') for _ in range(300)]; time.sleep(60)", feedback)
+    for thread in threading.enumerate():
+        if thread.name.endswith("(_listen)"):
+            thread.join()
 
 
 def test_a_long_silent_step_is_seen_to_be_alive(tmp_path, job, feedback):
