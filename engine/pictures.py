@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -29,8 +30,14 @@ CHINESE_JAPANESE_KOREAN = (
     "Noto Sans CJK SC", "Microsoft YaHei", "PingFang SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Yu Gothic",
     "Hiragino Sans", "Malgun Gothic", "Apple SD Gothic Neo",
 )  # fmt: skip
+# Of India, Thailand and its neighbours, and emoji.
+OTHER_SCRIPTS = (
+    "Noto Sans Devanagari", "Noto Sans Bengali", "Noto Sans Tamil", "Noto Sans Thai", "Arial Unicode MS", "Nirmala UI",
+    "Leelawadee UI", "Segoe UI Emoji",
+)  # fmt: skip
+INSTALLED = {*font_manager.get_font_names()}
 plt.rcParams.update({
-    "font.family": ["DejaVu Sans", *sorted({*CHINESE_JAPANESE_KOREAN} & {*font_manager.get_font_names()})],
+    "font.family": ["DejaVu Sans", *sorted({*CHINESE_JAPANESE_KOREAN, *OTHER_SCRIPTS} & INSTALLED)],
     "font.size": 9, "axes.edgecolor": "#888888", "axes.labelcolor": INK, "text.color": INK,
     "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False,
     "figure.dpi": 110, "savefig.bbox": "tight",
@@ -241,6 +248,9 @@ def _short(name: str) -> str:
 
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    with warnings.catch_warnings():
+        # No user can do anything about a sign that no font has; the tables of the report show it.
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        figure.savefig(buffer, format="png")
     plt.close(figure)
     return buffer.getvalue()

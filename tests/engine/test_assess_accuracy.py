@@ -52,6 +52,11 @@ def test_what_the_map_marks_as_no_data_is_not_compared(tmp_path):
     assert run_job(job, Recorder())["overall_accuracy"] == 100
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_class_name_that_no_font_can_write_is_drawn_without_a_word():
+    assert map_picture(np.ones((2, 2)), [LandCoverClass(1, "forest \ue000", "#00ff00")])
+
+
 def test_what_is_no_class_is_white_in_the_picture_of_a_map():
     """Many programs write 255 for no data."""
     classes = [LandCoverClass(1, "a", "#ff0000"), LandCoverClass(2, "b", "#0000ff")]
