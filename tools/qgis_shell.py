@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -44,14 +45,16 @@ class QgisShell:
 
     Args:
         plugins: folder that holds the plugin's folder `spectrafilm`.
-        profile: folder of the QGIS profile, made where it is missing.
+        profile: folder of the QGIS profile, made where it is missing; None for one that is removed at the end.
         python: interpreter of the compute environment; empty to let the plugin find its own.
     """
 
-    def __init__(self, plugins: Path, profile: Path, python: str = "") -> None:
+    def __init__(self, plugins: Path, profile: Path | None = None, python: str = "") -> None:
         self.command = find_qgis_process()
-        profile.mkdir(parents=True, exist_ok=True)
         runtime = Path(tempfile.mkdtemp(prefix="runtime-"))
+        atexit.register(shutil.rmtree, runtime, ignore_errors=True)
+        profile = profile or runtime / "profile"
+        profile.mkdir(parents=True, exist_ok=True)
         self.environment = {
             **os.environ, "QT_QPA_PLATFORM": "offscreen", "XDG_RUNTIME_DIR": str(runtime),
             "QGIS_PLUGINPATH": str(plugins), "QGIS_CUSTOM_CONFIG_PATH": str(profile),

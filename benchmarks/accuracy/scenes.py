@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,7 +71,7 @@ def label_scene(scene: RealScene, arguments: argparse.Namespace) -> LabelledScen
     """A scene with its labels, which are written to its folder of results."""
     folder = results_folder(scene, arguments)
     folder.mkdir(parents=True, exist_ok=True)
-    shell = QgisShell(arguments.plugins.absolute(), folder / f"profile-{os.getpid()}", arguments.python)
+    shell = QgisShell(arguments.plugins.absolute(), python=arguments.python)
     return LabelledScene(scene, arguments.data.absolute(), folder, shell)
 
 

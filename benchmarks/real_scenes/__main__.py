@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -27,8 +26,7 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", "The least populated class")
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    profile = arguments.folder / f"profile-{os.getpid()}"
-    shell = QgisShell(arguments.plugins.absolute(), profile.absolute(), arguments.python)
+    shell = QgisShell(arguments.plugins.absolute(), python=arguments.python)
     measured = []
     images = arguments.docs / "images"
     images.mkdir(parents=True, exist_ok=True)

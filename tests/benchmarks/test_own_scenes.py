@@ -78,6 +78,7 @@ def test_a_standard_division_is_measured_as_it_is(tmp_path, monkeypatch, capsys)
     ])  # fmt: skip
     benchmark.main()
     (file,) = (tmp_path / "work").glob("city-*/results.jsonl")
+    assert not [p for p in file.parent.iterdir() if p.is_dir()], "no profile of QGIS stays"
     (result,) = read_lines(file)
     assert result["protocol"] == "polygons apart"
     assert result["training_pixels"] == ((ids > 0) & training).sum()

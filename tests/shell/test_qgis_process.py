@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -78,6 +79,13 @@ def test_the_zip_for_the_plugin_manager_works(tmp_path):
                                  "MODEL": tmp_path / "m.safetensors", "REPORT": tmp_path / "r.html"})  # fmt: skip
     run(installed, "predictmap", {"INPUT": SCENE, "MODEL": tmp_path / "m.safetensors", "OUTPUT": tmp_path / "m.tif"})
     assert not any((tmp_path / "plugins" / "spectrafilm" / name).exists() for name in ("tests", "build", "tools"))
+
+
+def test_what_a_shell_needs_for_itself_goes_with_it(tmp_path):
+    program = "from pathlib import Path; from qgis_shell import QgisShell; QgisShell(Path())"
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT / "tools")}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+    assert not list(tmp_path.glob("runtime-*"))
 
 
 def test_failures_end_with_a_non_zero_status_and_a_sentence(shell, tmp_path):
