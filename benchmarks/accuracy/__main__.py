@@ -12,7 +12,7 @@ from spectrafilm.benchmarks.json_lines import read_lines
 from spectrafilm.engine.errors import EngineError
 
 from .measure import measure
-from .pool import Pool, make_pool
+from .pool import ALL, Pool, make_pool
 from .rows import ROWS
 from .scenes import NAMES, few_label_parser, find_scenes, groups_of, label_scene, results_folder
 from .summary import SUMMARY, joined, read_summary
@@ -22,7 +22,8 @@ from .table import write_page
 def main() -> None:
     """Run every row on every scene, with every number of labels and every seed, and write the page."""
     parser = few_label_parser(__doc__)
-    parser.add_argument("--labels", nargs="*", type=int, default=[3, 5, 10, 20, 50], help="labels per class")
+    text = f"labels per class, {ALL} for all"
+    parser.add_argument("--labels", nargs="*", type=int, default=[3, 5, 10, 20, 50], help=text)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS))
     parser.add_argument("--no-page", action="store_true", help="measure only")

@@ -7,8 +7,8 @@
 MATLAB files, those of version 7.3 included, may hold numbers, lists and text beside the one cube (rows x columns x
 bands) or the one label raster (rows x columns). `name_corrected.mat` belongs to `name_gt.mat`, too. Where there is a
 division as well as one label raster, the division is taken: labels are drawn from all its training pixels (all of them
-with a large enough `--labels`), and its test pixels, at most 50 000 of them, are tested. Pixels of 0, 255, nodata or a
-negative number have no label.
+with `--labels 9999`), and its test pixels, at most 50 000 of them, are tested. Pixels of 0, 255, nodata or a negative
+number have no label.
 """
 
 from __future__ import annotations

@@ -34,6 +34,8 @@ from spectrafilm.engine.tasks.training_inputs import composites_for, settings_fo
 
 PER_CLASS = 600
 LEAST_PER_CLASS = 20
+# Whoever draws so many labels a class wants all there are.
+ALL = 9999
 # Of a standard division.
 MOST_TESTED = 50_000
 RADII = (1, 2, 3, 4)
@@ -132,13 +134,14 @@ class Pool:
         )  # fmt: skip
 
     def draw(self, protocol: str, per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Indices of training pixels, `per_class` of each class, and of the pixels to test on.
+        """Indices of training pixels, `per_class` (or `ALL`) of each class, and of the pixels to test on.
 
         With "random pixels" all others are tested. With "polygons apart" training pixels come from a random
         half of the polygons of each class and the other half is tested; scenes with a division keep theirs.
         """
         rng = np.random.default_rng(seed)
         ids, training, testing = self.labels.class_ids, [], []
+        per_class = len(ids) if per_class >= ALL else per_class
         for class_id in np.unique(ids):
             ours = rng.permutation(np.flatnonzero(ids == class_id))
             if protocol == RANDOM:

@@ -12,7 +12,7 @@ import numpy as np
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-from .pool import PROTOCOLS
+from .pool import ALL, PROTOCOLS
 from .rows import CLASSICAL, ROWS, SPECTRAFILM, UNTRAINED
 from .summary import COUNTS, SUMMARY, Results, write_summary
 
@@ -103,7 +103,7 @@ def overview(scenes: list[tuple[str, Results]], groups: dict[str, list[str]]) ->
                     cells = " | ".join(_cell(mean, spread=True) for mean in means)
                     lines.append(f"| **mean of {group}**, {protocol} | {cells} |")
         if lines:
-            columns = "| | " + " | ".join(f"{n} a class" for n in counts) + " |\n" + "|---" * (len(counts) + 1) + "|"
+            columns = "| | " + " | ".join(map(_asked, counts)) + " |\n" + "|---" * (len(counts) + 1) + "|"
             text += "\n".join([f"\n## SpectraFiLM − {name}\n", columns, *lines]) + "\n"
     if text:
         text += "\nPoints of OA / AA, paired over seeds; means with their standard error over draws.\n"
@@ -143,12 +143,16 @@ def _cell(gains: Gains, spread: bool = False) -> str:
     )
 
 
+def _asked(labels: int) -> str:
+    return "all" if labels >= ALL else f"{labels} a class"
+
+
 def section(title: str, protocol: str, results: Results) -> str:
     """A table: rows are methods, columns numbers of labels; below it the differences that matter."""
     counts = sorted({r["labels"] for r in results if r["protocol"] == protocol})
     if not counts:
         return ""
-    lines = [f"\n## {title}, {protocol}\n", "| | " + " | ".join(f"{n} a class" for n in counts) + " |",
+    lines = [f"\n## {title}, {protocol}\n", "| | " + " | ".join(map(_asked, counts)) + " |",
              "|---" * (len(counts) + 1) + "|"]  # fmt: skip
     figures = {n: [by_row(results, protocol, n, f) for f in FIGURES] for n in counts}
     seeds = max(len(by_seed) for values, _ in figures.values() for by_seed in values.values())
@@ -212,7 +216,7 @@ def draw_curves(scenes: list[tuple[str, Results]], path: Path) -> None:
                     width = 2 if row == SPECTRAFILM else 1.2
                     axes.plot(*zip(*points, strict=True), color=colour, marker="o", ms=3, lw=width, label=row)
             axes.set_xscale("log")
-            axes.set_xticks(ticks, ticks)
+            axes.set_xticks(ticks, ["all" if n >= ALL else n for n in ticks])
             axes.minorticks_off()
             axes.set_title(f"{title}, {protocol}", fontsize=9)
             axes.spines[["top", "right"]].set_visible(False)

@@ -69,6 +69,11 @@ def test_draws_are_balanced_disjoint_and_repeatable(pool, protocol):
     assert not np.array_equal(training, pool.draw(protocol, 5, 8)[0])
 
 
+def test_all_labels_are_more_than_any_number(pool):
+    many = replace(pool, labels=pool.labels.select(np.arange(72_000) % 120))
+    assert len(many.draw("random pixels", 9999, 0)[0]) == 3 * 12_000
+
+
 def test_random_pixels_are_held_out_one_by_one(pool, tmp_path):
     """Whoever labels single pixels has no polygons that could be held out."""
     seen = {}

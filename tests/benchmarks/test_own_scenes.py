@@ -89,6 +89,7 @@ def test_a_standard_division_is_measured_as_it_is(tmp_path, monkeypatch, capsys)
     page = (tmp_path / "pages" / "accuracy.md").read_text(encoding="utf-8")
     assert "city (standard division), polygons apart" in page
     assert f"| *training / test pixels* | {result['training_pixels']} / {result['test_pixels']} |" in page
+    assert "| | all |" in page
     assert "calibration" not in page.split("##")[-1], "only SpectraFiLM's is shown"
     assert "paired over seeds" not in page, "nothing is compared"
 
