@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ from sklearn.decomposition import PCA
 
 from spectrafilm.benchmarks.kept_arrays import kept_array
 from spectrafilm.benchmarks.real_scenes.rows import untrained_backbone
-from spectrafilm.benchmarks.real_scenes.scenes import DIVISION, LabelledScene
+from spectrafilm.benchmarks.real_scenes.scenes import DIVISION, LabelledScene, whole_scene
 from spectrafilm.engine.backbone import BUNDLED, Backbone
 from spectrafilm.engine.device import choose_device
 from spectrafilm.engine.feature_source import ComputedFeatures
@@ -48,7 +48,7 @@ Key = TypeVar("Key")
 
 
 class OnDemand(dict[Key, np.ndarray]):
-    """Features by key, made when a row asks for them: those of a large scene take hours, and few rows need all."""
+    """Arrays by key, made when a row asks for them: those of a large scene take hours, and few rows need all."""
 
     def __init__(self, make: Callable[[Key], np.ndarray]) -> None:
         super().__init__()
@@ -90,8 +90,8 @@ class Pool:
         surroundings: (m, bands) pixels of the whole scene, unlabelled.
         noise: (bands, bands) covariance of their noise.
         autocorrelation: of pixels two apart.
-        means: (n, bands) of the 3 x 3 and 5 x 5 pixels around each.
-        profiles: (n, 3 * 9) extended morphological profiles.
+        means: (n, bands) of the 3 x 3 or 5 x 5 pixels around each, by 3 or 5.
+        profiles: makes (n, 3 * 9) extended morphological profiles.
         features: (n, channels) by method and backbone ("bundled", "untrained"), of the method's composites,
             layers, timesteps and neighbourhoods.
         neighbourhood_means: how many of the features of `SHIPPED`, the last ones, are means of neighbourhoods.
@@ -108,7 +108,7 @@ class Pool:
     noise: np.ndarray
     autocorrelation: float
     means: dict[int, np.ndarray]
-    profiles: np.ndarray
+    profiles: Callable[[], np.ndarray]
     features: dict[tuple[str, str], np.ndarray]
     neighbourhood_means: int
     for_training: np.ndarray | None
@@ -163,7 +163,7 @@ class Pool:
 
 
 def make_pool(labelled: LabelledScene, smoothed: bool = False) -> Pool:
-    """Everything about a scene's labelled pixels; features are computed when they are needed and kept in its folder.
+    """Everything about a scene's labelled pixels, computed when it is needed; features are kept in the scene's folder.
 
     Args:
         smoothed: whether neighbours may have a say, as in the plugin, for which features around the pixels are needed.
@@ -173,17 +173,25 @@ def make_pool(labelled: LabelledScene, smoothed: bool = False) -> Pool:
     labels = _of_division(labelled) if divided else _thinned(labelled)
     spectra = labelled.spectra(labels)
     valid = np.isfinite(labelled.pixels).all(0)
-    image = fill_invalid(np.where(valid, labelled.pixels, 0.0), valid)
-    means = {
-        size: np.stack([uniform_filter(band, size, mode="reflect")[labels.rows, labels.columns] for band in image], 1)
-        for size in (3, 5)
-    }
     with Scene.open(scene_path) as scene:
         survey = survey_scene(scene)
         neighbourhood_means = feature_source(scene, survey, DEFAULT, BUNDLED).settings.means
 
+    # Not of `labelled`, whose pixels would stay in memory.
+    def filled() -> np.ndarray:
+        with Scene.open(scene_path) as scene:
+            image = whole_scene(scene, survey.bands)
+        valid = np.isfinite(image).all(0)
+        image[:, ~valid] = 0
+        return fill_invalid(image, valid)
+
+    def means_of(size: int) -> np.ndarray:
+        return np.stack([uniform_filter(b, size, mode="reflect")[labels.rows, labels.columns] for b in filled()], 1)
+
+    def profiles() -> np.ndarray:
+        return _profiles(filled())[:, labels.rows, labels.columns].T
+
     def features_of(method: str, backbone: str, pixels: Labels) -> np.ndarray:
-        # Not of `labelled`, whose pixels would stay in memory.
         with Scene.open(scene_path) as scene:
             source = feature_source(scene, survey, METHODS[method], BACKBONES[backbone](folder))
             return kept_features(source, pixels, folder)
@@ -193,9 +201,8 @@ def make_pool(labelled: LabelledScene, smoothed: bool = False) -> Pool:
     division = labelled.in_training_raster(labels) if labelled.has_validation_raster else None
     return Pool(
         labelled.real.name, labels, labelled.classes, spectra, survey.pixels, survey.noise,
-        survey.autocorrelation(fit_spectral(survey.pixels, survey.noise)), means,
-        _profiles(image)[:, labels.rows, labels.columns].T, features, neighbourhood_means,
-        division, near, (APART,) if divided else PROTOCOLS,
+        survey.autocorrelation(fit_spectral(survey.pixels, survey.noise)), OnDemand(means_of), cache(profiles),
+        features, neighbourhood_means, division, near, (APART,) if divided else PROTOCOLS,
     )  # fmt: skip
 
 

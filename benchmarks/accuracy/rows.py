@@ -159,7 +159,7 @@ CLASSICAL: dict[str, Row] = {
     "SVM, 5 x 5 means": svm_row(lambda pool: _standardized(np.concatenate([pool.spectra, pool.means[5]], 1))),
     "SVM, 3 x 3 majority": _majority_row(3),
     "SVM, 5 x 5 majority": _majority_row(5),
-    "SVM, morphological profiles": svm_row(lambda pool: _standardized(pool.profiles)),
+    "SVM, morphological profiles": svm_row(lambda pool: _standardized(pool.profiles())),
 }
 SPECTRAFILM = "SpectraFiLM"
 # With the bundled backbone; each has a row with the untrained one, too.

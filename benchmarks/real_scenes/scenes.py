@@ -16,7 +16,7 @@ from spectrafilm.engine.folds import split_by_polygon
 from spectrafilm.engine.labels import Labels, label_pixels
 from spectrafilm.engine.polygons import LandCoverClass, class_order, make_classes, read_features, to_parts
 from spectrafilm.engine.progress import Progress
-from spectrafilm.engine.scene import Scene, unplaced_allowed
+from spectrafilm.engine.scene import Band, Scene, unplaced_allowed
 from spectrafilm.engine.survey import survey_scene
 from spectrafilm.tools.qgis_shell import QgisShell
 
@@ -100,11 +100,9 @@ class LabelledScene:
         self._progress = Progress()
         with Scene.open(self.path) as scene:
             self._shape, self._transform, self._crs = (scene.height, scene.width), scene.transform, scene.crs
-            survey = survey_scene(scene)
-            self.bands = survey.bands
-            raster = scene.read_with_nan(rasterio.windows.Window(0, 0, scene.width, scene.height), survey.bands)
+            self.bands = survey_scene(scene).bands
+            self.pixels = whole_scene(scene, self.bands)
         self.crs = self._crs.to_wkt()
-        self.pixels = raster.reshape(len(survey.bands), *self._shape)
         if self.source.suffix.lower() in RASTERS:
             layers = [self._polygonize(data / name) for name in real.labels]
         else:
@@ -186,6 +184,11 @@ class LabelledScene:
             collection["crs"] = {"type": "name", "properties": {"name": f"urn:ogc:def:crs:EPSG::{code}"}}
         path.write_text(json.dumps(collection), encoding="utf-8")
         return path
+
+
+def whole_scene(scene: Scene, bands: Sequence[Band]) -> np.ndarray:
+    """Bands (bands, height, width) of all pixels, NaN where they are not valid."""
+    return scene.read_with_nan(rasterio.windows.Window(0, 0, scene.width, scene.height), bands)
 
 
 def class_numbers(values: np.ndarray, path: str) -> np.ndarray:

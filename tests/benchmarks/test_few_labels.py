@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from spectrafilm.benchmarks.accuracy import __main__ as benchmark
+from spectrafilm.benchmarks.accuracy import pool as benchmark_pool
 from spectrafilm.benchmarks.accuracy.fusions import ConcatenationEnsemble, SumEnsemble
 from spectrafilm.benchmarks.accuracy.own_scenes import own_scenes
 from spectrafilm.benchmarks.accuracy.pool import Near, Pool, make_pool
@@ -26,6 +27,24 @@ def test_features_are_computed_for_rows_that_need_them(matlab, tmp_path):
     assert not list(tmp_path.glob("features-*"))
     ROWS["SVM, features alone"](pool, training, testing, 0)
     assert len(list(tmp_path.glob("features-*"))) == 1
+
+
+def test_profiles_are_computed_once_for_rows_that_need_them(matlab, tmp_path, monkeypatch):
+    computed = []
+
+    def profiles(image):
+        computed.append(image)
+        return image[:27]
+
+    monkeypatch.setattr(benchmark_pool, "_profiles", profiles)
+    (scene,) = own_scenes(matlab, tmp_path / "work")
+    pool = make_pool(LabelledScene(scene, matlab, tmp_path, None))
+    training, testing = pool.draw("random pixels", 3, 0)
+    ROWS["SVM"](pool, training, testing, 0)
+    assert not computed
+    for _ in range(2):
+        ROWS["SVM, morphological profiles"](pool, training, testing, 0)
+    assert len(computed) == 1
 
 
 def test_features_that_an_interruption_cut_off_are_computed_anew(matlab, tmp_path, monkeypatch):
@@ -51,7 +70,7 @@ def pool():
     labels = Labels(np.arange(120), np.arange(120), ids, np.arange(120) // 8)
     nothing = np.zeros((120, 1), np.float32)
     classes = make_classes(["a", "b", "c"])
-    return Pool("p", labels, classes, nothing, nothing, nothing, 1.0, {}, nothing, {}, 0, None)
+    return Pool("p", labels, classes, nothing, nothing, nothing, 1.0, {}, lambda: nothing, {}, 0, None)
 
 
 def test_classes_that_are_left_out_are_not_listed(pool):
