@@ -20,7 +20,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from .errors import EngineError
-from .partial_outputs import ATTEMPTS, MARK, PUBLISHING, partial_path, remove_partial_outputs, tries
+from .partial_outputs import ATTEMPTS, MARK, PUBLISHED, PUBLISHING, partial_path, remove_partial_outputs, tries
 from .scene import Scene, unplaced_allowed
 
 NODATA = -9999.0
@@ -60,6 +60,7 @@ class Outputs:
             if kind is None:
                 with PUBLISHING:
                     self._publish()
+                    PUBLISHED.set()
         finally:
             remove_partial_outputs(self._destinations, self._token)
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:

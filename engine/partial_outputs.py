@@ -23,6 +23,8 @@ MARK = ".spectrafilm-part-"
 SCRATCH = "SPECTRAFILM_SCRATCH"
 # Held while outputs get their names: a cancel meanwhile would leave new ones beside old ones.
 PUBLISHING = threading.Lock()
+# Set when they have them: a cancel comes too late then, and the run ends as it would have.
+PUBLISHED = threading.Event()
 
 
 def partial_path(destination: str, token: str) -> Path:

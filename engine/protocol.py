@@ -24,7 +24,7 @@ from typing import Any, TextIO
 from .errors import EngineError
 from .jobs import SAVE_MEMORY, Job, from_json
 from .parent import wait_until_stdin_closes
-from .partial_outputs import PUBLISHING, SCRATCH, remove_partial_outputs
+from .partial_outputs import PUBLISHED, PUBLISHING, SCRATCH, remove_partial_outputs
 from .progress import Progress
 
 GRACE_SECONDS = 1.0
@@ -134,6 +134,8 @@ def _stop_when_stdin_closes(job: Job, token: str) -> None:
     def watch() -> None:
         wait_until_stdin_closes()
         with PUBLISHING:
+            if PUBLISHED.is_set():
+                return
             _thread.interrupt_main()
         # A long call in native code does not see the interrupt.
         time.sleep(GRACE_SECONDS)

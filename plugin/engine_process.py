@@ -55,7 +55,7 @@ def run_job(job: Job, python: str, feedback: QgsProcessingFeedback) -> dict[str,
         engine = _Engine(python, scratch)
         try:
             engine.send(to_json(job, token))
-            return _Conversation(engine, feedback).result()
+            return _Conversation(engine, feedback, any(job.outputs())).result()
         finally:
             engine.end()
             remove_partial_outputs(job.outputs(), token, ATTEMPTS)
@@ -117,11 +117,16 @@ class _Engine:
 
 
 class _Conversation:
-    """Reads the engine's messages until its end and shows them."""
+    """Reads the engine's messages until its end and shows them.
 
-    def __init__(self, engine: _Engine, feedback: QgsProcessingFeedback) -> None:
+    Args:
+        writes: whether the engine's job has outputs.
+    """
+
+    def __init__(self, engine: _Engine, feedback: QgsProcessingFeedback, writes: bool) -> None:
         self.engine = engine
         self.feedback = feedback
+        self.writes = writes
         self.greeted = False
         self.values: dict[str, Any] | None = None
         self.error = ""
@@ -138,6 +143,8 @@ class _Conversation:
         while streams:
             if self.feedback.isCanceled():
                 self.engine.cancel()
+                if self.writes and self.engine.process.returncode == 0:
+                    raise QgsProcessingException("The run was cancelled just after its results had been written.")
                 raise QgsProcessingException("The run was cancelled; no result was written.")
             try:
                 name, line = self.engine.lines.get(timeout=POLL_SECONDS)

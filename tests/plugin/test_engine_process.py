@@ -99,6 +99,14 @@ def test_cancelling_ends_the_engine_within_two_seconds(tmp_path, job, feedback, 
     assert not remains(job)
 
 
+def test_a_cancel_that_comes_too_late_does_not_deny_the_results(tmp_path, job, feedback):
+    threading.Timer(0.7, feedback.cancel).start()
+    body = BEGIN + "sys.stdin.read(); os.rename(part, path); say(type='result', values={})"
+    with pytest.raises(QgsProcessingException, match="just after its results had been written"):
+        run(tmp_path, job, body, feedback)
+    assert remains(job) == [Path(job.output)]
+
+
 @pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 def test_what_is_still_read_when_the_engine_has_ended_is_no_fault(tmp_path, job, feedback, monkeypatch):
     class Slow(queue.Queue):
