@@ -63,13 +63,26 @@ def problem_of(algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any], co
             continue
         if any(place.overlaps(other) for other in inputs):
             return f"The output {text} is also an input of this run; choose another name for it."
-        folder, suffix = Path(place.file).parent, Path(place.file).suffix.lower()
-        if not os.path.isdir(folder):  # noqa: PTH112  (Path's raises where one may not look)
-            return f"The output folder {folder} does not exist; create it or choose another."
-        if _is_full(folder):
-            return f"The disk with the output folder {folder} is full; make room or choose another."
+        if problem := problem_of_folder(definition, parameters, context):
+            return problem
+        suffix = Path(place.file).suffix.lower()
         if isinstance(definition, QgsProcessingParameterRasterDestination) and suffix not in RASTER_SUFFIXES:
             return f"The output {text} would be a GeoTIFF; choose a name that ends with .tif."
+    return ""
+
+
+def problem_of_folder(
+    definition: QgsProcessingParameterDefinition, parameters: dict[str, Any], context: QgsProcessingContext
+) -> str:
+    """What is wrong with the folder of an output; empty where nothing is. It may change while a run works."""
+    place = _written(text_of(parameters.get(definition.name()), context), definition)
+    if place is None:
+        return ""
+    folder = Path(place.file).parent
+    if not os.path.isdir(folder):  # noqa: PTH112  (Path's raises where one may not look)
+        return f"The output folder {folder} does not exist; create it or choose another."
+    if _is_full(folder):
+        return f"The disk with the output folder {folder} is full; make room or choose another."
     return ""
 
 

@@ -28,6 +28,7 @@ from qgis.core import (
 from ..engine.jobs import SuggestSamples
 from ..plugin.polygon_source import Legend, export_features
 from .base import SpectraFilmAlgorithm, crs_text
+from .destinations import problem_of_folder
 from .labelled_scene import LABELS
 
 # No field is called `class`: what the model believes is no label to train on. Without a length texts of more than 255
@@ -113,6 +114,9 @@ class SuggestSamplesAlgorithm(SpectraFilmAlgorithm):
         fields = QgsVectorLayer(f"Point?{template}", "", "memory").fields()
         kind = QgsWkbTypes.Type.Point if as_points else QgsWkbTypes.Type.Polygon
         crs = QgsCoordinateReferenceSystem.fromWkt(result["crs"])
+        # QGIS would empty a layer that is there, leave half a file, and say in its own words why.
+        if problem := problem_of_folder(self.parameterDefinition("OUTPUT"), parameters, context):
+            raise QgsProcessingException(problem)
         sink, identifier = self.parameterAsSink(parameters, "OUTPUT", context, fields, kind, crs)
         if sink is None:
             raise QgsProcessingException(self.invalidSinkError(parameters, "OUTPUT"))

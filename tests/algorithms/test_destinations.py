@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 from in_qgis import POLYGONS, SCENE
 from qgis.core import (
     QgsApplication,
     QgsProcessingContext,
+    QgsProcessingException,
     QgsProcessingOutputLayerDefinition,
     QgsProject,
     QgsProperty,
@@ -99,6 +101,20 @@ def test_a_full_disk_is_noticed_before_a_layer_is_emptied(check, labels, tmp_pat
     assert check("suggestsamples", suggest(labels, "memory:")) == ""
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage._replace(total=0, free=0))
     assert check("suggestsamples", suggest(labels, str(places))) == ""
+
+
+def test_a_disk_that_fills_while_places_are_looked_for_costs_no_layer(check, run, labels, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    places = Path(shutil.copy(labels, tmp_path / "places.gpkg"))
+
+    def fill(*_arguments):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage._replace(free=1000))
+        return {"crs": "", "places": []}
+
+    monkeypatch.setattr("spectrafilm.plugin.engine_process.run_job", fill)
+    with pytest.raises(QgsProcessingException, match="is full; make room"):
+        run("suggestsamples", suggest(labels, str(places)))
+    assert QgsVectorLayer(str(places)).featureCount() == QgsVectorLayer(str(labels)).featureCount() > 0
 
 
 def test_a_layer_of_a_web_service_is_refused_before_the_run(check):
