@@ -85,11 +85,18 @@ def summarise(out: Path, assessed: bool) -> None:
         print("Not validated: draw at least two polygons a class.")
     else:
         for key, name in (("overall", "OA"), ("average", "AA"), ("kappa", "kappa")):
-            figure = accuracy[key]
-            print(f"{name:6}{figure['value']:6.1f} %   (95 % interval {figure['low']:.1f} to {figure['high']:.1f})")
+            print(f"{name:6}{described(accuracy[key])}")
     print(f"\nResults in {out}:")
     for path in sorted(out.iterdir()):
         print(f"  {path.name}")
+
+
+def described(figure: dict[str, float | None]) -> str:
+    """A figure of a report in per cent; few polygons may leave it without an interval, or undefined."""
+    value, low, high = (figure[key] for key in ("value", "low", "high"))
+    if value is None:
+        return "not defined"
+    return f"{value:6.1f} %" + (f"   (95 % interval {low:.1f} to {high:.1f})" if low is not None else "")
 
 
 if __name__ == "__main__":
