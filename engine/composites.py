@@ -25,6 +25,9 @@ from .wavelengths import match_bands
 TRUE_COLOUR = (655.0, 555.0, 475.0)
 COLOUR_INFRARED = (840.0, 655.0, 555.0)
 TOLERANCE = 60.0
+# What to do where a scene lacks wavelengths, as the second half of a sentence.
+OTHER_BACKBONE = "choose a backbone of the same sensor, or pretrain one on this scene"
+WITHOUT_WAVELENGTHS = "choose what does without, such as principal components"
 KINDS = ("principal components", "one principal-component triplet", "true colour", "colour infrared",
          "true colour and principal components", "most informative bands", "noise-adjusted components")
 TRIPLETS = 3
@@ -92,7 +95,8 @@ class Composites:
         if by_wavelength:
             available = {b.number: b.wavelength for b in bands if b.wavelength is not None}
             wanted, numbers = [self.wavelengths[i] for i in used], [self.numbers[i] for i in used]
-            found = match_bands(wanted, available, numbers=numbers)
+            # A model's bands are matched before, so that what comes with bands of its own is a backbone.
+            found = match_bands(wanted, available, numbers=numbers, remedy=OTHER_BACKBONE)
             targets = [position[number] for number in found]
         else:
             missing = [self.numbers[i] for i in used if self.numbers[i] not in position]
@@ -257,7 +261,7 @@ def _by_wavelength(wanted: tuple[float, ...], survey: Survey) -> list[int]:
     if not available:
         raise EngineError(
             "The scene does not say the wavelengths of its bands, which are needed here; add them to its metadata, or "
-            "choose what does without, such as principal components."
+            f"{WITHOUT_WAVELENGTHS}."
         )
     # In a stack of dates the three must be of one date, not the nearest of all.
     positions, wavelengths = np.array(list(available)), np.array(list(available.values()))
@@ -265,7 +269,7 @@ def _by_wavelength(wanted: tuple[float, ...], survey: Survey) -> list[int]:
     for date in np.split(positions, np.flatnonzero(steps * np.sign(np.median(steps)) <= 0) + 1):
         with suppress(EngineError):
             return match_bands(wanted, {i: available[i] for i in date.tolist()}, TOLERANCE)
-    return match_bands(wanted, available, TOLERANCE)
+    return match_bands(wanted, available, TOLERANCE, remedy=WITHOUT_WAVELENGTHS)
 
 
 def _most_informative(survey: Survey) -> list[int]:

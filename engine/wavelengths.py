@@ -79,7 +79,7 @@ def read_band_spectra(dataset: rasterio.DatasetReader) -> list[BandSpectrum]:
 
 def match_bands(
     wanted: Sequence[float], available: Mapping[int, float], tolerance: float | None = None,
-    numbers: Sequence[int] = (),
+    numbers: Sequence[int] = (), remedy: str = "use a scene of the same sensor, or train a model on this one",
 ) -> list[int]:  # fmt: skip
     """Find a band for each wanted wavelength, so that all together are as near as possible (least squares).
 
@@ -93,6 +93,7 @@ def match_bands(
             other wanted bands, or of what that is for most, but 1 to 20 nm. More would let bands move on by one
             where one is missing.
         numbers: of the wanted bands where they come from; of bands within the tolerance, those are taken.
+        remedy: what to do where bands are missing, for the error.
 
     Returns:
         One band number for each wanted wavelength, no band twice.
@@ -122,7 +123,7 @@ def match_bands(
         more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
         raise EngineError(
             f"The scene has no band for {len(missing)} of the {len(targets)} wavelengths needed "
-            f"({names}{more} nm); use a scene of the same sensor, or train a model on this one."
+            f"({names}{more} nm); {remedy}."
         )
     return [matched[i] for i in range(len(targets))]
 

@@ -230,7 +230,7 @@ def test_diffspectralnet_needs_one(scene_path, polygons_path, backbone_path, tmp
 def test_scenes_and_files_that_do_not_fit_are_one_sentence(pretrained, polygons_path, tmp_path):
     path = pretrained[0]
     fewer = write_scene(tmp_path / "fewer.tif", make_spectra()[:12])
-    with pytest.raises(EngineError, match="nm"):
+    with pytest.raises(EngineError, match=r"nm\); choose a backbone of the same sensor"):
         run_job(training(fewer, polygons_path, path, tmp_path), Recorder())
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(path.read_bytes()[:-100])
