@@ -28,6 +28,8 @@ from .progress import Progress
 # times as long, for which they keep the core from the thread that all wait for where another program is busy, too:
 # beside two of them on two cores training took 1.5 to 1.8 times as long as so. On an idle machine it costs 3 per cent.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+# That scikit-learn takes.
+LARGEST_SEED = 2**32 - 1
 
 
 def run_job(job: Job, progress: Progress, token: str = "") -> dict[str, Any]:
@@ -39,6 +41,9 @@ def run_job(job: Job, progress: Progress, token: str = "") -> dict[str, Any]:
     Raises:
         EngineError: something is wrong with the input or the machine.
     """
+    seed = getattr(job, "seed", 0)
+    if not 0 <= seed <= LARGEST_SEED:
+        raise EngineError(f"The seed {seed} does not lie between 0 and {LARGEST_SEED}; choose another one.")
     task = _find_task(job)
     # Idle threads of OpenBLAS, which numpy computes with, wait actively and take the cores from torch's.
     with ThreadpoolController().select(internal_api="openblas").limit(limits=1):

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from training_job import training
 
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.jobs import SelectBands, SuggestSamples
@@ -44,3 +45,10 @@ def locked():
 def test_a_file_in_a_folder_of_another_users_is_one_sentence(locked, job):
     with pytest.raises(EngineError, match=r"locked/file.* cannot be read or written \(Permission denied\)"):
         run_job(job(str(locked)), Progress())
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_no_library_takes_is_one_sentence(scene_path, polygons_path, backbone_path, tmp_path, seed):
+    with pytest.raises(EngineError, match="does not lie between 0 and 4294967295"):
+        run_job(training(scene_path, polygons_path, backbone_path, tmp_path, seed=seed), Progress())
+    assert not list(tmp_path.iterdir())
