@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,8 +38,10 @@ class Legend:
     colours: tuple[str, ...] = ()
 
     def name_of(self, value: Any) -> str | None:
-        """The class name of a field value; None for no value."""
+        """The class name of a field value; None for no value, and for NaN."""
         if value is None or value == NULL or str(value).strip() == "":
+            return None
+        if isinstance(value, float) and math.isnan(value):
             return None
         text = value_text(value)
         return self.names[self.values.index(text)] if text in self.values else text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from in_qgis import POLYGONS, SCENE
@@ -163,8 +164,8 @@ def test_curves_become_polygons(export):
 
 
 def test_numbers_and_nothing_are_classes_and_no_class(export):
-    features = export(memory_layer([(3.0, SQUARE), (None, SQUARE)], field="class:double"))
-    assert classes_of(features) == ["3", None]
+    features = export(memory_layer([(3.0, SQUARE), (None, SQUARE), (math.nan, SQUARE)], field="class:double"))
+    assert classes_of(features) == ["3", None, None]
 
 
 def test_yes_and_no_are_written_as_in_styles():
