@@ -124,7 +124,8 @@ def average_accuracy(matrix: np.ndarray) -> np.ndarray:
 def cohen_kappa(matrix: np.ndarray) -> np.ndarray:
     """Agreement beyond chance (-1..1) of matrices (..., C, C); NaN where chance agreement is 1."""
     total = matrix.sum((-2, -1))
-    chance = _divide((matrix.sum(-1) * matrix.sum(-2)).sum(-1), total.astype(float) ** 2)
+    # As floats, since products of the counts of a large map are too large for integers.
+    chance = _divide((matrix.sum(-1).astype(float) * matrix.sum(-2)).sum(-1), total.astype(float) ** 2)
     return _divide(overall_accuracy(matrix) - chance, 1.0 - chance)
 
 
@@ -265,7 +266,7 @@ def _wilson(successes: float, trials: float) -> Estimate:
         return Estimate(np.nan, np.nan, np.nan)
     share = successes / trials
     centre = (share + Z95**2 / (2 * trials)) / (1 + Z95**2 / trials)
-    half = Z95 / (1 + Z95**2 / trials) * np.sqrt(share * (1 - share) / trials + Z95**2 / (4 * trials**2))
+    half = Z95 / (1 + Z95**2 / trials) * np.sqrt(share * (1 - share) / trials + Z95**2 / (4 * float(trials) ** 2))
     return Estimate(100 * float(share), 100 * float(max(centre - half, 0)), 100 * float(min(centre + half, 1)))
 
 

@@ -68,6 +68,14 @@ def test_intervals_contain_their_value_and_widen_with_polygons(pairs):
     assert width > 3 * (by_pixel.overall.high - by_pixel.overall.low)
 
 
+def test_figures_of_billions_of_pixels_are_those_of_fewer_in_the_same_shares():
+    reference, predicted, shares = np.array([1, 1, 2, 2]), np.array([1, 2, 1, 2]), np.array([2, 1, 1, 2])
+    few, many = (assess(reference, predicted, NAMES[:2], np.arange(4), shares * n) for n in (10**6, 10**9))
+    assert many.kappa.value == pytest.approx(few.kappa.value) == pytest.approx(100 / 3)
+    perfect = assess(reference, reference, NAMES[:2], np.arange(4), shares * 10**9).classes[0].recall
+    assert (perfect.low, perfect.value, perfect.high) == pytest.approx((100, 100, 100))
+
+
 def test_pairs_may_come_with_how_often_they_occur(pairs):
     reference, predicted = pairs
     polygons = np.arange(400) % 20
