@@ -119,7 +119,8 @@ def export_features(
         The CRS of what was written: the scene's or, where that has none, the source's own.
 
     Raises:
-        QgsProcessingException: the source has no such field, nothing in it, no geometries, no CRS, or no feature.
+        QgsProcessingException: the source has no such field, nothing in it, no geometries, no CRS, no feature, or
+            none that has an area in the scene's CRS.
     """
     fields = {key: name for key, name in ((FIELD, field), (GROUP, group_field)) if name}
     indices = {key: source.fields().lookupField(name) for key, name in fields.items()}
@@ -156,6 +157,10 @@ def export_features(
     features: list[dict[str, Any]] = []
     repaired = without_area = 0
     for feature in _until_cancelled(source.getFeatures(request, flag), feedback):
+        # Coordinates of another system than the layer's become infinite, without an error.
+        if not feature.geometry().isEmpty() and not feature.geometry().boundingBox().isFinite():
+            lost.append(feature.id())
+            continue
         geometry, was_invalid = _repaired(feature.geometry())
         repaired += was_invalid
         if was_invalid and geometry.type() != feature.geometry().type():
@@ -166,9 +171,16 @@ def export_features(
             "properties": {
                 key: legends[key].name_of(feature.attribute(index)) for key, index in indices.items()
             },
-            "geometry": None if geometry.isNull() else json.loads(geometry.asJson(9)),
+            "geometry": None if geometry.isEmpty() else json.loads(geometry.asJson(9)),
         })  # fmt: skip
-    if field and features and all(f["properties"][FIELD] is None for f in features):
+    if not features:
+        problem = (
+            f"can be reprojected to {_crs_name(crs)}; check in which coordinate reference system they were drawn, and "
+            "set it in the layer's properties."
+            if lost else "has an area; draw polygons."
+        )  # fmt: skip
+        raise QgsProcessingException(f"None of the labels '{source.sourceName()}' {problem}")
+    if field and all(f["properties"][FIELD] is None for f in features):
         # The engine would call it by the name that it has in the file.
         raise QgsProcessingException(
             f"The class field '{field}' is empty (NULL) in every feature; fill it in, or choose another."

@@ -157,6 +157,20 @@ def test_a_polygon_without_area_is_left_out(export, tmp_path):
     assert "1 of them have no area and are left out." in warnings_in(tmp_path)
 
 
+def test_labels_without_any_area_are_one_sentence(export):
+    flat = "Polygon((380000 5780000, 380100 5780100, 380000 5780000, 380000 5780000))"
+    with pytest.raises(QgsProcessingException, match="None of the labels 'labels' has an area; draw polygons"):
+        export(memory_layer([("a", flat)]))
+
+
+def test_metres_that_are_said_to_be_degrees_are_a_matter_of_the_coordinate_system(export, tmp_path):
+    with pytest.raises(QgsProcessingException, match="'labels' can be reprojected to EPSG:32633; check in which"):
+        export(memory_layer([("a", SQUARE)], crs="EPSG:4326"))
+    degrees = "Polygon((13.25 52.15, 13.26 52.15, 13.26 52.16, 13.25 52.15))"
+    assert classes_of(export(memory_layer([("a", SQUARE), ("b", degrees)], crs="EPSG:4326"))) == ["b"]
+    assert warnings_in(tmp_path) == ["1 feature(s) could not be reprojected and are left out."]
+
+
 def test_curves_become_polygons(export):
     geometry = export(memory_layer([("a", CURVE)], kind="CurvePolygon"))[0]["geometry"]
     assert geometry["type"] == "Polygon"
@@ -172,6 +186,11 @@ def test_yes_and_no_are_written_as_in_styles():
     """QGIS writes the values of a boolean field as true and false into styles and reads them back as texts."""
     legend = Legend(("true", "false"), ("wood", "open"), ("#005500", "#aabb11"))
     assert [legend.name_of(value) for value in (True, False, "true", None)] == ["wood", "open", "wood", None]
+
+
+def test_an_empty_polygon_is_no_geometry(export):
+    features = export(memory_layer([("a", "Polygon EMPTY"), ("b", SQUARE)]))
+    assert [bool(f["geometry"]) for f in features] == [False, True]
 
 
 def test_a_missing_field_names_those_there_are(export):
