@@ -163,7 +163,7 @@ def warn_of_fill(pixels: np.ndarray, bands: Sequence[Band], progress: Progress) 
     stored = f"{(fill - np.float32(bands[0].offset)) / np.float32(bands[0].scale):.6g}"
     progress.warning(
         f"About {counts.max() / len(pixels):.0%} of the pixels are {stored} in every band and count as data; if they "
-        f"hold none, set {stored} as the scene's nodata value."
+        f"hold none, set {stored} as the file's nodata value (in QGIS: Raster > Conversion > Translate)."
     )
     return flat & (pixels[:, 0] == fill)
 

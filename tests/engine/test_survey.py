@@ -86,7 +86,7 @@ def test_one_value_in_all_bands_is_pointed_out_as_it_is_stored(tmp_path, progres
         survey_scene(scene).log(progress)
     assert progress.warnings == [
         f"About 25% of the pixels are {fill} in every band and count as data; if they hold none, set {fill} as the "
-        "scene's nodata value."
+        "file's nodata value (in QGIS: Raster > Conversion > Translate)."
     ]
 
 
