@@ -27,6 +27,8 @@ from qgis.core import (
 from qgis.PyQt.QtCore import QDate, QDateTime, Qt, QTime
 
 FIELD, GROUP = "class", "group"
+# How the name begins of what stands for no CRS in a GeoPackage; QGIS takes it for one.
+UNDEFINED = "Undefined "
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def export_features(
         raise QgsProcessingException(
             f"The labels '{source.sourceName()}' are a table without geometries; choose a layer of polygons or points."
         )
-    if not source.sourceCrs().isValid():
+    if not source.sourceCrs().isValid() or source.sourceCrs().description().startswith(UNDEFINED):
         raise QgsProcessingException(
             f"The labels '{source.sourceName()}' have no coordinate reference system; set it in the layer's "
             "properties."

@@ -10,6 +10,7 @@ from in_qgis import POLYGONS, SCENE
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
     QgsCoordinateReferenceSystem,
+    QgsCoordinateTransformContext,
     QgsFeature,
     QgsFillSymbol,
     QgsGeometry,
@@ -25,6 +26,7 @@ from qgis.core import (
     QgsRasterLayer,
     QgsRendererCategory,
     QgsSingleSymbolRenderer,
+    QgsVectorFileWriter,
     QgsVectorLayer,
 )
 from qgis.PyQt.QtCore import QDate
@@ -204,11 +206,14 @@ def test_a_field_without_any_value_is_called_as_users_know_it(export):
         export(layer, field="kind")
 
 
-def test_labels_without_a_coordinate_system_are_one_sentence(export):
+def test_labels_without_a_coordinate_system_are_one_sentence(export, tmp_path):
     layer = memory_layer([("a", SQUARE)])
     layer.setCrs(QgsCoordinateReferenceSystem())
-    with pytest.raises(QgsProcessingException, match="have no coordinate reference system"):
-        export(layer)
+    options = QgsVectorFileWriter.SaveVectorOptions()
+    QgsVectorFileWriter.writeAsVectorFormatV3(layer, str(tmp_path / "a.gpkg"), QgsCoordinateTransformContext(), options)
+    for labels in (layer, QgsVectorLayer(str(tmp_path / "a.gpkg"), "a", "ogr")):
+        with pytest.raises(QgsProcessingException, match="have no coordinate reference system"):
+            export(labels)
 
 
 def test_a_table_without_geometries_is_one_sentence(export):
