@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 from qgis.core import (
+    QgsLayerTree,
+    QgsLayerTreeLayer,
     QgsMapLayer,
     QgsPalettedRasterRenderer,
     QgsProcessingContext,
@@ -18,7 +20,16 @@ from qgis.PyQt import sip
 
 
 class Loader(QgsProcessingLayerPostProcessorInterface):
-    """Shows what a file holds now."""
+    """Shows what a file holds now.
+
+    Args:
+        above: of the output that this one must not cover; QGIS 3.22 loads them in the order of their random paths.
+    """
+
+    def __init__(self, above: Loader | None = None) -> None:
+        super().__init__()
+        self._above = above
+        self._layer_id = ""
 
     def postProcessLayer(  # noqa: N802
         self, layer: QgsMapLayer, context: QgsProcessingContext, feedback: QgsProcessingFeedback
@@ -27,9 +38,24 @@ class Loader(QgsProcessingLayerPostProcessorInterface):
         show_anew(layer.source(), layer.project())
         self.style(layer)
         layer.triggerRepaint()
+        self._layer_id = layer.id()
+        if self._above is not None and layer.project() is not None:
+            _lift(self._above._layer_id, self._layer_id, layer.project().layerTreeRoot())
 
     def style(self, layer: QgsMapLayer) -> None:
         """Give the loaded layer its colours."""
+
+
+def _lift(upper_id: str, lower_id: str, root: QgsLayerTree) -> None:
+    """Put one layer right above another that covers it in the same group."""
+    upper, lower = root.findLayer(upper_id), root.findLayer(lower_id)
+    if upper is None or lower is None or upper.parent() != lower.parent():
+        return
+    group = lower.parent()
+    order = [node.layerId() if isinstance(node, QgsLayerTreeLayer) else "" for node in group.children()]
+    if order.index(upper_id) > order.index(lower_id):
+        group.insertChildNode(order.index(lower_id), upper.clone())
+        group.removeChildNode(upper)
 
 
 # QGIS calls a post-processor after the algorithm that set it is gone, and deletes it with the run's context.

@@ -115,6 +115,7 @@ class PredictMapAlgorithm(SpectraFilmAlgorithm):
             scene_crs=crs_text(crs),
         )
         self.run_job(job, feedback)
+        land_cover = _StyleLoader(paths["OUTPUT"])
         for key in filter(paths.get, paths):
-            self.hand_over(key, paths[key], _StyleLoader(paths[key]) if key == "OUTPUT" else _ShareStyler(), context)
+            self.hand_over(key, paths[key], land_cover if key == "OUTPUT" else _ShareStyler(land_cover), context)
         return paths

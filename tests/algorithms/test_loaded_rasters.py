@@ -6,8 +6,10 @@ import gc
 from pathlib import Path
 
 import numpy as np
+import pytest
 from in_qgis import SCENE, write_raster
 from osgeo import gdal
+from processing.gui.Postprocessing import handleAlgorithmResults
 from qgis.core import (
     QgsPalettedRasterRenderer,
     QgsProcessingContext,
@@ -112,6 +114,25 @@ def test_a_map_that_is_shown_takes_over_new_classes_but_not_the_colours_of_old_o
         show_anew(path, QgsProject.instance())
         assert legend() == [(name, colour) for name in names]
     QgsProject.instance().clear()
+
+
+@pytest.mark.parametrize("names", [("a_map", "b_confidence"), ("b_map", "a_confidence")])
+def test_no_other_raster_of_a_run_covers_the_map(trained, provider, feedback, tmp_path, names):
+    """QGIS 3.22 loads outputs in the order of their paths, which are random where they are temporary."""
+    project = QgsProject.instance()
+    old = project.addMapLayer(QgsRasterLayer(SCENE, "scene"))
+    paths = {key: str(tmp_path / f"{name}.tif") for key, name in zip(("OUTPUT", "CONFIDENCE"), names, strict=True)}
+    context = QgsProcessingContext()
+    context.setProject(project)
+    for key, path in paths.items():
+        context.addLayerToLoadOnCompletion(path, QgsProcessingContext.LayerDetails(key, project, key))
+    algorithm = provider.algorithm("predictmap").create()
+    parameters = {"INPUT": SCENE, "MODEL": trained[0]["MODEL"], **paths}
+    assert algorithm.run(parameters, context, feedback)[1]
+    handleAlgorithmResults(algorithm, context, feedback, parameters=parameters)
+    shown = [node.name() for node in project.layerTreeRoot().children()]
+    assert shown == ["Land-cover map", "Confidence", old.name()]
+    project.clear()
 
 
 def test_maps_of_one_session_are_all_styled(provider, feedback, tmp_path, monkeypatch):
