@@ -99,7 +99,8 @@ def match_bands(
         One band number for each wanted wavelength, no band twice.
 
     Raises:
-        EngineError: a wanted wavelength is left without a band within the tolerance. The sentence names it.
+        EngineError: a wanted wavelength is left without a band within the tolerance. The sentence names it, and
+            what the scene has, which shows a wrong unit.
     """
     found = np.array(list(available), int)
     centres = np.array([available[n] for n in found], float)
@@ -122,8 +123,8 @@ def match_bands(
         names = ", ".join(f"{w:.0f}" for w in missing[:8])
         more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
         raise EngineError(
-            f"The scene has no band for {len(missing)} of the {len(targets)} wavelengths needed "
-            f"({names}{more} nm); {remedy}."
+            f"The scene ({centres.min():.0f} to {centres.max():.0f} nm) has no band for {len(missing)} of the "
+            f"{len(targets)} wavelengths needed ({names}{more} nm); {remedy}."
         )
     return [matched[i] for i in range(len(targets))]
 

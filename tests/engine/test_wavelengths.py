@@ -132,7 +132,8 @@ def test_bands_are_matched_by_wavelength_whatever_their_order():
 
 
 def test_missing_wavelengths_are_named():
-    with pytest.raises(EngineError, match=r"2 of the 4 wavelengths needed \(1600, 2200 nm\)"):
+    sentence = r"The scene \(550 to 650 nm\) has no band for 2 of the 4 wavelengths needed \(1600, 2200 nm\)"
+    with pytest.raises(EngineError, match=sentence):
         match_bands([550.0, 650.0, 1600.0, 2200.0], {1: 550.0, 2: 650.0}, tolerance=10.0)
 
 
