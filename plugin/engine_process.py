@@ -36,6 +36,8 @@ EXIT_SECONDS = 10
 OUT_OF_MEMORY = (-9, 137)
 # Settings of QGIS's own Python, GDAL and Qt would send the engine to the wrong libraries and data.
 FOREIGN_SETTINGS = ("PYTHON", "GDAL_", "PROJ_", "OGR_", "QT_", "CPL_")
+# But a scene on a server is only reached by way of the proxy and with the header or password that the user has set.
+NETWORK_SETTINGS = ("GDAL_HTTP_", "GDAL_PROXY_AUTH", "CPL_VSIL_CURL_")
 WINDOWS_LIBRARY_ERRORS = ("WinError 126", "WinError 127", "WinError 1114", "DLL load failed")
 
 
@@ -63,13 +65,18 @@ def run_job(job: Job, python: str, feedback: QgsProcessingFeedback) -> dict[str,
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _is_foreign(variable: str) -> bool:
+    """Whether an environment variable is QGIS's own."""
+    return variable.startswith(FOREIGN_SETTINGS) and not variable.startswith(NETWORK_SETTINGS)
+
+
 class _Engine:
     """The engine's process; its output arrives as (stream name, line) in `lines`, None at the end of a stream."""
 
     def __init__(self, python: str, scratch: str) -> None:
         self.python = python
         self.lines: queue.Queue[tuple[str, bytes | None]] = queue.Queue()
-        environment = {k: v for k, v in os.environ.items() if not k.upper().startswith(FOREIGN_SETTINGS)}
+        environment = {k: v for k, v in os.environ.items() if not _is_foreign(k.upper())}
         # Temporary copies die with the run, even when the engine is killed.
         environment.update({"TMPDIR": scratch, "TEMP": scratch, "TMP": scratch, SCRATCH: scratch})
         try:

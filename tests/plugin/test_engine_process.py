@@ -186,6 +186,14 @@ def test_settings_of_qgis_do_not_reach_the_engine(tmp_path, job, feedback, monke
     assert run(tmp_path, job, body, feedback) == {}
 
 
+def test_how_a_user_reaches_servers_does(tmp_path, job, feedback, monkeypatch):
+    network = ("GDAL_HTTP_PROXY", "GDAL_HTTP_HEADERS", "CPL_VSIL_CURL_USE_HEAD")
+    for name in network:
+        monkeypatch.setenv(name, "the user's")
+    body = BEGIN + 'say(type="result", values={k: v for k, v in os.environ.items() if v == "the user\'s"})'
+    assert sorted(run(tmp_path, job, body, feedback)) == sorted(network)
+
+
 def test_temporary_files_of_a_killed_engine_are_removed(tmp_path, job, feedback):
     body = BEGIN + "say(type='info', text=os.environ['TMPDIR']); os.kill(os.getpid(), signal.SIGKILL)"
     with pytest.raises(QgsProcessingException):
