@@ -11,7 +11,7 @@ import numpy as np
 import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.enums import Resampling
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import CRSError, RasterioError
 from rasterio.vrt import WarpedVRT
 
@@ -204,6 +204,11 @@ def _compare_raster(
                       crs=land_cover.crs, transform=land_cover.transform, width=land_cover.width,
                       height=land_cover.height, resampling=Resampling.nearest) as labels,
         ):  # fmt: skip
+            if (bands := sum(meaning != ColorInterp.alpha for meaning in source.colorinterp)) > 1:
+                raise EngineError(
+                    f"The reference {path} has {bands} bands and is no label raster; choose polygons, points or a "
+                    "raster with one band of class numbers."
+                )
             nodata = source.nodata
             names |= _names_of(source)
             for window in bounded_windows(land_cover, VALUES_PER_PIXEL, progress):

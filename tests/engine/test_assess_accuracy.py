@@ -207,6 +207,22 @@ def test_assessment_against_a_label_raster_on_another_grid(mapped, tmp_path):
     assert run_job(job, Recorder())["overall_accuracy"] > 95
 
 
+def test_a_scene_is_no_reference_but_a_label_raster_may_have_a_band_of_opacity(mapped, tmp_path):
+    with rasterio.open(mapped / "map.tif") as dataset:
+        labels, profile = dataset.read(1), dataset.profile
+    path = tmp_path / "labels.tif"
+    job = AssessAccuracy(str(mapped / "map.tif"), str(path), str(tmp_path / "a.html"))
+    bands = np.stack([labels, np.full_like(labels, 255)])
+    for alpha in ("no", "yes"):
+        with rasterio.open(path, "w", **{**profile, "count": 2, "alpha": alpha}) as dataset:
+            dataset.write(bands)
+        if alpha == "yes":
+            assert run_job(job, Recorder())["overall_accuracy"] == 100
+        else:
+            with pytest.raises(EngineError, match="labels.tif has 2 bands and is no label raster"):
+                run_job(job, Recorder())
+
+
 def test_a_raster_of_heights_is_no_reference(mapped, tmp_path, monkeypatch):
     monkeypatch.setattr("spectrafilm.engine.tasks.assess_accuracy.MOST_VALUES", 100)
     with rasterio.open(mapped / "map.tif") as dataset:
