@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,6 +76,11 @@ class _Pairs:
 
 def assess_accuracy(job: AssessAccuracy, progress: Progress, token: str) -> dict[str, Any]:
     """Compare, and write the HTML report with its JSON twin."""
+    if os.path.realpath(job.map) == os.path.realpath(job.reference):
+        raise EngineError(
+            f"The reference {job.reference} is the map itself; choose polygons, points or a label raster of what is "
+            "really there."
+        )
     with Scene.open(job.map, job.map_crs) as land_cover, Outputs([*land_cover.files, job.reference], token) as outputs:
         outputs.check(*report_files(job.report))
         with progress.stage(0.0, 0.5, f"Reading the map {job.map}."):

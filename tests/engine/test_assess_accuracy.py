@@ -207,6 +207,13 @@ def test_assessment_against_a_label_raster_on_another_grid(mapped, tmp_path):
     assert run_job(job, Recorder())["overall_accuracy"] > 95
 
 
+def test_a_map_is_not_its_own_reference(mapped, tmp_path):
+    """The dialog offers one layer for both."""
+    job = AssessAccuracy(str(mapped / "map.tif"), f"{mapped}/./map.tif", str(tmp_path / "a.html"))
+    with pytest.raises(EngineError, match="is the map itself"):
+        run_job(job, Recorder())
+
+
 def test_a_scene_is_no_reference_but_a_label_raster_may_have_a_band_of_opacity(mapped, tmp_path):
     with rasterio.open(mapped / "map.tif") as dataset:
         labels, profile = dataset.read(1), dataset.profile
