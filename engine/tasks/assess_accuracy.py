@@ -40,6 +40,7 @@ BLOCK = 32
 # Of 30 million: so a million pixels are compared at a time.
 VALUES_PER_PIXEL = 30
 PICTURE = 900
+MOST_NAMES = 20  # of a warning
 MOST_VALUES = 10_000
 GEOJSON = (".geojson", ".json")
 
@@ -292,7 +293,9 @@ def _match_classes(
         tell = progress.warning if any(n != name_of[i] for n, i in numbered.items()) else progress.info
         tell(f"Reference classes are matched by the map's numbers: {matched}; check that they mean the same.")
     if unknown:
-        progress.warning(f"The map has no class {', '.join(unknown)}; reference pixels of it are left out.")
+        more = f" and {len(unknown) - MOST_NAMES} more" if len(unknown) > MOST_NAMES else ""
+        named = ", ".join(unknown[:MOST_NAMES]) + more
+        progress.warning(f"The map has no class {named}; reference pixels of it are left out.")
     return found
 
 

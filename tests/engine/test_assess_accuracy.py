@@ -207,6 +207,15 @@ def test_assessment_against_a_label_raster_on_another_grid(mapped, tmp_path):
     assert run_job(job, Recorder())["overall_accuracy"] > 95
 
 
+def test_many_classes_that_the_map_lacks_are_not_all_named(tmp_path):
+    land_cover = write_classes(tmp_path / "map.tif", np.repeat([[1] * 10 + [2] * 10], 10, 0))
+    reference = write_classes(tmp_path / "r.tif", np.arange(1, 201).reshape(10, 20))
+    recorder = Recorder()
+    run_job(AssessAccuracy(land_cover, reference, str(tmp_path / "a.html")), recorder)
+    assert recorder.warnings[0].startswith("The map has no class 3, 4, 5,")
+    assert recorder.warnings[0].endswith(", 21, 22 and 178 more; reference pixels of it are left out.")
+
+
 def test_a_map_is_not_its_own_reference(mapped, tmp_path):
     """The dialog offers one layer for both."""
     job = AssessAccuracy(str(mapped / "map.tif"), f"{mapped}/./map.tif", str(tmp_path / "a.html"))
