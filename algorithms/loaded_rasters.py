@@ -23,13 +23,16 @@ class Loader(QgsProcessingLayerPostProcessorInterface):
     """Shows what a file holds now.
 
     Args:
-        above: of the output that this one must not cover; QGIS 3.22 loads them in the order of their random paths.
+        above: of the output that this one must not cover; QGIS 3.22 loads them in the order of their random paths, each
+            above those before it or, in a group for results, below.
     """
 
     def __init__(self, above: Loader | None = None) -> None:
         super().__init__()
-        self._above = above
         self._layer_id = ""
+        self._over: list[tuple[Loader, Loader]] = above._over if above else []
+        if above is not None:
+            self._over.append((above, self))
 
     def postProcessLayer(  # noqa: N802
         self, layer: QgsMapLayer, context: QgsProcessingContext, feedback: QgsProcessingFeedback
@@ -39,8 +42,8 @@ class Loader(QgsProcessingLayerPostProcessorInterface):
         self.style(layer)
         layer.triggerRepaint()
         self._layer_id = layer.id()
-        if self._above is not None and layer.project() is not None:
-            _lift(self._above._layer_id, self._layer_id, layer.project().layerTreeRoot())
+        for upper, lower in self._over if layer.project() is not None else ():
+            _lift(upper._layer_id, lower._layer_id, layer.project().layerTreeRoot())
 
     def style(self, layer: QgsMapLayer) -> None:
         """Give the loaded layer its colours."""
