@@ -20,14 +20,17 @@ help:
 	@echo "make demo            set up everything, map the sample scene, leave results in $(OUT)/"
 	@echo "make demo SCENE=... POLYGONS=... CLASS_FIELD=... [REFERENCE=...]   the same for your own data"
 	@echo "make test            set up everything, check style and types, run all tests"
+	@echo "make lint types test-engine test-qgis   the parts of make test"
+	@echo "make environment     only the compute environment, in $(ENVIRONMENT)/"
 	@echo "make test-qgis344    run the tests in QGIS 3.44 (Debian 13 in a chroot; root, 3 GB)"
 	@echo "make package         a zip for the plugin manager, in $(BUILD)/"
 	@echo "make benchmark-real-scenes benchmark-few-labels benchmark-ablations benchmark-suggestions benchmark-backbones"
 	@echo "     benchmark-spectral-diffusion benchmark-speed   measure, and write real_scenes.md, accuracy.md, ablations.md,"
 	@echo "                     suggestions.md, backbones.md, spectral_diffusion.md and speed.md in docs/"
 	@echo "make farmland WORDS=FOLDER   generate a scene of fields to measure on"
-	@echo "make screenshots     make the pictures of the user guide"
+	@echo "make screenshots votes   make the pictures of the user guide"
 	@echo "make models sample   make the ready-made models and the sample scene anew"
+	@echo "make clean           delete $(BUILD)/ with all environments and results"
 
 .PHONY: system
 system:
