@@ -33,9 +33,9 @@ class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
     TAGS = "validation, confusion matrix, error matrix, kappa, overall accuracy, area-adjusted"
     HELP = (
         "Compares a land-cover map with independent reference polygons, points or a label raster, and writes a "
-        "report: confusion matrix (rows reference, columns map), overall and average accuracy, Cohen's kappa, "
-        "precision, recall and F1 of every class with 95 % confidence intervals, and area-adjusted estimates after "
-        "Olofsson et al. (2014).\n\n"
+        "report. It holds the confusion matrix (rows reference, columns map), overall and average accuracy, Cohen's "
+        "kappa, precision, recall and F1 of every class with 95 % confidence intervals, and area-adjusted estimates "
+        "after Olofsson et al. (2014).\n\n"
         "Classes are matched by name or, where the map has none of the names, by number. A reference that was also "
         "used for training tells nothing about the rest of the map."
     )

@@ -29,8 +29,9 @@ class DownloadBackboneAlgorithm(SpectraFilmAlgorithm):
     ICON = "downloadbackbone.svg"
     TAGS = "weights, pretrained, checkpoint, diffusion, U-Net"
     HELP = (
-        "Downloads a published diffusion U-Net, to be given as 'Backbone' to 'Train model' and 'Extract spatial "
-        "features'. The plugin brings a small one of its own and works without any of these.\n\n"
+        "Downloads a published diffusion U-Net, to be given as 'Backbone' to 'Train model', 'Extract spatial "
+        "features' or 'Analyse layers and timesteps'. The plugin brings a small one of its own and works "
+        "without any of these.\n\n"
         "Nothing is downloaded before you agree to its size, source and licence. A download that was interrupted is "
         "resumed, every one is checked by its SHA-256 digest and loaded once, as proof; a backbone that is there and "
         "whole is only checked.\n\n"

@@ -83,7 +83,8 @@ class PretrainSceneAlgorithm(SpectraFilmAlgorithm):
             "How the error fell, and what the backbone makes of noise, as a page; the figures as JSON beside it.",
             optional=True,
         )
-        self.addOutput(QgsProcessingOutputNumber("HELD_OUT_LOSS", self.tr("Error in held-out parts of the scene")))
+        title = "Error in held-out parts of the scene (mean absolute error, bands scaled to -1..1)"
+        self.addOutput(QgsProcessingOutputNumber("HELD_OUT_LOSS", self.tr(title)))
 
     def checkParameterValues(self, parameters: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:  # noqa: N802
         positions = self.parameterAsInt(parameters, "POSITIONS", context)

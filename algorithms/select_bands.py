@@ -50,7 +50,7 @@ class SelectBandsAlgorithm(SpectraFilmAlgorithm):
         self.add_choice(
             "METHOD", "Choose bands by", METHODS, 0,
             "True colour takes the bands nearest to 655, 555 and 475 nm, colour infrared those nearest to 840, 655 "
-            "and 555 nm.",
+            "and 555 nm, each at most 60 nm away.",
         )  # fmt: skip
         self.add(
             QgsProcessingParameterString("BANDS", self.tr("Band numbers"), optional=True),
