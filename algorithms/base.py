@@ -86,7 +86,7 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
         return self.tr(self.HELP)
 
     def shortDescription(self) -> str:  # noqa: N802
-        return self.shortHelpString().partition(". ")[0] + "."
+        return self.shortHelpString().partition("\n")[0].partition(". ")[0].removesuffix(".") + "."
 
     def tags(self) -> list[str]:
         return self.tr(self.TAGS).split(", ")

@@ -66,6 +66,7 @@ def test_every_algorithm_and_parameter_explains_itself(provider, name):
     assert algorithm.id() == f"spectrafilm:{name}"
     assert len(algorithm.shortHelpString()) > 80
     assert algorithm.shortHelpString().startswith(algorithm.shortDescription().removesuffix("."))
+    assert "\n" not in algorithm.shortDescription()
     assert len(algorithm.tags()) > 2
     assert Path(algorithm.svgIconPath()).is_file()
     assert not algorithm.icon().isNull()
