@@ -12,6 +12,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.svm import SVC
 
+from spectrafilm.engine.accuracy import Estimate
 from spectrafilm.engine.calibration import mixture
 from spectrafilm.engine.ensemble import FilmEnsemble
 from spectrafilm.engine.methods import DEFAULT, METHODS, Method
@@ -29,10 +30,17 @@ PENALTIES = (1.0, 10.0, 100.0, 1000.0)
 
 @dataclass(frozen=True)
 class Prediction:
-    """Class ids (n,) of the test pixels, and the expected calibration error (0..1) where there are probabilities."""
+    """What a row says of the test pixels.
+
+    Attributes:
+        class_ids: (n,).
+        calibration_error: expected (0..1), where there are probabilities.
+        validated: overall accuracy that the row's own cross-validation expects, where it has one.
+    """
 
     class_ids: np.ndarray
     calibration_error: float | None = None
+    validated: Estimate | None = None
 
 
 # Pool, indices of training and test pixels, seed.
@@ -146,7 +154,8 @@ def network_row(
         draw = make_draw(pool, method, features, means, training, testing, sections, near)
         trained = train(method, draw.data, method.ensemble, seed, Progress(), ensemble)
         probabilities = mixture(draw.logits(trained), trained.temperature)
-        return Prediction(draw.class_ids(probabilities), draw.calibration_error(probabilities))
+        validated = trained.accuracy.overall if trained.accuracy else None
+        return Prediction(draw.class_ids(probabilities), draw.calibration_error(probabilities), validated)
 
     return classify
 

@@ -16,6 +16,8 @@ import numpy as np
 
 SUMMARY = "accuracy.json"
 KEPT = ("overall_accuracy", "average_accuracy", "kappa", "calibration_error")
+# Overall accuracy that cross-validation expects, and its interval; of rows that have it.
+VALIDATED = ("validated", "validated_low", "validated_high")
 # Numbers of pixels, which older records lack.
 COUNTS = ("training_pixels", "test_pixels")
 # One record a draw of labels and row, as measure.py makes them.
@@ -44,9 +46,9 @@ def summarize(results: Results) -> list[dict[str, Any]]:
         for count in COUNTS:
             if all(count in r for r in members):
                 entry[count] = [r[count] for r in members]
-        for figure in KEPT:
-            values = [r[figure] for r in members]
-            if None not in values:
+        for figure in (*KEPT, *VALIDATED):
+            values = [r[figure] for r in members if r.get(figure) is not None]
+            if len(values) == len(members):
                 entry[figure] = {
                     "mean": round(float(np.mean(values)), 2),
                     "standard_deviation": round(float(np.std(values, ddof=1)), 2) if len(values) > 1 else None,
@@ -64,6 +66,7 @@ def read_summary(path: Path, title: str) -> Results:
     for entry in json.loads(path.read_text(encoding="utf-8")).get(title, []):
         for k, seed in enumerate(entry["seeds"]):
             figures = {figure: entry[figure]["by_seed"][k] if figure in entry else None for figure in KEPT}
+            figures |= {figure: entry[figure]["by_seed"][k] for figure in VALIDATED if figure in entry}
             figures |= {count: entry[count][k] for count in COUNTS if count in entry}
             results.append({name: entry[name] for name in ("protocol", "labels", "row")} | {"seed": seed} | figures)
     return results

@@ -14,7 +14,7 @@ from matplotlib import pyplot as plt
 
 from .pool import ALL, PROTOCOLS
 from .rows import CLASSICAL, ROWS, SPECTRAFILM, UNTRAINED
-from .summary import COUNTS, SUMMARY, Results, write_summary
+from .summary import COUNTS, SUMMARY, VALIDATED, Results, write_summary
 
 HEAD, TERMS, FINDINGS, TRIED = (
     Path(__file__).with_name(f"{name}.md") for name in ("head", "terms", "findings", "tried")
@@ -178,6 +178,9 @@ def section(title: str, protocol: str, results: Results) -> str:
     if any(errors):
         means = " | ".join(f"{np.mean(list(e)):.1f}" if e else "–" for e in errors)
         lines.append(f"| *expected calibration error of SpectraFiLM* | {means} |")
+    gaps = [_gap_of_validation(results, protocol, n) for n in counts]
+    if any(gaps):
+        lines.append("| *cross-validated − tested OA* | " + " | ".join(gap or "–" for gap in gaps) + " |")
     sizes = [_pixel_counts(results, protocol, n) for n in counts]
     if any(sizes):
         lines.append("| *training / test pixels* | " + " | ".join(size or "–" for size in sizes) + " |")
@@ -192,6 +195,20 @@ def _pixel_counts(results: Results, protocol: str, labels: int) -> str:
     draws = [r for r in results if r["protocol"] == protocol and r["labels"] == labels and COUNTS[0] in r]
     ranges = [sorted({r[count] for r in draws}) for count in COUNTS]
     return " / ".join("–".join(str(n) for n in dict.fromkeys([some[0], some[-1]])) for some in ranges if some)
+
+
+def _gap_of_validation(results: Results, protocol: str, labels: int) -> str:
+    """How far cross-validation is above the test, on average, and in how many draws its interval holds what was found.
+
+    Empty where it was not written down.
+    """
+    draws = [r for r in results if r["row"] == SPECTRAFILM and r["protocol"] == protocol and r["labels"] == labels]
+    draws = [r for r in draws if VALIDATED[0] in r]
+    if not draws:
+        return ""
+    value, low, high, found = np.array([[r.get(n) for n in (*VALIDATED, FIGURES[0])] for r in draws], float).T
+    held = (low <= found) & (found <= high)  # Without an interval they are NaN.
+    return f"{np.mean(value - found):+.1f} ({held.sum()} of {len(draws)})"
 
 
 def _seeds(count: int) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spectrafilm.benchmarks.accuracy.rounds import labels_needed, mean_of_rounds, write_page
-from spectrafilm.benchmarks.accuracy.summary import SUMMARY, joined, read_summary, write_summary
+from spectrafilm.benchmarks.accuracy.summary import SUMMARY, VALIDATED, joined, read_summary, write_summary
 from spectrafilm.benchmarks.accuracy.table import draw_curves, paired
 from spectrafilm.benchmarks.accuracy.table import write_page as write_accuracy
 
@@ -58,6 +58,18 @@ def test_the_page_averages_scenes_with_their_error(tmp_path):
     one_draw = [(title, [r for r in results if r["seed"] == 0]) for title, results in scenes]
     write_accuracy(one_draw, {"dry land": ["Town", "Field"]}, tmp_path)
     assert "± nan" not in (tmp_path / "accuracy.md").read_text()
+
+
+def test_the_page_compares_cross_validation_with_the_test(tmp_path):
+    """And so does the page that is made anew from the published figures."""
+    expected = [(50.0, 40.0, 60.0), (56.0, 50.0, 57.0)]
+    draws = zip(_draws("SpectraFiLM", 54, 58), expected, strict=True)
+    figures = [r | dict(zip(VALIDATED, values, strict=True)) for r, values in draws]
+    for _ in range(2):
+        write_accuracy([("Town", figures)], {}, tmp_path)
+        (line,) = (s for s in (tmp_path / "accuracy.md").read_text().splitlines() if "cross-validated − tested" in s)
+        assert line == "| *cross-validated − tested OA* | -3.0 (1 of 2) |"
+        figures = read_summary(tmp_path / SUMMARY, "Town")
 
 
 def test_curves_of_scenes_with_a_division_have_all_that_others_have(tmp_path, monkeypatch):
