@@ -30,9 +30,10 @@ class Loader(QgsProcessingLayerPostProcessorInterface):
     def __init__(self, above: Loader | None = None) -> None:
         super().__init__()
         self._layer_id = ""
-        self._over: list[tuple[Loader, Loader]] = above._over if above else []
+        self._above = above
+        self._beneath: list[Loader] = []
         if above is not None:
-            self._over.append((above, self))
+            above._beneath.append(self)
 
     def postProcessLayer(  # noqa: N802
         self, layer: QgsMapLayer, context: QgsProcessingContext, feedback: QgsProcessingFeedback
@@ -42,8 +43,9 @@ class Loader(QgsProcessingLayerPostProcessorInterface):
         self.style(layer)
         layer.triggerRepaint()
         self._layer_id = layer.id()
-        for upper, lower in self._over if layer.project() is not None else ():
-            _lift(upper._layer_id, lower._layer_id, layer.project().layerTreeRoot())
+        top = self if self._above is None else self._above
+        for other in top._beneath if layer.project() is not None else ():
+            _lift(top._layer_id, other._layer_id, layer.project().layerTreeRoot())
 
     def style(self, layer: QgsMapLayer) -> None:
         """Give the loaded layer its colours."""
