@@ -123,6 +123,8 @@ def test_no_other_raster_of_a_run_covers_the_map(trained, provider, feedback, tm
     project = QgsProject.instance()
     settings = {ProcessingConfig.RESULTS_GROUP_NAME: group}
     monkeypatch.setattr(ProcessingConfig, "getSetting", lambda name, *_: settings.get(name))
+    # QGIS 3.44 takes no stand-in for the window.
+    monkeypatch.setattr("processing.gui.Postprocessing.iface", None, raising=False)
     project.addMapLayer(QgsRasterLayer(SCENE, "scene"))
     paths = {key: str(tmp_path / f"{name}.tif") for key, name in zip(("OUTPUT", "CONFIDENCE"), names, strict=True)}
     context = QgsProcessingContext()
