@@ -28,6 +28,7 @@ help:
 	@echo "     benchmark-spectral-diffusion benchmark-speed   measure, and write real_scenes.md, accuracy.md, ablations.md,"
 	@echo "                     suggestions.md, backbones.md, spectral_diffusion.md and speed.md in docs/"
 	@echo "make farmland WORDS=FOLDER   generate a scene of fields to measure on"
+	@echo "make indian-pines WORDS=FOLDER fetch the scene Indian Pines to measure on"
 	@echo "make screenshots votes   make the pictures of the user guide"
 	@echo "make models sample   make the ready-made models and the sample scene anew"
 	@echo "make clean           delete $(BUILD)/ with all environments and results"
@@ -82,7 +83,7 @@ test-qgis344: environment
 
 .PHONY: package models sample screenshots
 .PHONY: benchmark-real-scenes benchmark-few-labels benchmark-ablations benchmark-suggestions benchmark-backbones \
-    benchmark-spectral-diffusion benchmark-speed farmland votes
+    benchmark-spectral-diffusion benchmark-speed farmland indian-pines votes
 package:
 	python3 tools/package.py $(BUILD)
 
@@ -99,9 +100,12 @@ benchmark-real-scenes: environment
 benchmark-few-labels: environment $(ENVIRONMENT)/dev
 	$(BENCHMARK).accuracy --python $(CURDIR)/$(ENGINE) $(WORDS)
 
-# A scene for --own.
+# Scenes for --own.
 farmland: environment $(ENVIRONMENT)/dev
 	$(BENCHMARK).accuracy.farmland $(WORDS)
+
+indian-pines: environment $(ENVIRONMENT)/dev
+	$(BENCHMARK).accuracy.indian_pines $(WORDS)
 
 # The picture of neighbours' votes in the user guide.
 votes: environment $(ENVIRONMENT)/dev

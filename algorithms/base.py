@@ -190,7 +190,8 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
         self.add(
             QgsProcessingParameterNumber("SEED", self.tr("Seed"), QgsProcessingParameterNumber.Type.Integer, 0,
                                          minValue=0),
-            "Decides everything that is random. The same inputs, seed and device give the same result.",
+            "Decides everything that is random. The same inputs, seed and device give the same result; another "
+            "computer may round differently, which can change a figure by a few tenths of a point.",
             advanced=True,
         )  # fmt: skip
 

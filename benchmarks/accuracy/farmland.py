@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import rasterio
 from rasterio.transform import from_origin
 from scipy.ndimage import binary_dilation, gaussian_filter
 
@@ -19,11 +18,14 @@ from spectrafilm.tools.sample_scene.countryside import split
 from spectrafilm.tools.sample_scene.spectra import MATERIALS
 from spectrafilm.tools.sample_scene.textures import fractal_field, smooth_field
 
+from .own_scenes import write_geotiff
+
 SIDE = 145
 CELLS_PER_PIXEL = 4
 LONGEST_FIELD = 26.0
 METRES = 20.0
 EPSG = "EPSG:32616"
+PLACE = {"crs": EPSG, "transform": from_origin(500_000, 4_400_000, METRES, METRES)}
 WAVELENGTHS = np.linspace(400.0, 2450.0, 200)
 SCALE = 10_000
 # Noise of a band at its best, in reflectance; more in the infrared and the violet, much more beside water vapour.
@@ -129,17 +131,9 @@ def write_farmland(folder: Path, seed: int, noise: float = 1.0) -> tuple[Path, P
     folder.mkdir(parents=True, exist_ok=True)
     cube, classes = make_farmland(seed, noise)
     scene, labels = folder / f"farmland{seed}.tif", folder / f"farmland{seed}_gt.tif"
-    _write(scene, (SCALE * cube).round().clip(-300, 15_000).astype(np.int16))
-    _write(labels, classes[None])
+    write_geotiff(scene, (SCALE * cube).round().clip(-300, 15_000).astype(np.int16), PLACE)
+    write_geotiff(labels, classes[None], PLACE)
     return scene, labels
-
-
-def _write(path: Path, values: np.ndarray) -> None:
-    count, height, width = values.shape
-    place = {"crs": EPSG, "transform": from_origin(500_000, 4_400_000, METRES, METRES)}
-    with rasterio.open(path, "w", driver="GTiff", height=height, width=width, count=count, dtype=values.dtype,
-                       **place) as dataset:  # fmt: skip
-        dataset.write(values)
 
 
 def main() -> None:

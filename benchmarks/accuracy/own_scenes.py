@@ -13,7 +13,9 @@ number have no label.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -99,13 +101,20 @@ def _to_geotiffs(paths: list[Path], work: Path) -> list[Path]:
     numbered = [class_numbers(values, str(path))[None] for values, path in zip(labels, paths[1:], strict=True)]
     # The scene comes last, so that nothing is taken for whole that is not.
     for target, values in zip([*targets[1:], targets[0]], [*numbered, scene.transpose(2, 0, 1)], strict=True):
-        count, height, width = values.shape
-        part = target.with_suffix(".part.tif")
-        with rasterio.open(part, "w", driver="GTiff", height=height, width=width, count=count, dtype=values.dtype,
-                           **NOWHERE) as dataset:  # fmt: skip
-            dataset.write(values)
-        part.replace(target)
+        write_geotiff(target, values, NOWHERE)
     return targets
+
+
+def write_geotiff(path: Path, values: np.ndarray, place: dict[str, Any], wavelengths: Sequence[float] = ()) -> None:
+    """Write bands (count, rows, columns) whole or not at all, with the wavelengths (nm) that they have."""
+    count, height, width = values.shape
+    part = path.with_suffix(".part.tif")
+    with rasterio.open(part, "w", driver="GTiff", height=height, width=width, count=count, dtype=values.dtype,
+                       **place) as dataset:  # fmt: skip
+        dataset.write(values)
+        for number, wavelength in enumerate(wavelengths, 1):
+            dataset.update_tags(number, wavelength=wavelength, wavelength_units="nm")
+    part.replace(path)
 
 
 def _read_array(path: Path, dimensions: int) -> np.ndarray:
