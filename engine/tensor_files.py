@@ -61,7 +61,8 @@ def read_tensors(
             if not isinstance(content, dict):
                 raise ValueError("its metadata are no JSON object")
             _check_version(path, content.get("format_version"), version, kind, writer)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # Copies: what is still read from the file would change as the file does, and keep it in use on Windows.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
             if broken := [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]:
                 raise ValueError(f"{broken[0]} holds numbers that are not finite")
             return content, tensors

@@ -51,6 +51,17 @@ def test_a_model_keeps_its_temperature_and_its_smoothing(scene_path, tmp_path):
     np.testing.assert_allclose(again.classification(logits).probabilities, mixture(logits, 2.5))
 
 
+def test_a_model_that_is_saved_under_its_name_stays_what_it_was(scene_path, tmp_path):
+    """Where tensors are still read from the file, they would change as it does."""
+    path = tmp_path / "m.safetensors"
+    small_model(scene_path).save(path)
+    model = Model.load(str(path))
+    means = model.spectral.mean.copy()
+    model.smoothing = Smoothing((0.4, 0.25), 0.75)
+    model.save(path)
+    np.testing.assert_array_equal(model.spectral.mean, means)
+
+
 def warnings_about_values(model, path, progress):
     with Scene.open(str(path)) as scene:
         compare_values(model, scene, list(scene.bands), progress)
