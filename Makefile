@@ -107,7 +107,7 @@ farmland: environment $(ENVIRONMENT)/dev
 indian-pines: environment $(ENVIRONMENT)/dev
 	$(BENCHMARK).accuracy.indian_pines $(WORDS)
 
-# The picture of neighbours' votes in the user guide.
+# The picture of neighbours' votes in the user guide, of Indian Pines.
 votes: environment $(ENVIRONMENT)/dev
 	$(BENCHMARK).accuracy.votes
 

@@ -24,8 +24,7 @@ SIDE = 145
 CELLS_PER_PIXEL = 4
 LONGEST_FIELD = 26.0
 METRES = 20.0
-EPSG = "EPSG:32616"
-PLACE = {"crs": EPSG, "transform": from_origin(500_000, 4_400_000, METRES, METRES)}
+PLACE = {"crs": "EPSG:32616", "transform": from_origin(500_000, 4_400_000, METRES, METRES)}
 WAVELENGTHS = np.linspace(400.0, 2450.0, 200)
 SCALE = 10_000
 # Noise of a band at its best, in reflectance; more in the infrared and the violet, much more beside water vapour.

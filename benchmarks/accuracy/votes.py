@@ -1,4 +1,4 @@
-"""What votes of neighbours do to fields: write docs/images/votes.png. Run by `make votes`."""
+"""What votes of neighbours do to fields: write docs/images/votes.png, of Indian Pines. Run by `make votes`."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from spectrafilm.engine.model import Model
 from spectrafilm.engine.progress import Progress
 from spectrafilm.engine.runner import run_job
 
-from .farmland import CROPS, EPSG, write_farmland
+from .indian_pines import PLACE, write_indian_pines
 
 FOLDER = ROOT / "build" / "benchmarks" / "votes"
 PICTURE = ROOT / "docs" / "images" / "votes.png"
-SEED = 1
 LABELS = 10
+CLASSES = 16
 
 
 def map_by_rounds(scene: Path, labels: Path) -> list[np.ndarray]:
     """Maps (height, width) of class ids by one model without votes, with one round, and so on to all it asks for."""
     polygons, model, output = (FOLDER / name for name in ("labels.geojson", "model.safetensors", "map.tif"))
     sample_labels(labels, polygons, LABELS)
-    names = tuple(f"class {number}" for number in range(1, len(CROPS) + 1))
-    run_job(TrainFilm(str(scene), str(polygons), str(model), polygons_crs=EPSG, class_names=names), Progress())
+    names = tuple(f"class {number}" for number in range(1, CLASSES + 1))
+    run_job(TrainFilm(str(scene), str(polygons), str(model), polygons_crs=PLACE["crs"], class_names=names), Progress())
     trained = Model.load(str(model))
     shares = trained.smoothing.shares
     maps = []
@@ -47,18 +47,17 @@ def map_by_rounds(scene: Path, labels: Path) -> list[np.ndarray]:
 
 
 def main() -> None:
-    """Make the scene, train, map and draw."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    scene, labels = write_farmland(FOLDER, SEED)
+    """Fetch the scene, train, map and draw."""
+    scene, labels = write_indian_pines(FOLDER)
     with rasterio.open(labels) as dataset:
         truth = dataset.read(1)
     maps = map_by_rounds(scene, labels)
-    titles = ["Crops", "No votes", *("One round", "Two rounds")[: len(maps) - 1]]
-    colours = ListedColormap(["white", *plt.get_cmap("tab20").colors[: len(CROPS)]])
+    titles = ["What grows", "No votes", *("One round", "Two rounds")[: len(maps) - 1]]
+    colours = ListedColormap(["white", *plt.get_cmap("tab20").colors[:CLASSES]])
     figure, grid = plt.subplots(1, len(titles), figsize=(3.6 * len(titles), 4.0))
     for axes, title, drawn in zip(grid, titles, [truth, *maps], strict=True):
         right = "" if drawn is truth else f": {(drawn == truth)[truth > 0].mean():.1%} right"
-        axes.imshow(np.where(truth > 0, drawn, 0), cmap=colours, vmin=0, vmax=len(CROPS), interpolation="nearest")
+        axes.imshow(np.where(truth > 0, drawn, 0), cmap=colours, vmin=0, vmax=CLASSES, interpolation="nearest")
         axes.set_title(title + right, fontsize=11, color="black")
         axes.axis("off")
     figure.tight_layout(pad=0.6)
