@@ -190,6 +190,12 @@ def make_composites(
     return _stretched(kind, weights, survey, stretch)
 
 
+def image_itself() -> Composites:
+    """The one image that a raster of 'Select bands' shows: bytes 1 to 255 of its three bands stand for -1 to 1."""
+    dark = np.ones((1, 3), np.float32)
+    return Composites("band numbers", (1, 2, 3), (), np.eye(3, dtype=np.float32)[None], dark, 255 * dark)
+
+
 def band_averages(survey: Survey, positions: int) -> Composites:
     """One image of many channels: averages of neighbouring bands, all bands used, as a spectral backbone sees them.
 

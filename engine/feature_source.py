@@ -10,8 +10,9 @@ import numpy as np
 from rasterio.windows import Window
 
 from .backbone import Backbone
+from .composites import image_itself
 from .errors import EngineError
-from .feature_settings import CHANNELS_TAG, SCENE_TAG, TAG, FeatureSettings
+from .feature_settings import CHANNELS_TAG, COMPOSITES_TAG, SCENE_TAG, TAG, FeatureSettings
 from .features import FeatureExtractor, gather_features, iterate_features, widened
 from .patches import PatchGrid, SceneImages
 from .pieces import Piece, bounded_windows
@@ -87,6 +88,9 @@ class RasterFeatures:
         if text is None:
             raise EngineError(f"{path} is not a features raster; choose one written by 'Extract spatial features'.")
         self.settings = FeatureSettings.from_json(text, path)
+        if self.settings.composites and self.settings.composites == scene.tag(COMPOSITES_TAG):
+            # The recipe is that of the image, not one to be applied to it once more.
+            self.settings = replace(self.settings, composites=image_itself().to_json())
         self.channels = len(self._raster.bands)
         # Programs that take some bands out of a raster keep its tags.
         written = self._raster.tag(CHANNELS_TAG) or str(self.channels)

@@ -7,10 +7,8 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-import numpy as np
-
 from ..backbone import Backbone, files_of
-from ..composites import Composites, make_composites
+from ..composites import Composites, image_itself, make_composites
 from ..device import choose_device
 from ..feature_settings import CHANNELS_TAG, COMPOSITES_TAG, SCENE_TAG, TAG, FeatureSettings
 from ..feature_source import ComputedFeatures, patch_grid
@@ -67,18 +65,13 @@ def _composites_of(
     if len(scene.bands) == 3 and backbone.composites is None:
         if job.composites:
             progress.warning("Not used, since a raster with three bands is taken as it is: composites.")
-        image = make_composites("band numbers", survey, [1, 2, 3], (0.0, 100.0))
-        recipe = scene.tag(COMPOSITES_TAG) or ""
-        if recipe:
-            # Bytes 1..255 stand for -1..1 of the recipe.
-            low, high = np.ones_like(image.low), np.full_like(image.high, 255.0)
-            image = replace(image, low=low, high=high)
-        else:
-            progress.warning(
-                f"{scene.path} does not say how its three bands were made; a model trained on these features "
-                "will need a features raster for every scene it maps."
-            )
-        return survey.bands, image, recipe
+        if recipe := scene.tag(COMPOSITES_TAG):
+            return survey.bands, image_itself(), recipe
+        progress.warning(
+            f"{scene.path} does not say how its three bands were made; a model trained on these features will need a "
+            "features raster for every scene it maps."
+        )
+        return survey.bands, make_composites("band numbers", survey, [1, 2, 3], (0.0, 100.0)), ""
     survey.log(progress)
     composites = composites_for(job.composites, DEFAULT, survey, backbone, progress)
     return survey.bands, composites, composites.to_json()

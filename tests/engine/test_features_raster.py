@@ -137,6 +137,20 @@ def test_a_pseudo_rgb_chains_into_features_and_a_map(scene_path, polygons_path, 
     run_job(PredictMap(str(scene_path), model, str(tmp_path / "map.tif")), Recorder())
 
 
+def test_a_model_of_a_pseudo_rgb_itself_does_not_apply_its_recipe_to_it_once_more(
+    scene_path, polygons_path, backbone_path, tmp_path
+):
+    rgb, features, model = (str(tmp_path / n) for n in ("rgb.tif", "f.tif", "m.safetensors"))
+    run_job(SelectBands(str(scene_path), rgb), Recorder())
+    run_job(ExtractFeatures(rgb, features, str(backbone_path)), Recorder())
+    job = training(rgb, polygons_path, "", tmp_path, features=features, method="geodiffnet", validate=False)
+    run_job(job, Recorder())
+    run_job(PredictMap(rgb, model, str(tmp_path / "a.tif"), features=features), Recorder())
+    run_job(PredictMap(rgb, model, str(tmp_path / "b.tif"), backbone=str(backbone_path)), Recorder())
+    with rasterio.open(tmp_path / "a.tif") as a, rasterio.open(tmp_path / "b.tif") as b:
+        assert (a.read(1) == b.read(1)).mean() > 0.95
+
+
 def test_a_features_raster_has_no_data_where_the_scene_has_none(backbone_path, tmp_path):
     spectra = make_spectra()
     spectra[:, 20:40, 20:60] = -1.0
