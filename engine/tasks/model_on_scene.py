@@ -91,6 +91,11 @@ def model_bands(model: Model, scene: Scene, progress: Progress) -> list[Band]:
                 f"The model needs band {max(numbers)}, but {scene.path} has {len(scene.bands)} bands; use a scene "
                 "with the same bands as the training scene."
             )
+        if unusable := [str(n) for n in numbers if not scene.bands[n - 1].good]:
+            raise EngineError(
+                f"The model needs band {', '.join(unusable)}, which {scene.path} marks as bad (bbl = 0) or as one of "
+                "opacity; use a scene with the same bands as the training scene."
+            )
         progress.info("The model knows no wavelengths; bands are matched by their number.")
     return [scene.bands[n - 1] for n in numbers]
 

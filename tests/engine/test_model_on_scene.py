@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from rasterio.enums import ColorInterp
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from synthetic import BANDS, WAVELENGTHS, make_spectra, save_backbone, write_scene
@@ -90,6 +91,16 @@ def test_a_bad_band_is_not_taken_for_one_of_the_model(scene_path, tmp_path, prog
         dataset.update_tags(3, bbl="0")
     with Scene.open(str(path)) as scene, pytest.raises(EngineError, match=r"no band for 1 of the 24 .* \(498 nm\)"):
         model_bands(model, scene, progress)
+
+
+def test_a_band_of_opacity_is_not_taken_for_one_of_a_model_that_knows_numbers_only(scene_path, tmp_path, progress):
+    """As where a model of red, green, blue and infrared is to map a picture with a band of opacity."""
+    path = write_scene(tmp_path / "s.tif", make_spectra(), wavelengths=None)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.write(np.ones(dataset.shape, np.float32), BANDS)
+        dataset.colorinterp = [*dataset.colorinterp[:-1], ColorInterp.alpha]
+    with Scene.open(str(path)) as scene, pytest.raises(EngineError, match=r"needs band 24, which .*s\.tif .* opacity"):
+        model_bands(small_model(scene_path), scene, progress)
 
 
 def test_a_band_that_leaves_pixels_without_a_class_is_named(scene_path, tmp_path, progress):
