@@ -56,9 +56,16 @@ class Survey:
             progress.info(f"{len(bands)} {reason} band(s) left out: {names}.")
         warn_of_blocking(self.blocking, "are left out. Mark the band as bad (bbl = 0) to keep them", progress)
         warn_of_fill(self.pixels, self.bands, progress)
-        if not any(b.wavelength for b in self.bands):
+        unknown = [b for b in self.bands if b.wavelength is None]
+        if len(unknown) == len(self.bands):
             progress.info(
                 "No wavelengths were found; there is no true colour, and bands of other scenes are matched by number."
+            )
+        elif unknown:
+            first = "band" if len(unknown) == 1 else "the first is band"
+            progress.info(
+                f"{len(self.bands)} bands have data, {len(unknown)} of them without a wavelength ({first} "
+                f"{unknown[0].label}), so bands of other scenes are matched by number, without a check."
             )
         progress.info(f"{len(self.bands)} bands used; about {self.valid_share:.0%} of the pixels are valid.")
 

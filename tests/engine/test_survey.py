@@ -90,6 +90,16 @@ def test_one_value_in_all_bands_is_pointed_out_as_it_is_stored(tmp_path, progres
     ]
 
 
+def test_bands_without_a_wavelength_among_others_are_pointed_out(tmp_path, progress):
+    """As where heights are stacked upon a scene; then bands of other scenes cannot be matched by wavelength."""
+    path = write_scene(tmp_path / "s.tif", make_spectra())
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(24, wavelength="", wavelength_units="")
+    with Scene.open(str(path)) as scene:
+        survey_scene(scene).log(progress)
+    assert "1 of them without a wavelength (band 24), so bands of other scenes are matched by" in progress.messages[0]
+
+
 def test_zeros_in_one_band_are_data(tmp_path, progress):
     spectra = make_spectra()
     spectra[0, :20] = 0.0
