@@ -56,6 +56,7 @@ class Accuracy:
         classes: figures of each class.
         samples: number of pixels compared.
         groups: number of polygons or points, or of blocks of a label raster, that they come from.
+        matrix_rows, matrix_columns: what stands in them, for reports.
     """
 
     matrix: np.ndarray
@@ -65,6 +66,8 @@ class Accuracy:
     classes: tuple[ClassAccuracy, ...]
     samples: int
     groups: int
+    matrix_rows: str = "reference"
+    matrix_columns: str = "prediction"
 
     @property
     def is_chance(self) -> bool:

@@ -39,6 +39,7 @@ def test_an_assessment_has_the_reference_in_rows_and_leaves_out_what_is_no_data(
     run_job(job, recorder)
     report = json.loads((tmp_path / "a.json").read_text())
     assert report["accuracy"]["matrix"] == [[81, 50], [0, 0]]
+    assert (report["accuracy"]["matrix_rows"], report["accuracy"]["matrix_columns"]) == ("reference", "prediction")
     assert report["area"]["classes"][0]["mapped_share"] == pytest.approx(100 * 90 / 190)
     assert "9 reference pixel(s) lie where the map has no data and are left out." in recorder.warnings
     assert not any("has no class" in warning for warning in recorder.warnings)
