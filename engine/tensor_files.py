@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from .errors import EngineError
+from .version import plugin_version
 
 PACKAGES = ("numpy", "rasterio", "torch", "diffusers", "scikit-learn")
 
@@ -21,7 +22,7 @@ def write_tensors(path: Path, mark: str, tensors: dict[str, torch.Tensor], conte
 
     Its `format_version` is what `read_tensors` goes by.
     """
-    software = {name: importlib.metadata.version(name) for name in PACKAGES}
+    software = {"spectrafilm": plugin_version()} | {name: importlib.metadata.version(name) for name in PACKAGES}
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
     metadata = {mark: json.dumps(content | {"software": software}, allow_nan=False)}
     # Not by `save_file`, which has an error of its own for a full disk.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import shutil
 
@@ -28,6 +29,7 @@ from spectrafilm.engine.scene import Scene
 from spectrafilm.engine.smoothing import Smoothing
 from spectrafilm.engine.survey import survey_scene
 from spectrafilm.engine.tasks.model_on_scene import compare_values, model_bands
+from spectrafilm.engine.version import plugin_version
 
 
 def small_model(scene_path, **changes):
@@ -61,6 +63,12 @@ def test_a_model_that_is_saved_under_its_name_stays_what_it_was(scene_path, tmp_
     model.smoothing = Smoothing((0.4, 0.25), 0.75)
     model.save(path)
     np.testing.assert_array_equal(model.spectral.mean, means)
+def test_a_model_says_what_software_wrote_it(scene_path, tmp_path):
+    small_model(scene_path).save(tmp_path / "m.safetensors")
+    with safe_open(tmp_path / "m.safetensors", "pt") as file:
+        software = json.loads(file.metadata()[FORMAT])["software"]
+    assert software["spectrafilm"] == plugin_version()
+    assert software["torch"] == importlib.metadata.version("torch")
 
 
 def warnings_about_values(model, path, progress):
