@@ -276,16 +276,20 @@ def _resampler(weights: dict[str, torch.Tensor], block: str) -> str:
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    foreign = f"{path} holds something else than the weights of a network; choose another file."
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch passes on errors of the archive, of the unpickler and of its own
+        if type(error).__name__ == "UnpicklingError":
+            # Torch's text is a page on how to run what the file holds.
+            raise EngineError(foreign) from error
         raise EngineError(f"The weights {path} cannot be read ({str(error)[:200]}); copy the file again.") from error
     if not isinstance(weights, dict) or not all(
         isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in weights.items()
     ):
-        raise EngineError(f"{path} holds something else than the weights of a network; choose another file.")
+        raise EngineError(foreign)
     return weights
 
 

@@ -131,6 +131,14 @@ def test_damaged_and_foreign_files_are_refused(checkpoint, tmp_path):
         read_openai_unet(foreign)
 
 
+@pytest.mark.parametrize("content", [{"epoch": 1}, torch.nn.Linear(2, 2)], ids=["figures", "a whole network"])
+def test_a_file_of_other_things_than_weights_is_refused_without_advice_on_running_it(tmp_path, content):
+    torch.save(content, tmp_path / "other.pt")
+    with pytest.raises(EngineError, match=r"other\.pt holds something else than the weights of a network") as told:
+        read_openai_unet(tmp_path / "other.pt")
+    assert "weights_only" not in str(told.value)
+
+
 def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path):
     reference = ReferenceUnet()
     reference(torch.zeros(1, 3, 16, 16), torch.tensor([0]))
