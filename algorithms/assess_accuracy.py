@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from qgis.core import (
 from ..engine.jobs import AssessAccuracy
 from ..plugin.polygon_source import FIELD, GROUP, Legend, export_features, layer_title, read_legend
 from ..plugin.raster_legend import read_raster_legend
+from ..plugin.scratch import temporary_folder
 from .base import ACCURACIES, SpectraFilmAlgorithm, crs_text
 
 
@@ -93,8 +93,8 @@ class AssessAccuracyAlgorithm(SpectraFilmAlgorithm):
     ) -> dict[str, Any]:
         land_cover, crs = self.raster_of(parameters, "MAP", context)
         report = self.parameterAsFileOutput(parameters, "REPORT", context)
-        with tempfile.TemporaryDirectory(prefix="spectrafilm-") as folder:
-            reference, reference_crs = self._reference(parameters, crs, Path(folder), context, feedback)
+        with temporary_folder() as folder:
+            reference, reference_crs = self._reference(parameters, crs, folder, context, feedback)
             job = AssessAccuracy(
                 map=land_cover,
                 reference=reference,

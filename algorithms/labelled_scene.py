@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from qgis.core import (
@@ -20,6 +18,7 @@ from qgis.core import (
 )
 
 from ..plugin.polygon_source import FIELD, GROUP, Legend, export_features, layer_title, read_legend
+from ..plugin.scratch import temporary_folder
 from .base import SpectraFilmAlgorithm, crs_text
 
 LABELS = [QgsProcessing.SourceType.TypeVectorPolygon, QgsProcessing.SourceType.TypeVectorPoint]
@@ -84,8 +83,8 @@ class LabelledSceneAlgorithm(SpectraFilmAlgorithm):
         source = self.parameterAsSource(parameters, "POLYGONS", context)
         if source is None:
             raise QgsProcessingException(self.invalidSourceError(parameters, "POLYGONS"))
-        with tempfile.TemporaryDirectory(prefix="spectrafilm-") as folder:
-            polygons = Path(folder) / "polygons.geojson"
+        with temporary_folder() as folder:
+            polygons = folder / "polygons.geojson"
             field = self.parameterAsString(parameters, "CLASS_FIELD", context)
             group_field = self.parameterAsString(parameters, "GROUP_FIELD", context)
             label_crs = export_features(source, field, self._legend, crs, polygons, context, feedback, group_field)

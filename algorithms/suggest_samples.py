@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from qgis.core import (
 
 from ..engine.jobs import SuggestSamples
 from ..plugin.polygon_source import Legend, export_features
+from ..plugin.scratch import temporary_folder
 from .base import SpectraFilmAlgorithm, crs_text
 from .destinations import problem_of_folder
 from .labelled_scene import LABELS
@@ -86,8 +86,8 @@ class SuggestSamplesAlgorithm(SpectraFilmAlgorithm):
         drawn = self.parameterAsSource(parameters, "POLYGONS", context)
         if drawn is not None and not drawn.featureCount():
             drawn = None
-        with tempfile.TemporaryDirectory(prefix="spectrafilm-") as folder:
-            path = Path(folder) / "labelled.geojson"
+        with temporary_folder() as folder:
+            path = folder / "labelled.geojson"
             label_crs = crs
             if drawn is not None:
                 label_crs = export_features(drawn, None, Legend(), crs, path, context, feedback)

@@ -10,9 +10,7 @@ import contextlib
 import json
 import os
 import queue
-import shutil
 import subprocess
-import tempfile
 import threading
 import time
 import uuid
@@ -26,6 +24,7 @@ from ..engine.partial_outputs import ATTEMPTS, SCRATCH, remove_partial_outputs
 from . import settings
 from .environment import NO_WINDOW, VARIABLE
 from .paths import LAUNCHER
+from .scratch import temporary_folder
 
 POLL_SECONDS = 0.1
 CREEP_SECONDS = 0.4
@@ -52,17 +51,14 @@ def run_job(job: Job, python: str, feedback: QgsProcessingFeedback) -> dict[str,
         QgsProcessingException: the job failed or was cancelled; nothing partial is left.
     """
     token = uuid.uuid4().hex[:12]
-    scratch = tempfile.mkdtemp(prefix="spectrafilm-")
-    try:
-        engine = _Engine(python, scratch)
+    with temporary_folder() as scratch:
+        engine = _Engine(python, str(scratch))
         try:
             engine.send(to_json(job, token))
             return _Conversation(engine, feedback, any(job.outputs())).result()
         finally:
             engine.end()
             remove_partial_outputs(job.outputs(), token, ATTEMPTS)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _is_foreign(variable: str) -> bool:

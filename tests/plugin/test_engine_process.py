@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import os
 import queue
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -17,6 +20,7 @@ from spectrafilm.engine.jobs import SelectBands, to_json
 from spectrafilm.engine.partial_outputs import MARK
 from spectrafilm.plugin import settings
 from spectrafilm.plugin.engine_process import run_job
+from spectrafilm.plugin.scratch import temporary_folder
 
 # A fake engine that has begun to write, as a real one would, under the name that its token decides.
 BEGIN = (
@@ -199,6 +203,20 @@ def test_temporary_files_of_a_killed_engine_are_removed(tmp_path, job, feedback)
     with pytest.raises(QgsProcessingException):
         run(tmp_path, job, body, feedback)
     assert not Path(feedback.infos[0]).exists()
+
+
+def test_no_folder_for_temporary_files_is_one_sentence(tmp_path, job, feedback, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(QgsProcessingException, match=r"cannot be written to .*gone \(No such file .*\); make room"):
+        run(tmp_path, job, "", feedback)
+
+
+def test_no_room_for_temporary_files_is_one_sentence_and_leaves_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(QgsProcessingException, match="No space left"), temporary_folder() as folder:
+        (folder / "begun").touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_real_engine_answers(job, feedback):
