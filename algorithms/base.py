@@ -45,6 +45,9 @@ COMPOSITES = {
     "noise-adjusted components": "Noise-adjusted components",
 }
 
+# Of larger whole numbers QGIS makes 0 without a word.
+LARGEST = 2**31 - 1
+
 # Output keys, each of which the engine names in lower case.
 ACCURACIES = {
     "OVERALL_ACCURACY": "Overall accuracy", "AVERAGE_ACCURACY": "Average accuracy", "KAPPA": "Cohen's kappa",
@@ -189,7 +192,7 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
         """Declare SEED."""
         self.add(
             QgsProcessingParameterNumber("SEED", self.tr("Seed"), QgsProcessingParameterNumber.Type.Integer, 0,
-                                         minValue=0),
+                                         minValue=0, maxValue=LARGEST),
             "Decides everything that is random. The same inputs, seed and device give the same result; another "
             "computer may round differently, which can change a figure by a few tenths of a point.",
             advanced=True,

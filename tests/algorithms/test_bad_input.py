@@ -145,6 +145,8 @@ def test_labels_without_classes(fails, values, field, sentence):
         ({"BACKBONE": str(ROOT / "resources" / "backbones" / "landscapes64"), "LAYERS": "99"},
          "landscapes64 has no decoder layer 99"),
         ({"FEATURES": SCENE}, "is not a features raster"),
+        # QGIS makes 0 of a number that is too large for it; the layer would end the run, too.
+        ({"SEED": 2**31, "LAYERS": "99"}, "Incorrect parameter value for SEED"),
     ],
 )
 def test_impossible_settings(fails, parameters, sentence):

@@ -63,6 +63,8 @@ def test_a_model_that_is_saved_under_its_name_stays_what_it_was(scene_path, tmp_
     model.smoothing = Smoothing((0.4, 0.25), 0.75)
     model.save(path)
     np.testing.assert_array_equal(model.spectral.mean, means)
+
+
 def test_a_model_says_what_software_wrote_it(scene_path, tmp_path):
     small_model(scene_path).save(tmp_path / "m.safetensors")
     with safe_open(tmp_path / "m.safetensors", "pt") as file:
