@@ -18,7 +18,6 @@ from qgis.core import (
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterLayer,
     QgsProcessingParameterString,
-    QgsProviderRegistry,
 )
 from qgis.PyQt.QtCore import QCoreApplication, QThread
 from qgis.PyQt.QtGui import QIcon
@@ -28,6 +27,7 @@ from ..plugin import engine_process, settings
 from ..plugin.environment import find_python
 from ..plugin.help_page import help_address
 from ..plugin.paths import ICONS
+from ..plugin.raster_legend import gdal_name
 from .destinations import problem_of
 from .loaded_rasters import Loader, show_anew, when_loaded
 
@@ -282,10 +282,7 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
                     layer.name(), layer.providerType()
                 )
             )
-        source = layer.source()
-        if "|" in source:
-            source = QgsProviderRegistry.instance().decodeUri("gdal", source).get("path", source)
-        return source, layer.crs()
+        return gdal_name(layer), layer.crs()
 
     def features_of(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
         """Path of FEATURES; empty where none is given."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from osgeo import gdal
-from qgis.core import QgsPalettedRasterRenderer, QgsRasterLayer
+from qgis.core import QgsPalettedRasterRenderer, QgsProviderRegistry, QgsRasterLayer
 
 from .polygon_source import Legend, value_text
 
@@ -20,12 +22,22 @@ def read_raster_legend(layer: QgsRasterLayer | None) -> Legend:
     if isinstance(renderer, QgsPalettedRasterRenderer):
         names = {value_text(c.value): c.label.strip() for c in renderer.classes() if c.label.strip()}
     if all(value == name for value, name in names.items()):
-        names = {str(i): name.strip() for i, name in enumerate(_categories(layer.source())) if name.strip()}
+        names = {str(i): name.strip() for i, name in enumerate(_categories(gdal_name(layer))) if name.strip()}
     return Legend(tuple(names), tuple(names.values()))
 
 
+def gdal_name(layer: QgsRasterLayer) -> str:
+    """What GDAL opens a layer by: its source without the options that QGIS writes after it."""
+    source = str(layer.source())
+    if "|" in source:
+        source = str(QgsProviderRegistry.instance().decodeUri("gdal", source).get("path", source))
+    return source
+
+
 def _categories(source: str) -> list[str]:
-    dataset = gdal.OpenEx(source, gdal.OF_RASTER)
+    dataset = None
+    with suppress(RuntimeError):  # of GDAL, where it is told to raise errors
+        dataset = gdal.OpenEx(source, gdal.OF_RASTER)
     if dataset is None:
         return []
     band = dataset.GetRasterBand(1)

@@ -1,0 +1,29 @@
+"""Names of classes are found however QGIS has opened a raster."""
+
+from __future__ import annotations
+
+import numpy as np
+from in_qgis import write_raster
+from osgeo import gdal
+from qgis.core import QgsRasterLayer
+
+from spectrafilm.plugin.polygon_source import Legend
+from spectrafilm.plugin.raster_legend import read_raster_legend
+
+
+def test_categories_of_a_raster_that_was_opened_with_options(qgis_app, tmp_path):
+    path = write_raster(tmp_path / "map.tif", np.ones((1, 4, 4), np.uint8))
+    dataset = gdal.Open(path, gdal.GA_Update)
+    dataset.GetRasterBand(1).SetCategoryNames(["no data", "Water"])
+    dataset = None
+    for source in (path, f"{path}|option:NUM_THREADS=2"):
+        layer = QgsRasterLayer(source, "map")
+        assert layer.isValid()
+        assert read_raster_legend(layer) == Legend(("0", "1"), ("no data", "Water"))
+
+
+def test_a_raster_that_is_gone_has_no_legend(qgis_app, tmp_path):
+    path = write_raster(tmp_path / "map.tif", np.ones((1, 4, 4), np.uint8))
+    layer = QgsRasterLayer(path, "map")
+    (tmp_path / "map.tif").unlink()
+    assert read_raster_legend(layer) == Legend()
