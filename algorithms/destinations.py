@@ -118,7 +118,8 @@ def _places_of(layer: QgsMapLayer, project: QgsProject) -> Iterator[Place]:
         yield Place(file, parts.get("layerName") or _only_table(file))
         if Path(file).suffix.lower() == ".shp":
             yield from (Place(str(Path(file).with_suffix(suffix))) for suffix in SHAPEFILE_SUFFIXES)
-    if isinstance(layer, QgsVectorLayer):
+    # A layer of a provider that this QGIS does not have has none.
+    if isinstance(layer, QgsVectorLayer) and layer.dataProvider() is not None:
         for dependency in layer.dataProvider().dependencies():
             if (other := project.mapLayer(dependency.layerId())) is not None:
                 yield from _places_of(other, project)

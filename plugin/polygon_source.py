@@ -125,6 +125,10 @@ def export_features(
             none that has an area in the scene's CRS.
     """
     fields = {key: name for key, name in ((FIELD, field), (GROUP, group_field)) if name}
+    if fields and not source.fields().count():
+        raise QgsProcessingException(
+            f"The labels '{source.sourceName()}' have no fields; check whether the layer's source can still be read."
+        )
     indices = {key: source.fields().lookupField(name) for key, name in fields.items()}
     for key, index in indices.items():
         if index < 0:
@@ -179,7 +183,8 @@ def export_features(
         problem = (
             f"can be reprojected to {_crs_name(crs)}; check in which coordinate reference system they were drawn, and "
             "set it in the layer's properties."
-            if lost else "has an area; draw polygons."
+            if lost else "has an area; draw polygons." if without_area
+            else "could be read; check whether the layer's source is still there."
         )  # fmt: skip
         raise QgsProcessingException(f"None of the labels '{source.sourceName()}' {problem}")
     if field and all(f["properties"][FIELD] is None for f in features):

@@ -124,6 +124,13 @@ def test_a_layer_of_a_web_service_is_refused_before_the_run(check):
         assert "'tiles' is no raster file" in check("predictmap", {"INPUT": layer, "MODEL": "m", "OUTPUT": "m.tif"})
 
 
+def test_a_layer_of_a_provider_that_is_not_there_is_said_not_to_load(check, qgis_app):
+    """As in a project from a QGIS with more plugins."""
+    layer = QgsVectorLayer("nothing", "labels", "of no such provider")
+    QgsProject.instance().addMapLayer(layer)
+    assert "Could not load source layer for POLYGONS" in check("suggestsamples", suggest(layer.id(), "memory:"))
+
+
 def test_only_vectors_can_be_kept_in_memory(check, labels):
     """A raster would be a file of that name in whichever folder QGIS was started from."""
     assert "kept in memory" in check("selectbands", {"INPUT": SCENE, "OUTPUT": "memory:rgb"})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+from pathlib import Path
 
 import pytest
 from in_qgis import POLYGONS, SCENE
@@ -163,6 +165,16 @@ def test_labels_without_any_area_are_one_sentence(export):
     flat = "Polygon((380000 5780000, 380100 5780100, 380000 5780000, 380000 5780000))"
     with pytest.raises(QgsProcessingException, match="None of the labels 'labels' has an area; draw polygons"):
         export(memory_layer([("a", flat)]))
+
+
+def test_labels_whose_file_is_gone_are_one_sentence(export, tmp_path):
+    copy = shutil.copy(POLYGONS, tmp_path / "p.gpkg")
+    layer = QgsVectorLayer(str(copy), "labels", "ogr")
+    Path(copy).unlink()
+    with pytest.raises(QgsProcessingException, match="'labels' could be read; check whether"):
+        export(layer)
+    with pytest.raises(QgsProcessingException, match="'labels' have no fields; check whether .* can still be read"):
+        export(QgsVectorLayer("Polygon?crs=EPSG:32633", "labels", "memory"))
 
 
 def test_metres_that_are_said_to_be_degrees_are_a_matter_of_the_coordinate_system(export, tmp_path):
