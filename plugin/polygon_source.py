@@ -61,11 +61,15 @@ def value_text(value: Any) -> str:
 
 
 def layer_title(layer: QgsVectorLayer, field: str, definition: Any, group_field: str = "") -> str:
-    """What a report calls a layer: where it is from, its fields, and whether only selected features were used."""
+    """What a report calls a layer: where it is from, its fields, and which of its features were used."""
     source = layer.name() if layer.providerType() == "memory" else layer.publicSource()
-    selected = isinstance(definition, QgsProcessingFeatureSourceDefinition) and definition.selectedFeaturesOnly
-    groups = f", groups by {group_field}" if group_field else ""
-    return f"{source}, field {field}{groups}" + (", selected features only" if selected else "")
+    title = f"{source}, field {field}" + (f", groups by {group_field}" if group_field else "")
+    if isinstance(definition, QgsProcessingFeatureSourceDefinition):
+        title += ", selected features only" if definition.selectedFeaturesOnly else ""
+        # QGIS 3.32 and later.
+        expression = getattr(definition, "filterExpression", "")
+        title += f", where {expression}" if expression else ""
+    return title
 
 
 def read_legend(layer: QgsVectorLayer | None, field: str) -> Legend:

@@ -33,7 +33,7 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QDate
 
-from spectrafilm.plugin.polygon_source import Legend, export_features, read_legend
+from spectrafilm.plugin.polygon_source import Legend, export_features, layer_title, read_legend
 
 UTM = QgsCoordinateReferenceSystem("EPSG:32633")
 SQUARE = "Polygon((380000 5780000, 380100 5780000, 380100 5780100, 380000 5780100, 380000 5780000))"
@@ -113,6 +113,16 @@ def test_groups_are_exported_as_texts_and_may_be_empty(export):
     assert "group" not in export(layer)[0]["properties"]
     with pytest.raises(QgsProcessingException, match="no field 'site'"):
         export(layer, group="site")
+
+
+def test_a_report_says_which_features_were_used(qgis_app):
+    layer = memory_layer([("a", SQUARE)])
+    definition = QgsProcessingFeatureSourceDefinition(layer.id(), True)
+    definition.filterExpression = "class <> 'b'"
+    assert layer_title(layer, "class", definition) == (
+        "labels, field class, selected features only, where class <> 'b'"
+    )
+    assert layer_title(layer, "class", layer, "plot") == "labels, field class, groups by plot"
 
 
 def test_an_empty_selection_is_one_sentence(export):
