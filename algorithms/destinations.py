@@ -29,6 +29,8 @@ from qgis.core import (
     QgsVectorLayer,
 )
 
+from ..engine.partial_outputs import identity
+
 RASTER_SUFFIXES = ("", ".tif", ".tiff")
 # What a shapefile consists of, too.
 SHAPEFILE_SUFFIXES = (".dbf", ".shx", ".prj", ".cpg")
@@ -44,7 +46,8 @@ class Place(NamedTuple):
 
     def overlaps(self, other: Place) -> bool:
         """Whether what is written to one changes the other."""
-        return self.file == other.file and (not self.table or not other.table or self.table == other.table)
+        alike = identity(self.file) == identity(other.file)
+        return alike and (not self.table or not other.table or self.table == other.table)
 
 
 def problem_of(algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any], context: QgsProcessingContext) -> str:

@@ -20,7 +20,16 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from .errors import EngineError
-from .partial_outputs import ATTEMPTS, MARK, PUBLISHED, PUBLISHING, partial_path, remove_partial_outputs, tries
+from .partial_outputs import (
+    ATTEMPTS,
+    MARK,
+    PUBLISHED,
+    PUBLISHING,
+    identity,
+    partial_path,
+    remove_partial_outputs,
+    tries,
+)
 from .scene import Scene, unplaced_allowed
 
 NODATA = -9999.0
@@ -45,7 +54,7 @@ class Outputs:
     """
 
     def __init__(self, inputs: Sequence[str] = (), token: str = "") -> None:
-        self._inputs = {_identity(path) for path in inputs if path}
+        self._inputs = {identity(path) for path in inputs if path}
         self._token = token or uuid.uuid4().hex
         self._destinations: list[str] = []
         self._rasters: list[str] = []
@@ -73,14 +82,14 @@ class Outputs:
             EngineError: a folder is missing or read-only, a file is in use or read-only, or an output is one of the
                 inputs, another output, or a file that this plugin did not write.
         """
-        names = [_identity(d) for d in destinations if d]
+        names = [identity(d) for d in destinations if d]
         for path in (Path(d) for d in destinations if d):
-            if self._inputs & {_identity(path), *map(_identity, path.absolute().parents)}:
+            if self._inputs & {identity(path), *map(identity, path.absolute().parents)}:
                 raise EngineError(
                     f"The output {path} is also an input of this run, or lies in a folder that is; choose another "
                     "name for it."
                 )
-            if names.count(_identity(path)) > 1:
+            if names.count(identity(path)) > 1:
                 raise EngineError(
                     f"Two outputs of this run would be {path} (a report has a .json beside it, a map "
                     "a .qml); choose different names."
@@ -165,11 +174,6 @@ class Outputs:
             f"The output could not be written to {folder}: the disk is probably full"
             f"{f' ({detail})' if detail else ''}; free some space or choose another folder."
         )
-
-
-def _identity(path: str | Path) -> str:
-    """The same for all names of a file; on some systems upper and lower case are alike."""
-    return os.path.normcase(os.path.realpath(path))
 
 
 def _check_replaceable(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Names of what is temporary, known on both sides of the border.
+"""Names of files, above all of what is temporary, known on both sides of the border.
 
 An output is written beside its destination under a name that carries the run's token and renamed
 when it is whole. Should the engine be killed, the QGIS half finds its remains by the token.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,13 @@ SCRATCH = "SPECTRAFILM_SCRATCH"
 PUBLISHING = threading.Lock()
 # Set when they have them: a cancel comes too late then, and the run ends as it would have.
 PUBLISHED = threading.Event()
+
+
+def identity(path: str | Path) -> str:
+    """The same for all names of a file; on some systems upper and lower case are alike."""
+    name = os.path.normcase(os.path.realpath(path))
+    # Python takes all disks of a Mac for those few that tell them apart.
+    return name.lower() if sys.platform == "darwin" else name
 
 
 def partial_path(destination: str, token: str) -> Path:

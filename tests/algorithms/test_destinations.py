@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,12 @@ def test_a_name_that_qgis_completes_to_that_of_the_labels_is_theirs(check, tmp_p
     labels = shutil.copy(POLYGONS, tmp_path / f"{name}.gpkg")
     problem = check("suggestsamples", suggest(labels, str(tmp_path / (name + ending))))
     assert ("also an input" in problem) is lost
+
+
+def test_on_a_mac_a_name_in_other_case_is_that_of_the_labels(check, labels, monkeypatch):
+    """QGIS would empty them."""
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert "also an input" in check("suggestsamples", suggest(labels, str(labels).replace("labels", "Labels")))
 
 
 def test_the_layers_behind_a_virtual_one_and_the_parts_of_a_shapefile_are_inputs(check, labels, tmp_path):

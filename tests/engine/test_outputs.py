@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from spectrafilm.engine import partial_outputs
 from spectrafilm.engine.backbone import files_of
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.outputs import Outputs
-from spectrafilm.engine.partial_outputs import partial_path, remove_partial_outputs
+from spectrafilm.engine.partial_outputs import identity, partial_path, remove_partial_outputs
 from spectrafilm.engine.scene import Scene
 from spectrafilm.engine.tensor_files import write_tensors
 
@@ -77,6 +78,14 @@ def test_destinations_that_cannot_be_are_one_sentence(tmp_path, destination, sen
     with pytest.raises(EngineError, match=sentence):
         Outputs([str(tmp_path / "input.tif")]).check(str(tmp_path / destination))
     assert (tmp_path / "input.tif").read_text() == "x"
+
+
+@pytest.mark.parametrize(("platform", "refused"), [("darwin", True), ("linux", False)])
+def test_on_a_mac_upper_and_lower_case_are_alike(tmp_path, monkeypatch, platform, refused):
+    monkeypatch.setattr(sys, "platform", platform)
+    assert (identity(tmp_path / "Scene.tif") == identity(tmp_path / "scene.tif")) is refused
+    with pytest.raises(EngineError, match="also an input") if refused else nullcontext():
+        Outputs([str(tmp_path / "Scene.tif")]).check(str(tmp_path / "scene.tif"))
 
 
 def test_nothing_is_written_into_a_folder_that_is_read(tmp_path):
