@@ -106,7 +106,7 @@ class RasterFeatures:
                 f"The features raster {path} ({theirs[0]} x {theirs[1]} pixels) does not lie on the grid of the "
                 f"scene {scene.path} ({ours[0]} x {ours[1]}); extract the features of this scene."
             )
-        if self._raster.tag(SCENE_TAG) not in (None, scene.digest()):
+        if self._raster.tag(SCENE_TAG) not in (None, scene.digest(), scene.tag(SCENE_TAG)):
             raise EngineError(
                 f"The features raster {path} was made from another scene than {scene.path}, whose pixels differ; "
                 "extract the features of this scene."

@@ -48,9 +48,10 @@ def extract_features(job: ExtractFeatures, progress: Progress, token: str) -> di
             ) as dataset,
         ):
             dataset.update_tags(**{TAG: settings.to_json(), CHANNELS_TAG: source.channels})
-            # Three bands that are taken as they are may show a scene with other pixels.
-            if recipe and not scene.tag(COMPOSITES_TAG):
-                dataset.update_tags(**{SCENE_TAG: scene.digest()})
+            # Three bands that are taken as they are show a scene with other pixels.
+            origin = scene.tag(SCENE_TAG) if scene.tag(COMPOSITES_TAG) else scene.digest()
+            if recipe and origin:
+                dataset.update_tags(**{SCENE_TAG: origin})
             _describe(dataset, backbone, settings, composites.count)
             for window, _, valid, features in source.stream(None, progress):
                 write_masked(dataset, features, valid, window)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..composites import make_composites
 from ..errors import EngineError
-from ..feature_settings import COMPOSITES_TAG
+from ..feature_settings import COMPOSITES_TAG, SCENE_TAG
 from ..jobs import SelectBands
 from ..outputs import Outputs
 from ..pieces import stream_spectra
@@ -18,7 +18,7 @@ from ..survey import survey_scene
 
 
 def select_bands(job: SelectBands, progress: Progress, token: str) -> dict[str, Any]:
-    """Write bytes 1..255, 0 where the scene is not valid, and the recipe as a tag."""
+    """Write bytes 1..255, 0 where the scene is not valid, and as tags the recipe and which scene it was."""
     with Scene.open(job.scene, job.scene_crs) as scene, Outputs(scene.files, token) as outputs:
         outputs.check(job.output)
         with progress.stage(0.0, 0.2, f"Surveying {job.scene}."):
@@ -43,7 +43,7 @@ def select_bands(job: SelectBands, progress: Progress, token: str) -> dict[str, 
             progress.stage(0.2, 1.0),
             outputs.raster(job.output, scene, 3, "uint8", 0, photometric="RGB", interleave="pixel") as dataset,
         ):
-            dataset.update_tags(**{COMPOSITES_TAG: composites.to_json()})
+            dataset.update_tags(**{COMPOSITES_TAG: composites.to_json(), SCENE_TAG: scene.digest()})
             for channel, label in enumerate(labels, 1):
                 dataset.set_band_description(channel, label)
             for window, spectra, valid, _ in stream_spectra(scene, survey.bands, progress):

@@ -137,6 +137,21 @@ def test_a_pseudo_rgb_chains_into_features_and_a_map(scene_path, polygons_path, 
     run_job(PredictMap(str(scene_path), model, str(tmp_path / "map.tif")), Recorder())
 
 
+def test_features_of_a_pseudo_rgb_of_another_scene_are_refused(scene_path, backbone_path, tmp_path, progress):
+    """As of another date on the same grid."""
+    rgb = str(tmp_path / "rgb.tif")
+    run_job(SelectBands(str(scene_path), rgb), progress)
+    features = extracted(rgb, backbone_path, tmp_path, progress)
+    for fitting in (scene_path, rgb):
+        assert opened(features, fitting).channels == 8 * 1 + 2 * 3
+    other = write_scene(tmp_path / "other.tif", make_spectra(seed=1))
+    other_rgb = str(tmp_path / "other_rgb.tif")
+    run_job(SelectBands(str(other), other_rgb), progress)
+    for foreign in (other, other_rgb):
+        with pytest.raises(EngineError, match="was made from another scene than .*other"):
+            opened(features, foreign)
+
+
 def test_a_model_of_a_pseudo_rgb_itself_does_not_apply_its_recipe_to_it_once_more(
     scene_path, polygons_path, backbone_path, tmp_path
 ):
