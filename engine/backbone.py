@@ -68,8 +68,9 @@ class Backbone:
         self, path: Path, unet: UNet2DModel | Denoiser, conditioning: Conditioning, sha256: str, device: Device,
         composites: Composites | None = None, best_timesteps: tuple[int, ...] = (),
     ) -> None:  # fmt: skip
-        self.path = path
-        self.name = path.name
+        # Models remember it, and are used in other folders than they were made in.
+        self.path = path.absolute()
+        self.name = self.path.name
         self.sha256 = sha256
         self.device = device
         self.patch = int(unet.config["sample_size"])

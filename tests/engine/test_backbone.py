@@ -9,9 +9,18 @@ import pytest
 from synthetic import save_backbone
 from training_job import training
 
+from spectrafilm.engine.backbone import Backbone
+from spectrafilm.engine.device import choose_device
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.progress import Recorder
 from spectrafilm.engine.runner import run_job
+
+
+def test_where_a_backbone_is_does_not_depend_on_the_working_folder(backbone_path, progress, monkeypatch):
+    for folder, given in ((backbone_path.parent, backbone_path.name), (backbone_path, ".")):
+        monkeypatch.chdir(folder)
+        backbone = Backbone.load(given, choose_device("cpu", progress))
+        assert (backbone.path, backbone.name) == (backbone_path, backbone_path.name)
 
 
 def change(path, **values):
