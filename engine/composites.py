@@ -91,8 +91,8 @@ class Composites:
         """
         used = self.used
         position = {b.number: i for i, b in enumerate(bands)}
-        by_wavelength = bool(self.wavelengths) and all(b.wavelength is not None for b in bands)
-        if by_wavelength:
+        # Other bands may have none, such as heights that are stacked upon a scene.
+        if self.wavelengths and any(b.wavelength is not None for b in bands):
             available = {b.number: b.wavelength for b in bands if b.wavelength is not None}
             wanted, numbers = [self.wavelengths[i] for i in used], [self.numbers[i] for i in used]
             # A model's bands are matched before, so that what comes with bands of its own is a backbone.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import rasterio
@@ -13,7 +15,7 @@ from spectrafilm.engine.composites import KINDS, Composites, make_composites, pu
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.jobs import SelectBands
 from spectrafilm.engine.runner import run_job
-from spectrafilm.engine.scene import Scene
+from spectrafilm.engine.scene import Band, Scene
 from spectrafilm.engine.survey import survey_scene
 
 
@@ -163,6 +165,16 @@ def test_bands_in_another_order_are_found_by_wavelength(survey, tmp_path):
         spectra, _ = scene.read(Window(0, 0, WIDTH, HEIGHT), scene.bands)
     expected = make_composites("true colour", survey).apply(make_spectra())
     np.testing.assert_allclose(other.apply(spectra), expected, atol=1e-6)
+
+
+def test_bands_are_found_by_wavelength_beside_one_that_has_none(survey):
+    """As a backbone that was pretrained on a scene finds them where heights are stacked upon it."""
+    composites = make_composites("true colour", survey)
+    turned = [replace(band, number=len(survey.bands) + 1 - band.number) for band in survey.bands]
+    heights = Band(99, None, True, 1.0, 0.0, None)
+    np.testing.assert_array_equal(composites.on([heights, *turned]).weights[..., 1:], composites.weights)
+    with pytest.raises(EngineError, match="no band for 1 of the 3 wavelengths"):
+        composites.on([heights, *turned[:8]])
 
 
 @pytest.mark.parametrize(
