@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qgis.core import QgsProcessingException
+
+NO_ROOM = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 @contextmanager
@@ -23,6 +26,8 @@ def temporary_folder() -> Iterator[Path]:
         folder = tempfile.mkdtemp(prefix="spectrafilm-")
         yield Path(folder)
     except OSError as error:
+        if folder and error.errno not in NO_ROOM:
+            raise
         raise QgsProcessingException(
             f"Temporary files cannot be written to {tempfile.tempdir or 'any folder'} ({error.strerror or error}); "
             "make room there, or name another folder in the variable TMPDIR (TEMP on Windows) and start QGIS anew."

@@ -216,6 +216,8 @@ def test_no_room_for_temporary_files_is_one_sentence_and_leaves_none(tmp_path, m
     with pytest.raises(QgsProcessingException, match="No space left"), temporary_folder() as folder:
         (folder / "begun").touch()
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(PermissionError), temporary_folder():
+        raise PermissionError("of something else")
     assert not list(tmp_path.iterdir())
 
 
