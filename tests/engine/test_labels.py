@@ -48,8 +48,9 @@ def labelled(parts, progress, height=20, width=30):
 
 
 def test_a_pixel_is_labelled_when_its_centre_is_inside(progress):
-    found = labelled([rectangle(1, 2.4, 3.6, 4.6, 5.4)], progress)
-    assert found == {(4, 2): 1, (4, 3): 1, (4, 4): 1}
+    # The second holds a centre and covers little.
+    found = labelled([rectangle(1, 2.4, 3.6, 4.6, 5.4), rectangle(2, 8.4, 8.4, 8.6, 8.6)], progress)
+    assert found == {(4, 2): 1, (4, 3): 1, (4, 4): 1, (8, 8): 2}
 
 
 def test_holes_are_not_labelled(progress):
@@ -60,19 +61,25 @@ def test_holes_are_not_labelled(progress):
 
 
 def test_small_polygons_of_one_class_label_by_joint_majority(progress):
-    # Two slivers beside the centre of pixel (4, 4) cover 80 % of it; one of another class covers 10 %.
-    parts = [rectangle(2, 4.0, 4.0, 4.4, 5.0), rectangle(2, 4.55, 4.0, 4.95, 5.0), rectangle(1, 4.0, 9.0, 4.3, 9.3),
-             rectangle(1, 10, 10, 12, 12)]  # fmt: skip
-    found = labelled(parts, progress)
-    assert found[4, 4] == 2
-    assert (9, 4) not in found
+    """Slivers beside the centres of pixels cover 80 % of one, half of one, and 60 % of one that has 30 % of another."""
+    slivers = [(2, 4.0, 4.3), (2, 4.52, 4.98), (2, 6.0, 6.3), (2, 6.7, 6.9), (2, 8.0, 8.4), (2, 8.8, 9.0),
+               (1, 8.52, 8.78)]  # fmt: skip
+    parts = [rectangle(class_id, left, 4, right, 5) for class_id, left, right in slivers]
+    parts += [rectangle(1, 10, 10, 12, 12), rectangle(2, 20, 10, 22, 12)]
+    labels = label_pixels(parts, CLASSES, 20, 30, progress)
+    small = labels.select(labels.rows == 4)
+    # They belong to the largest sliver of their class.
+    assert np.stack([small.columns, small.class_ids, small.polygons], 1).tolist() == [[4, 2, 1], [8, 2, 4]]
 
 
 def test_a_class_of_tiny_polygons_only_gets_the_pixels_they_cover_most(progress):
-    parts = [rectangle(1, 10, 10, 12, 12), rectangle(3, 4.0, 4.0, 4.4, 4.4), rectangle(3, 20.0, 4.0, 20.2, 4.2)]
+    # The last one covers more, of a pixel that is another class's.
+    parts = [rectangle(1, 10, 10, 12, 12), rectangle(3, 4.0, 4.0, 4.4, 4.4), rectangle(3, 20.0, 4.0, 20.2, 4.2),
+             rectangle(3, 10.0, 10.0, 10.48, 10.48)]  # fmt: skip
     found = labelled(parts, progress)
     assert found[4, 4] == 3
     assert (4, 20) not in found
+    assert found[10, 10] == 1
     assert "The polygons of class 'tree' cover no pixel by more than half" in progress.warnings[0]
 
 
@@ -99,8 +106,10 @@ def test_the_border_of_a_polygon_larger_than_a_tile_is_measured(progress):
     labels = label_pixels([rectangle(1, 10.25, 10.25, 199.75, 199.5)], CLASSES, 300, 300, progress, measure_cover=True)
     inner = (labels.rows > 10) & (labels.columns > 10) & (labels.columns < 199) & (labels.rows < 199)
     cover = labels.cover.by_class(1)[:, 0]
+    assert len(labels) == 189 * 190
     assert (cover[inner] == 1).all()
-    assert cover[(labels.columns == 10) & (labels.rows > 10) & (labels.rows < 199)] == pytest.approx(0.75)
+    assert cover[(labels.columns == 10) & (labels.rows > 10)] == pytest.approx(0.75)
+    assert cover[(labels.rows == 10) & (labels.columns > 10) & (labels.columns < 199)] == pytest.approx(0.75)
     assert cover[0] == pytest.approx(0.75**2)
 
 
@@ -132,6 +141,8 @@ def test_labels_do_not_depend_on_the_strips_in_which_they_are_found(monkeypatch)
         width, height = (size * rng.uniform(0.2, 1, 2)).round(2)
         parts.append(rectangle(1 if size > 10 else 2, left, top, left + width, top + height))
         parts.append(Part(2, (rng.uniform(0, 100, (1, 2)),)))
+    # In the first pixels of strips.
+    parts += [rectangle(2, 0, 84, 0.45, 85), rectangle(2, 0.55, 84, 1, 85), Part(2, (np.array([[0.0, 91.0]]),))]
     whole, pieces = Recorder(), Recorder()
     expected = label_pixels(parts, CLASSES, 100, 90, whole, measure_cover=True)
     monkeypatch.setattr(labels_module, "STRIP_PIXELS", 1)
@@ -202,7 +213,7 @@ def test_polygons_outside_are_counted_and_none_inside_is_an_error(progress):
 
 def test_polygons_of_a_raster_without_a_place_are_known_again(progress):
     """QGIS shows row 3 of such a scene at y = -3, and Polygonize writes y = 3."""
-    upside_down = rectangle(1, 2, -16, 6, -3)
+    upside_down = rectangle(1, 0, -20, 30, 0)
     with pytest.raises(EngineError, match="right above it.* -a_ullr 0 20 30 0"):
         labelled([upside_down], progress, height=20, width=30)
     with pytest.raises(EngineError, match="same area"):
@@ -210,8 +221,8 @@ def test_polygons_of_a_raster_without_a_place_are_known_again(progress):
 
 
 def test_a_polygon_across_the_edge_labels_what_is_inside(progress):
-    found = labelled([rectangle(1, -5, -5, 2, 2)], progress)
-    assert set(found) == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    found = labelled([rectangle(1, -5, -5, 2, 2), rectangle(1, 28, 18, 35, 25)], progress, height=20, width=30)
+    assert set(found) == {(0, 0), (0, 1), (1, 0), (1, 1), (18, 28), (18, 29), (19, 28), (19, 29)}
 
 
 def test_points_label_the_pixel_they_lie_in(progress):
@@ -235,14 +246,18 @@ def test_other_coordinate_systems_are_reprojected(progress):
     assert set(labelled(parts, progress)) == {(r, c) for r in range(3, 7) for c in range(2, 6)}
 
 
-@pytest.mark.parametrize(("west", "drawn"), [(190.0, -165.0), (-170.0, 195.0), (-170.0, -165.0), (190.0, 195.0)])
-def test_longitudes_may_be_counted_from_0_or_from_greenwich_both_ways(progress, west, drawn):
-    grid = Affine(0.5, 0, west, 0, -0.5, 10)
+@pytest.mark.parametrize(("west", "drawn", "left"), [
+    (190.0, -165.0, 6.25), (-170.0, 195.0, 6.25), (-170.0, -165.0, 6.25), (190.0, 195.0, 6.25), (190.0, 189.0, -1.25),
+    (-180.0, 179.0, 448.75),
+])  # fmt: skip
+def test_longitudes_may_be_counted_from_0_or_from_greenwich_both_ways(west, drawn, left):
+    grid = Affine(0.8, 0, west, 0, -0.5, 10)
     corners = [(0, 8), (2, 8), (2, 7), (0, 7), (0, 8)]
     geometry = {"type": "Polygon", "coordinates": [[[drawn + x, y] for x, y in corners]]}
     parts = to_parts([Feature("grass", geometry)], CLASSES, grid, "EPSG:4326", CRS.from_epsg(4326))
-    assert len(labelled(parts, progress)) == 8
-    assert parts[0].bounds() == (10.0, 4.0, 14.0, 6.0)
+    assert parts[0].bounds() == pytest.approx((left, 4.0, left + 2.5, 6.0))
+    metres = to_parts([Feature("grass", square(3, 1000))], CLASSES, TRANSFORM, "EPSG:32633", UTM33)
+    assert metres[0].bounds() == (1000.0, 3.0, 1004.0, 7.0), "only degrees begin anew"
 
 
 def test_coordinates_that_do_not_fit_their_system_are_one_sentence():
@@ -273,10 +288,14 @@ def test_empty_polygons_and_holes_are_passed_over(progress):
 
 
 def test_parts_of_a_multipolygon_are_polygons_of_their_own(progress):
-    multi = {"type": "MultiPolygon", "coordinates": [square(0, 0)["coordinates"], square(10, 10)["coordinates"]]}
-    parts = to_parts([Feature("grass", multi)], CLASSES, TRANSFORM, "EPSG:32633", UTM33)
+    first, second, third = (square(place, place)["coordinates"] for place in (0, 6, 12))
+    with_heights = [[[*position, 5.0] for position in ring] for ring in second]
+    multi = {"type": "MultiPolygon", "coordinates": [first, with_heights, third]}
+    points = {"type": "MultiPoint", "coordinates": [[TRANSFORM.c + 205, TRANSFORM.f - 5 - 10 * row] for row in (2, 5)]}
+    parts = to_parts([Feature("grass", multi), Feature("roof", points)], CLASSES, TRANSFORM, "EPSG:32633", UTM33)
     labels = label_pixels(parts, CLASSES, 20, 30, progress)
-    assert len(np.unique(labels.polygons)) == 2
+    assert np.bincount(labels.polygons).tolist() == [16, 16, 16, 1, 1]
+    assert labels.rows[labels.polygons > 2].tolist() == [2, 5]
 
 
 @pytest.mark.parametrize("geometry", [
