@@ -150,7 +150,7 @@ class Figures:
 
 def assess(
     reference: np.ndarray, predicted: np.ndarray, names: Sequence[str], groups: np.ndarray,
-    counts: np.ndarray | None = None, seed: int = 0,
+    counts: np.ndarray | None = None,
 ) -> Accuracy:  # fmt: skip
     """All figures with 95 % confidence intervals.
 
@@ -170,7 +170,7 @@ def assess(
     count = len(names)
     matrix = confusion_matrix(reference, predicted, count, counts)
     figures = (overall_accuracy, average_accuracy, cohen_kappa)
-    parts = [[f(m) for f in figures] for m in _bootstrap(reference, predicted, groups, counts, count, seed)]
+    parts = [[f(m) for f in figures] for m in _bootstrap(reference, predicted, groups, counts, count)]
     replicates = np.concatenate(parts, axis=1)
     polygons = len(np.unique(groups))
     correct, per_reference, per_prediction = np.diag(matrix), matrix.sum(1), matrix.sum(0)
@@ -231,9 +231,8 @@ def adjust_for_area(matrix: np.ndarray, mapped: np.ndarray, names: Sequence[str]
 
 
 def _bootstrap(
-    reference: np.ndarray, predicted: np.ndarray, groups: np.ndarray, counts: np.ndarray | None, classes: int,
-    seed: int,
-) -> Iterator[np.ndarray]:  # fmt: skip
+    reference: np.ndarray, predicted: np.ndarray, groups: np.ndarray, counts: np.ndarray | None, classes: int
+) -> Iterator[np.ndarray]:
     """Confusion matrices (some, C, C) of resampled polygons, REPLICATES in all."""
     _, group = np.unique(groups, return_inverse=True)
     cell = (reference - 1) * classes + (predicted - 1)
@@ -242,7 +241,7 @@ def _bootstrap(
     size = int(group.max(initial=0)) + 1
     values = np.ones(len(cell)) if counts is None else counts.astype(np.float64)
     per_cell = csr_array((values, (cell, group)), shape=(len(present), size))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     at_once = max(MATRIX_VALUES // classes**2, 1)
     for first in range(0, REPLICATES, at_once):
         replicates = np.zeros((min(at_once, REPLICATES - first), classes * classes))
