@@ -38,16 +38,17 @@ def test_a_pixel_without_data_in_one_band_is_invalid_and_zero(tmp_path):
     assert not values[:, 5, 6].any()
 
 
-def test_scale_and_offset_are_applied_after_nodata_is_found(tmp_path):
+@pytest.mark.parametrize(("scale", "offset"), [(0.0001, 0.5), (0.0001, 0.0), (1.0, 0.5)])
+def test_scale_and_offset_of_a_band_are_applied_after_nodata_is_found(tmp_path, scale, offset):
     raw = np.full((3, 4, 5), 2000, np.int16)
     raw[:, 0, 0] = -99
     with rasterio.open(tmp_path / "scaled.tif", "w", driver="GTiff", count=3, height=4, width=5, dtype="int16",
                        crs="EPSG:32633", transform=TRANSFORM, nodata=-99) as dataset:  # fmt: skip
         dataset.write(raw)
-        dataset.scales, dataset.offsets = (0.0001,) * 3, (0.5,) * 3
+        dataset.scales, dataset.offsets = (1.0, scale, 1.0), (0.0, offset, 0.0)
     with Scene.open(str(tmp_path / "scaled.tif")) as scene:
         values, valid = scene.read(Window(0, 0, 5, 4), scene.bands)
-    assert values[0, 1, 1] == pytest.approx(0.7)
+    assert values[:, 1, 1] == pytest.approx([2000, 2000 * scale + offset, 2000])
     assert not valid[0, 0]
     assert valid.sum() == 19
 
@@ -87,14 +88,14 @@ def with_opacity(folder, spectra):
 def test_a_band_of_opacity_tells_which_pixels_hold_data(tmp_path, is_mask, dtype):
     """A fourth band that GDAL calls alpha, but that has many values, is a spectral one."""
     spectra = (200 * make_spectra()[:4]).clip(1).astype(dtype)
-    spectra[3, :10] = 0
+    spectra[3, :30] = 0
     if is_mask:
-        spectra[3, 10:] = 255
-        spectra[3, 10, :2] = 100, 200  # as resampling leaves along the border
+        spectra[3, 30:] = 255
+        spectra[3, 30, :2] = 100, 200  # as resampling leaves along the border
     with Scene.open(with_opacity(tmp_path, spectra)) as scene:
         _, valid = scene.read(Window(0, 0, WIDTH, HEIGHT), scene.bands[:3])
         assert scene.bands[3].good is not is_mask
-    assert valid.sum() == ((HEIGHT - 10) * WIDTH - 1 if is_mask else HEIGHT * WIDTH)
+    assert valid.sum() == ((HEIGHT - 30) * WIDTH - 1 if is_mask else HEIGHT * WIDTH)
 
 
 def test_a_fourth_band_that_varies_further_down_only_is_no_opacity(tmp_path):
@@ -130,11 +131,12 @@ def test_gains_and_a_scale_factor_of_one_envi_header_say_the_same(tmp_path):
     path = write_scene(tmp_path / "s.bsq", np.full((3, 4, 5), 5000, np.int16), driver="ENVI", wavelengths=None)
     header = path.with_suffix(".hdr")
     plain = header.read_text()
-    for added in ("", "data gain values = {0.0001, 0.0001, 0.0001}\n"):
-        header.write_text(f"{plain}reflectance scale factor = 10000\n{added}")
+    gains = "data gain values = {0.0001, 0.0001, 0.0001}\n"
+    for factor, added, expected in (("10000", "", 0.5), ("10000", gains, 0.5), ("0", "", 5000), ("none", "", 5000)):
+        header.write_text(f"{plain}reflectance scale factor = {factor}\n{added}")
         with Scene.open(str(path)) as scene:
             values, _ = scene.read(Window(0, 0, 5, 4), scene.bands)
-        assert values == pytest.approx(0.5)
+        assert values == pytest.approx(expected)
 
 
 def test_control_points_alone_are_refused(tmp_path):
