@@ -77,7 +77,7 @@ def split_by_polygon(
         # of their groups, are trained on there, and tested in the folds that keep another polygon of the class.
         for c in classes:
             ours = labels.class_ids == c.id
-            if held_out[ours].any() and held_out[ours].all():
+            if held_out[ours].all():
                 held_out[np.isin(labels.polygons, labels.polygons[ours])] = False
         if held_out.any():
             training.append(~held_out)
