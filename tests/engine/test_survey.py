@@ -168,6 +168,8 @@ def test_autocorrelation_is_of_the_ground_and_not_of_the_noise(tmp_path, noise):
     """Fields of 16 pixels are alike across two pixels, mixed pixels without objects are not; noise changes neither."""
     rng = np.random.default_rng(0)
     fields = np.repeat(np.repeat(rng.normal(0, 1, (6, 8, 8)), 16, 1), 16, 2)
+    # Of neighbours a fifth lies in two fields of 5 pixels, of pixels two apart two fifths.
+    small = np.repeat(np.repeat(rng.normal(0, 1, (6, 26, 26)), 5, 1), 5, 2)
     # Neighbours share half of what they show; of that nothing is left two pixels away.
     mixed = rng.normal(0, 1, (6, 129, 129))
     mixed = (mixed[:, 1:, 1:] + mixed[:, :-1, 1:] + mixed[:, 1:, :-1] + mixed[:, :-1, :-1]) / 2
@@ -178,4 +180,5 @@ def test_autocorrelation_is_of_the_ground_and_not_of_the_noise(tmp_path, noise):
         return survey.autocorrelation(fit_standard(survey.pixels))
 
     assert autocorrelation(fields) > 0.85
+    assert autocorrelation(small) == pytest.approx(1 - 0.2 / 0.8, abs=0.05)
     assert autocorrelation(mixed) < 0.15
