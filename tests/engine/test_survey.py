@@ -55,17 +55,19 @@ def test_the_sample_holds_valid_pixels_only(tmp_path):
     spectra[3, 50, 50] = np.inf
     survey = survey_of(write_scene(tmp_path / "s.tif", spectra))
     assert len(survey.pixels) == 40 * WIDTH - 1
-    assert np.isfinite(survey.pixels).all()
+    assert all(np.isfinite(values).all() for values in (survey.pixels, survey.noise, survey.change))
     assert survey.valid_share == pytest.approx((40 * WIDTH - 1) / (HEIGHT * WIDTH))
 
 
 def test_a_band_that_spoils_many_pixels_is_pointed_out(tmp_path, progress):
     spectra = make_spectra()
     spectra[6, :, :40] = np.nan
+    spectra[8:10, :, 90:] = np.nan
     survey = survey_of(write_scene(tmp_path / "s.tif", spectra))
     survey.log(progress)
     assert [b.number for b in survey.blocking] == [7]
-    assert "Band 7 (593 nm) alone has no data in 40%" in progress.warnings[0]
+    # Of 90 columns that are valid in every other band.
+    assert "Band 7 (593 nm) alone has no data in 44%" in progress.warnings[0]
 
 
 def test_bands_that_miss_the_same_pixels_are_not_blamed_alone(tmp_path):
