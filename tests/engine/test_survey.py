@@ -81,6 +81,7 @@ def test_bands_that_miss_the_same_pixels_are_not_blamed_alone(tmp_path):
 def test_one_value_in_all_bands_is_pointed_out_as_it_is_stored(tmp_path, progress, fill, offset):
     stored = (10_000 * make_spectra()).astype(np.int16)
     stored[:, :20] = fill
+    stored[:, 20, :5] = 7
     path = write_scene(tmp_path / "s.tif", stored, nodata=None)
     with rasterio.open(path, "r+") as dataset:
         dataset.scales, dataset.offsets = [1e-4] * dataset.count, [offset] * dataset.count
@@ -102,9 +103,10 @@ def test_bands_without_a_wavelength_among_others_are_pointed_out(tmp_path, progr
     assert "1 of them without a wavelength (band 24), so bands of other scenes are matched by" in progress.messages[0]
 
 
-def test_zeros_in_one_band_are_data(tmp_path, progress):
+def test_zeros_in_one_band_and_a_few_grey_pixels_are_data(tmp_path, progress):
     spectra = make_spectra()
     spectra[0, :20] = 0.0
+    spectra[:, 30, :5] = 0.5
     survey_of(write_scene(tmp_path / "s.tif", spectra)).log(progress)
     assert not progress.warnings
 
