@@ -25,7 +25,7 @@ def write_classes(path, values, **options):
     place = {"driver": "GTiff", "width": values.shape[1], "height": values.shape[0], "count": 1, "dtype": "uint8",
              "crs": CRS, "transform": TRANSFORM, **options}  # fmt: skip
     with rasterio.open(path, "w", **place) as dataset:
-        dataset.write(values.astype(np.uint8), 1)
+        dataset.write(values.astype(place["dtype"]), 1)
     return str(path)
 
 
@@ -51,6 +51,20 @@ def test_what_the_map_marks_as_no_data_is_not_compared(tmp_path):
     reference = write_classes(tmp_path / "r.tif", np.where(values == 3, 1, values))
     job = AssessAccuracy(land_cover, reference, str(tmp_path / "a.html"))
     assert run_job(job, Recorder())["overall_accuracy"] == 100
+
+
+@pytest.mark.parametrize("odd", [-1, 1.5, 256])
+def test_what_holds_other_numbers_than_those_of_classes_is_no_map(tmp_path, odd):
+    """Such as confidences; 0 and 255 are numbers that a map may have."""
+    values = np.repeat([[0] + [1] * 9 + [255] * 10], 10, 0).astype(float)
+    land_cover, reference = str(tmp_path / "map.tif"), write_classes(tmp_path / "r.tif", values)
+    job = AssessAccuracy(land_cover, reference, str(tmp_path / "a.html"))
+    write_classes(land_cover, values, dtype="float32")
+    assert run_job(job, Recorder())["overall_accuracy"] == 100
+    values[3, 4] = odd
+    write_classes(land_cover, values, dtype="float32")
+    with pytest.raises(EngineError, match="values that are not class numbers from 0 to 255"):
+        run_job(job, Recorder())
 
 
 @pytest.mark.filterwarnings("error")
@@ -126,7 +140,7 @@ def test_a_reference_that_no_way_leads_to_the_map_from_is_one_sentence(tmp_path)
 
 def test_classes_that_the_map_lacks_are_warned_of_by_their_own_polygons(tmp_path):
     land_cover = write_classes(tmp_path / "map.tif", np.repeat([[1] * 10 + [2] * 10], 10, 0))
-    features = [("1", square(0, 0)), ("2", square(0, 12)), ("crumb", square(6.2, 3.2, 0.2)), ("lake", square(5, 12))]
+    features = [("1", square(0, 0)), ("2", square(0, 12)), ("crumb", square(6.2, 3.2, 0.2)), ("(lake)", square(5, 12))]
     reference = write_polygons(tmp_path / "r.geojson", features)
     recorder = Recorder()
     run_job(AssessAccuracy(land_cover, str(reference), str(tmp_path / "a.html"), reference_crs=CRS), recorder)

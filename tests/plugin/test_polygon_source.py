@@ -165,6 +165,12 @@ def test_invalid_geometries_are_repaired_and_counted(export, tmp_path):
     assert area == pytest.approx(QgsGeometry.fromWkt(SQUARE).area() / 2)
 
 
+def test_a_spike_of_a_polygon_is_cut_off(export):
+    """Repaired it is a polygon and a line."""
+    spike = "Polygon((380000 5780000, 380100 5780000, 380100 5780100, 380200 5780200, 380100 5780100, 380000 5780000))"
+    assert export(memory_layer([("a", spike)]))[0]["geometry"]["type"] in ("Polygon", "MultiPolygon")
+
+
 def test_a_polygon_without_area_is_left_out(export, tmp_path):
     flat = "Polygon((380000 5780000, 380100 5780100, 380000 5780000, 380000 5780000))"
     assert classes_of(export(memory_layer([("a", flat), ("b", SQUARE)]))) == ["b"]
