@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, precision_recall_fscore_support
 
-from spectrafilm.engine.accuracy import adjust_for_area, assess, confusion_matrix
+from spectrafilm.engine.accuracy import (
+    _percentile,
+    adjust_for_area,
+    assess,
+    average_accuracy,
+    cohen_kappa,
+    confusion_matrix,
+    overall_accuracy,
+)
 from spectrafilm.engine.calibration import (
     calibration_error,
     fit_shares,
@@ -45,6 +53,13 @@ def test_figures_agree_with_scikit_learn(pairs):
         assert (c.precision.value, c.recall.value, c.f1.value) == pytest.approx(
             (100 * precision[i], 100 * recall[i], 100 * f1[i])
         )
+
+
+def test_figures_of_resampled_matrices_are_those_of_each():
+    matrices = np.random.default_rng(0).integers(1, 50, (5, 3, 3))
+    matrices[0, 2] = 0  # no polygon of this class was drawn
+    for figure in (overall_accuracy, average_accuracy, cohen_kappa):
+        np.testing.assert_allclose(figure(matrices), [figure(matrix) for matrix in matrices])
 
 
 def test_wilson_interval_of_a_worked_example():
@@ -118,7 +133,7 @@ def test_many_classes_take_no_memory_for_all_resampled_matrices_at_once():
 
 
 def test_a_class_that_never_occurs_has_no_recall_and_does_not_lower_the_average():
-    accuracy = assess(np.array([1, 1, 2, 2]), np.array([1, 1, 2, 1]), NAMES, np.arange(4))
+    accuracy = assess(np.array([1, 1, 2, 2]), np.array([1, 1, 2, 3]), NAMES, np.arange(4))
     assert np.isnan(accuracy.classes[2].recall.value)
     assert accuracy.average.value == pytest.approx(75.0)
 
@@ -141,9 +156,10 @@ def test_area_adjusted_estimates_of_the_published_example():
 
 
 def test_the_interval_of_a_precision_is_that_of_one_sample_fewer():
-    precision = adjust_for_area(np.array([[3, 0], [1, 4]]), np.array([50, 50]), ["a", "b"]).classes[0].precision
+    precision = adjust_for_area(np.array([[3, 0], [1, 2]]), np.array([50, 50]), ["a", "b"]).classes[0].precision
     assert precision.value == pytest.approx(75)
     assert precision.low == pytest.approx(75 - 196 * np.sqrt(0.75 * 0.25 / 3), abs=0.01)
+    assert precision.high == 100
 
 
 def test_no_area_estimate_where_a_mapped_class_has_no_sample():
@@ -227,10 +243,18 @@ def test_without_evidence_shares_are_those_that_are_likely_beforehand():
     assert spectral[-1] > 0.99
 
 
-def test_one_polygon_has_no_interval():
-    found = assess(np.array([1] * 5 + [2] * 5), np.array([1] * 5 + [2] * 4 + [1]), ["a", "b"], np.zeros(10, int))
-    assert str(found.overall) == "90.0 %"
-    assert np.isnan(found.overall.low)
+def test_one_polygon_has_no_interval_and_two_have():
+    ids, wrong = np.repeat([1, 2], 5), np.array([1] * 5 + [2] * 4 + [1])
+    one, two = (assess(ids, wrong, ["a", "b"], groups).overall for groups in (np.zeros(10, int), np.arange(10) // 5))
+    assert str(one) == "90.0 %"
+    assert np.isnan(one.low)
+    assert two.low == pytest.approx(80)
+
+
+def test_percentiles_are_expanded_where_polygons_are_few():
+    # Of five, Student's t is 2.776; times the root of 5 / 4 it is 3.104, beyond which lies 0.0955 % of a normal one.
+    found = _percentile(np.array(0.5), np.linspace(0, 1, 100_001), 5)
+    assert (found.low, found.high) == pytest.approx((0.0955, 99.9045), abs=0.001)
 
 
 def test_a_few_polygons_without_a_mistake_are_no_certainty():
