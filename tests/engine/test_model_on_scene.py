@@ -113,6 +113,15 @@ def test_a_band_of_opacity_is_not_taken_for_one_of_a_model_that_knows_numbers_on
         model_bands(small_model(scene_path), scene, progress)
 
 
+def test_without_wavelengths_bands_are_those_of_the_same_numbers(scene_path, tmp_path, progress):
+    model = small_model(scene_path)
+    with Scene.open(str(scene_path)) as scene:
+        assert [band.number for band in model_bands(model, scene, progress)] == list(range(1, BANDS + 1))
+    path = write_scene(tmp_path / "s.tif", make_spectra()[:20])
+    with Scene.open(str(path)) as scene, pytest.raises(EngineError, match=r"needs band 24, but .*s\.tif has 20 bands"):
+        model_bands(model, scene, progress)
+
+
 def test_a_band_that_leaves_pixels_without_a_class_is_named(scene_path, tmp_path, progress):
     spectra = make_spectra()
     spectra[6, :, :40] = np.nan
