@@ -11,6 +11,7 @@ from typing import Any
 
 from qgis.core import (
     NULL,
+    QgsApplication,
     QgsCategorizedSymbolRenderer,
     QgsCoordinateReferenceSystem,
     QgsFeature,
@@ -29,11 +30,13 @@ from qgis.PyQt.QtCore import QDate, QDateTime, Qt, QTime
 FIELD, GROUP = "class", "group"
 # How the name begins of what stands for no CRS in a GeoPackage; QGIS takes it for one.
 UNDEFINED = "Undefined "
+# Widgets of a field that show names instead of its values, in forms and attribute tables.
+NAMING_WIDGETS = ("ValueMap", "ValueRelation", "RelationReference")
 
 
 @dataclass(frozen=True)
 class Legend:
-    """Classes of a categorized layer: field value (as text), name and colour, in the legend's order."""
+    """Classes of a layer: field value (as text), name and, of a categorized style, colour, in the order of that."""
 
     values: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
@@ -73,7 +76,7 @@ def layer_title(layer: QgsVectorLayer, field: str, definition: Any, group_field:
 
 
 def read_legend(layer: QgsVectorLayer | None, field: str) -> Legend:
-    """Names and colours from the layer's categorized renderer, where it classifies by this field.
+    """Names and colours from the layer's categorized renderer, where it classifies by this field; else from its widget.
 
     Call it where the layer may be touched: in the main thread.
     """
@@ -88,10 +91,10 @@ def read_legend(layer: QgsVectorLayer | None, field: str) -> Legend:
     while renderer is not None and renderer.embeddedRenderer() is not None:
         renderer = renderer.embeddedRenderer()
     if not isinstance(renderer, QgsCategorizedSymbolRenderer):
-        return Legend()
+        return _names_in_table(layer, field)
     attribute = renderer.classAttribute().strip('"')
     if layer.fields().lookupField(attribute) != layer.fields().lookupField(field):
-        return Legend()  # as by an expression, which is no field
+        return _names_in_table(layer, field)  # as by an expression, which is no field
     values, names, colours = [], [], []
     for category in renderer.categories():
         # A category may stand for several values.
@@ -103,6 +106,24 @@ def read_legend(layer: QgsVectorLayer | None, field: str) -> Legend:
             names.append(category.label().strip() or value_text(value))
             colours.append(category.symbol().color().name() if category.symbol() else "")
     return Legend(tuple(values), tuple(names), tuple(colours))
+
+
+def _names_in_table(layer: QgsVectorLayer, field: str) -> Legend:
+    """Names that the attribute table shows instead of the values of a field, in the order of these."""
+    index = layer.fields().lookupField(field)
+    setup = layer.editorWidgetSetup(index)
+    settings = setup.config()
+    if setup.type() not in NAMING_WIDGETS or settings.get("AllowMulti"):
+        return Legend()
+    formatter = QgsApplication.fieldFormatterRegistry().fieldFormatter(setup.type())
+    names = {}
+    for value in sorted(v for v in layer.uniqueValues(index) if v is not None and v != NULL):
+        text = value_text(value)
+        name = formatter.representValue(layer, index, settings, None, value).strip()
+        # A value without a name is shown in brackets, of some widgets with the user's marks between digits.
+        if name not in ("", text, f"({text})", f"({layer.fields().at(index).displayString(value)})"):
+            names[text] = name
+    return Legend(tuple(names), tuple(names.values()))
 
 
 def export_features(

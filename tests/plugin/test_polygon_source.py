@@ -13,6 +13,7 @@ from qgis.core import (
     QgsCategorizedSymbolRenderer,
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransformContext,
+    QgsEditorWidgetSetup,
     QgsFeature,
     QgsFillSymbol,
     QgsGeometry,
@@ -26,6 +27,7 @@ from qgis.core import (
     QgsProcessingParameters,
     QgsProject,
     QgsRasterLayer,
+    QgsRelation,
     QgsRendererCategory,
     QgsSingleSymbolRenderer,
     QgsVectorFileWriter,
@@ -295,6 +297,53 @@ def test_a_layer_of_the_project_keeps_the_style_it_has(qgis_app):
     assert read_legend(layer, "class") == Legend()
     assert isinstance(layer.renderer(), QgsSingleSymbolRenderer)
     QgsProject.instance().clear()
+
+
+@pytest.fixture
+def keys(qgis_app):
+    """A table of the project in which numbers have names."""
+    table = QgsVectorLayer("None?field=number:int&field=name:string", "keys", "memory")
+    for values in ((7, "Roof"), (2, "Tree")):
+        feature = QgsFeature(table.fields())
+        feature.setAttributes(list(values))
+        table.dataProvider().addFeature(feature)
+    table.setDisplayExpression("name")
+    QgsProject.instance().addMapLayer(table)
+    yield table
+    QgsProject.instance().clear()
+
+
+@pytest.mark.parametrize("widget", ["ValueMap", "ValueRelation", "RelationReference"])
+def test_without_such_a_style_names_are_those_of_the_attribute_table(keys, export, widget):
+    layer = memory_layer([(7, SQUARE), (11, SQUARE), (None, SQUARE), (2, SQUARE)], field="class:int")
+    QgsProject.instance().addMapLayer(layer, False)
+    relation = QgsRelation()
+    relation.setId("r")
+    relation.setReferencingLayer(layer.id())
+    relation.setReferencedLayer(keys.id())
+    relation.addFieldPair("class", "number")
+    QgsProject.instance().relationManager().addRelation(relation)
+    settings = {
+        "ValueMap": {"map": [{"Roof": "7"}, {"Tree": "2"}, {"Water": "1"}]},
+        "ValueRelation": {"Layer": keys.id(), "Key": "number", "Value": "name"},
+        "RelationReference": {"Relation": "r"},
+    }
+    layer.setEditorWidgetSetup(0, QgsEditorWidgetSetup(widget, settings[widget]))
+    legend = read_legend(layer, "class")
+    assert legend == Legend(("2", "7"), ("Tree", "Roof"))
+    assert classes_of(export(layer, legend=legend)) == ["Roof", "11", None, "Tree"]
+    assert read_legend(styled(layer, [(2, "Wood", "#008000")]), "class").names == ("Wood",)
+
+
+@pytest.mark.parametrize(("widget", "settings"), [
+    ("Range", {}), ("ValueRelation", {"Layer": "gone", "Key": "number", "Value": "name"}), ("ValueMap", {}),
+    ("ValueRelation", {"Layer": "gone", "Key": "number", "Value": "name", "AllowMulti": True}),
+    ("RelationReference", {"Relation": "gone"}),
+])  # fmt: skip
+def test_a_widget_without_names_gives_none(qgis_app, widget, settings):
+    layer = memory_layer([(1000, SQUARE)], field="class:int")
+    layer.setEditorWidgetSetup(0, QgsEditorWidgetSetup(widget, settings))
+    assert read_legend(layer, "class").name_of(1000) == "1000"
 
 
 def test_the_style_file_beside_a_layer_is_read(qgis_app):
