@@ -30,6 +30,7 @@ class Loader(QgsProcessingLayerPostProcessorInterface):
     def __init__(self, above: Loader | None = None) -> None:
         super().__init__()
         self._layer_id = ""
+        self.users_style = ""
         self._above = above
         self._beneath: list[Loader] = []
         if above is not None:
@@ -40,7 +41,10 @@ class Loader(QgsProcessingLayerPostProcessorInterface):
     ) -> None:
         layer.reload()
         show_anew(layer.source(), layer.project())
-        self.style(layer)
+        if self.users_style:
+            layer.loadNamedStyle(self.users_style)
+        else:
+            self.style(layer)
         layer.triggerRepaint()
         self._layer_id = layer.id()
         top = self if self._above is None else self._above
@@ -72,6 +76,10 @@ def when_loaded(
 ) -> None:
     """Have an output treated when it is loaded, if it is; a `loader` serves one output of one run."""
     if context.willLoadLayerOnCompletion(path):
+        from processing.gui.RenderingStyles import RenderingStyles
+
+        # By 'Edit rendering styles for outputs'; QGIS has given it before ours, and not to outputs of a model's steps.
+        loader.users_style = RenderingStyles.getStyle(output.algorithm().id(), output.name()) or ""
         _loaders.difference_update([used for used in tuple(_loaders) if sip.isdeleted(used)])
         _loaders.add(loader)
         details = context.layerToLoadOnCompletionDetails(path)

@@ -11,6 +11,7 @@ from in_qgis import SCENE, write_raster
 from osgeo import gdal
 from processing.core.ProcessingConfig import ProcessingConfig
 from processing.gui.Postprocessing import handleAlgorithmResults
+from processing.gui.RenderingStyles import RenderingStyles
 from qgis.core import (
     QgsPalettedRasterRenderer,
     QgsProcessingContext,
@@ -59,6 +60,24 @@ def test_a_loaded_map_and_its_probabilities_are_named_and_styled(trained, provid
         assert renderer.usesBands() == [1]
         items = renderer.shader().rasterShaderFunction().colorRampItemList()
         assert [(item.value, item.color.name()) for item in (items[0], items[-1])] == [(0, "#440154"), (1, "#fde725")]
+
+
+def test_a_style_that_the_user_has_set_for_an_output_goes_before_ours(provider, feedback, tmp_path, monkeypatch):
+    """By 'Edit rendering styles for outputs' in the toolbox."""
+    monkeypatch.setattr("spectrafilm.plugin.engine_process.run_job", lambda *_: {})
+    path, style, model = (str(tmp_path / name) for name in ("confidence.tif", "grey.qml", "model.safetensors"))
+    Path(model).touch()
+    layer = QgsRasterLayer(write_raster(Path(path), np.zeros((1, 8, 8), "float32")), "")
+    layer.setRenderer(QgsSingleBandGrayRenderer(layer.dataProvider(), 1))
+    layer.saveNamedStyle(style)
+    monkeypatch.setattr(RenderingStyles, "styles", {"spectrafilm:predictmap": {"CONFIDENCE": style}})
+    context = QgsProcessingContext()
+    context.addLayerToLoadOnCompletion(path, QgsProcessingContext.LayerDetails("", QgsProject.instance(), "CONFIDENCE"))
+    parameters = {"INPUT": SCENE, "MODEL": model, "OUTPUT": str(tmp_path / "map.tif"), "CONFIDENCE": path}
+    algorithm = provider.algorithm("predictmap").create()
+    assert algorithm.run(parameters, context, feedback)[1], feedback.errors
+    context.layerToLoadOnCompletionDetails(path).postProcessor().postProcessLayer(layer, context, feedback)
+    assert isinstance(layer.renderer(), QgsSingleBandGrayRenderer)
 
 
 def test_layers_show_what_a_second_run_wrote_into_their_file(provider, feedback, tmp_path):
