@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from qgis.core import (
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterLayer,
+    QgsVectorFileWriter,
     QgsVectorLayer,
     QgsWkbTypes,
 )
@@ -28,7 +30,7 @@ from ..engine.jobs import SuggestSamples
 from ..plugin.polygon_source import Legend, export_features
 from ..plugin.scratch import temporary_folder
 from .base import SpectraFilmAlgorithm, crs_text
-from .destinations import problem_of_folder
+from .destinations import problem_of_folder, text_of
 from .labelled_scene import LABELS
 
 # No field is called `class`: what the model believes is no label to train on. Without a length texts of more than 255
@@ -131,8 +133,20 @@ class SuggestSamplesAlgorithm(SpectraFilmAlgorithm):
         path = Path(identifier.split("|")[0])
         if path.is_file():
             written = QgsVectorLayer(identifier, "", "ogr")
-            if not written.isValid() or 0 <= written.featureCount() < len(result["places"]):
+            # Not by the number of features that a GeoPackage tells, which GDAL may have written without them.
+            if sum(1 for _ in written.getFeatures()) < len(result["places"]):
+                del written
+                _delete_part(path, text_of(parameters["OUTPUT"], context))
                 raise QgsProcessingException(
                     self.tr("The places could not be written to {0}; is there room on the disk?").format(path)
                 )
         return str(identifier)
+
+
+def _delete_part(path: Path, destination: str) -> None:
+    """Delete what could be written of a layer, unless it is one of several in a file."""
+    if path.suffix.lower() == ".shp":
+        QgsVectorFileWriter.deleteShapeFile(str(path))
+    elif not destination.startswith("ogr:"):
+        with contextlib.suppress(OSError):
+            path.unlink()

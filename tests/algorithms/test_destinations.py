@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 import sys
 from pathlib import Path
@@ -122,6 +123,31 @@ def test_a_disk_that_fills_while_places_are_looked_for_costs_no_layer(check, run
     with pytest.raises(QgsProcessingException, match="is full; make room"):
         run("suggestsamples", suggest(labels, str(places)))
     assert QgsVectorLayer(str(places)).featureCount() == QgsVectorLayer(str(labels)).featureCount() > 0
+
+
+@pytest.mark.parametrize(("output", "room"), [
+    ("places.gpkg", 100_000), ("places.shp", 1000), ("ogr:dbname='labels.gpkg' table=\"places\" (geom)", 200_000),
+])  # fmt: skip
+def test_places_that_find_no_room_leave_no_part_of_a_file(run, labels, tmp_path, monkeypatch, output, room):
+    """As where a user's share of the disk is used up, of which the disk says nothing."""
+    place = {"rank": 1, "predicted": "a" * 200, "rival": "b" * 200, "confidence": 0.5, "centre": [0, 0]}
+    place["corners"] = [[0, 0], [1, 0], [1, 1]]
+    result = {"crs": QgsRasterLayer(SCENE).crs().toWkt(), "places": [place] * 1000}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(*_arguments):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+        return result
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("spectrafilm.plugin.engine_process.run_job", fill)
+    try:
+        with pytest.raises(QgsProcessingException, match="is there room on the disk"):
+            run("suggestsamples", suggest(labels, output) | {"POLYGONS": None})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.gpkg"]
+    assert QgsVectorLayer(f"{labels}|layername=polygons").featureCount() > 0
 
 
 def test_a_layer_of_a_web_service_is_refused_before_the_run(check):
