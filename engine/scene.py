@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -118,6 +119,11 @@ class Scene:
                 raise EngineError(
                     f"{path} is georeferenced by control points or coefficients only; warp it first (in QGIS: Raster > "
                     "Projections > Warp)."
+                )
+            if not 0 < abs(dataset.transform.determinant) < math.inf:
+                raise EngineError(
+                    f"{path} has pixels without a width or height; give it its place anew (in QGIS: Raster > "
+                    "Conversion > Translate, with -a_ullr)."
                 )
             system = CRS.from_user_input(crs) if crs else dataset.crs
             if not system:

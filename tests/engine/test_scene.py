@@ -160,6 +160,14 @@ def test_rational_coefficients_alone_are_refused(tmp_path):
         Scene.open(str(path), "EPSG:32633")
 
 
+@pytest.mark.parametrize("height", [0.0, float("nan")])
+def test_pixels_without_an_area_are_refused(tmp_path, height):
+    transform = rasterio.Affine(10, 0, 380000, 0, height, 5820000)
+    path = write_scene(tmp_path / "flat.tif", make_spectra()[:3], transform=transform)
+    with pytest.raises(EngineError, match="flat.tif has pixels without a width or height"):
+        Scene.open(str(path))
+
+
 @pytest.mark.parametrize(("transform", "place"), [(None, (3, -2)), (rasterio.Affine.identity(), (3, 2))])
 def test_a_scene_without_a_place_lies_where_qgis_draws_it(tmp_path, transform, place):
     """One that says its coordinates are those of the pixels lies there, upside down."""
