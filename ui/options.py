@@ -26,13 +26,15 @@ class OptionsPage(QgsOptionsPageWidget):
         self.interpreter = QgsFileWidget()
         self.interpreter.setFilePath(settings.python_interpreter())
         self.interpreter.setDialogTitle(_tr("Python interpreter of the compute environment"))
+        hint = QLabel(_tr("Leave it empty to use the environment that the plugin makes for itself."))
         self.status = QLabel(self._status())
-        self.status.setWordWrap(True)
+        for label in (hint, self.status):
+            label.setWordWrap(True)
         setup = QPushButton(_tr("Set up compute environment…"))
         setup.clicked.connect(self._set_up)
         layout = QFormLayout(self)
         layout.addRow(_tr("Python interpreter"), self.interpreter)
-        layout.addRow("", QLabel(_tr("Leave it empty to use the environment that the plugin makes for itself.")))
+        layout.addRow("", hint)
         layout.addRow("", setup)
         layout.addRow("", self.status)
 
