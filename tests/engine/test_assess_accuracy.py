@@ -67,6 +67,17 @@ def test_what_holds_other_numbers_than_those_of_classes_is_no_map(tmp_path, odd)
         run_job(job, Recorder())
 
 
+def test_the_page_of_a_map_of_one_class_shows_no_figures_that_there_are_not_and_breaks_its_long_name(tmp_path):
+    values = np.ones((10, 20))
+    files = (write_classes(tmp_path / name, values) for name in ("map.tif", "r.tif"))
+    name = "forest with understorey " * 5
+    run_job(AssessAccuracy(*files, str(tmp_path / "a.html"), map_values=("1",), map_names=(name,)), Recorder())
+    page = (tmp_path / "a.html").read_text()
+    assert "<b>–</b> Cohen" in page
+    assert "––" not in page
+    assert page.count(f'class="name"><span class="swatch" style="background:#1b7837"></span><bdi>{name}</bdi>') == 2
+
+
 @pytest.mark.filterwarnings("error")
 def test_a_class_name_that_no_font_can_write_is_drawn_without_a_word():
     assert map_picture(np.ones((2, 2)), [LandCoverClass(1, "forest \ue000", "#00ff00")])
