@@ -11,6 +11,8 @@ import torch
 from diffusers import DDPMScheduler, UNet2DModel
 from rasterio.transform import from_origin
 
+from spectrafilm.engine.polygons import Part
+
 HEIGHT, WIDTH, BANDS = 80, 100, 24
 CRS = "EPSG:32633"
 TRANSFORM = from_origin(380000.0, 5820000.0, 10.0, 10.0)
@@ -54,6 +56,12 @@ def square(row: int, column: int, size: int = 4) -> dict:
     side = 10.0 * size
     ring = [[x, y], [x + side, y], [x + side, y - side], [x, y - side], [x, y]]
     return {"type": "Polygon", "coordinates": [ring]}
+
+
+def rectangle(class_id: int, left: float, top: float, right: float, bottom: float) -> Part:
+    """A labelled rectangle, in pixels."""
+    ring = np.array([[left, top], [right, top], [right, bottom], [left, bottom], [left, top]], float)
+    return Part(class_id, (ring,))
 
 
 def write_polygons(path: Path, features: list[tuple[object, dict]], field: str = "class") -> Path:
