@@ -19,6 +19,7 @@ from .ensemble import FilmEnsemble
 from .errors import EngineError
 from .feature_settings import FeatureSettings
 from .methods import METHODS, Method
+from .outliers import Range
 from .polygons import COLOUR, LandCoverClass
 from .projection import Projection
 from .smoothing import STEPS, Smoothing
@@ -26,7 +27,7 @@ from .tensor_files import read_tensors, write_tensors
 from .training import build_network
 
 FORMAT = "spectrafilm-model"
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Model:
         classes: what it tells apart.
         wavelengths: nm of its bands, empty where the scene had none.
         band_numbers: of its bands in the training scene.
+        usual: their usual ranges there.
         spectral, spatial: projections of spectra and features; None where the network takes them raw.
         network: maps projected spectra and features to logits (members, n, C).
         temperature: by which logits are divided to give calibrated probabilities.
@@ -69,6 +71,7 @@ class Model:
     classes: list[LandCoverClass]
     wavelengths: tuple[float, ...]
     band_numbers: tuple[int, ...]
+    usual: tuple[Range | None, ...]
     spectral: Projection
     spatial: Projection | None
     network: nn.Module
@@ -126,6 +129,7 @@ class Model:
             "classes": [asdict(c) for c in self.classes],
             "wavelengths": list(self.wavelengths),
             "band_numbers": list(self.band_numbers),
+            "usual": self.usual,
             "temperature": self.temperature,
             "features": asdict(self.features) if self.features else None,
             "channels": self.channels,
@@ -153,6 +157,7 @@ class Model:
                 classes=[LandCoverClass(**c) for c in metadata["classes"]],
                 wavelengths=tuple(metadata["wavelengths"]),
                 band_numbers=tuple(metadata["band_numbers"]),
+                usual=tuple(r and (float(r[0]), float(r[1])) for r in metadata["usual"]),
                 spectral=spectral,
                 spatial=spatial,
                 network=nn.Identity(),
@@ -190,6 +195,7 @@ def _check_consistency(model: Model) -> None:
         "names": not all(isinstance(c.name, str) for c in model.classes),
         "bands": min(model.band_numbers, default=0) < 1 or not all(isinstance(n, int) for n in model.band_numbers),
         "wavelengths": len(model.wavelengths) not in (0, bands) or not np.isfinite(model.wavelengths).all(),
+        "usual ranges": len(model.usual) != bands or not all(-np.inf < r[0] < r[1] < np.inf for r in model.usual if r),
         "projections": model.spectral.components.shape[1] != bands
         or (model.spatial is not None and model.spatial.components.shape[1] != model.channels)
         or any(p.mean.shape != p.components.shape[1:] for p in projections),

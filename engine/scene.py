@@ -21,6 +21,7 @@ from rasterio.windows import Window
 
 from .envi import open_compressed_envi, resolve_envi_header
 from .errors import EngineError
+from .outliers import Range, draw_in
 from .wavelengths import read_band_spectra
 
 # Every block of a 2048-pixel-wide, 200-band scene tiled by 256 rows fits, so no tile is read twice.
@@ -41,7 +42,11 @@ SUBDATASETS = ("/vsi", "NETCDF:", "HDF5:", "HDF4_SDS:", "GPKG:", "GTIFF_DIR:")
 
 @dataclass(frozen=True)
 class Band:
-    """One band of a scene. `number` counts from 1, `wavelength` is in nm."""
+    """One band of a scene.
+
+    `number` counts from 1, `wavelength` is in nm. Where a `usual` range is known, values far beyond it are read as its
+    nearer end.
+    """
 
     number: int
     wavelength: float | None
@@ -49,6 +54,7 @@ class Band:
     scale: float
     offset: float
     nodata: float | None
+    usual: Range | None = None
 
     @property
     def label(self) -> str:
@@ -242,6 +248,7 @@ class Scene:
         usable = self._usable(raw, spectra, bands)
         usable &= mask
         _apply_scale(spectra, bands)
+        draw_in(spectra, [b.usual for b in bands])
         return spectra, usable
 
     @contextmanager

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from rasterio.windows import Window
 
 from .components import neighbour_noise
 from .errors import EngineError
+from .outliers import draw_in, usual_ranges, widened_by_classes
 from .progress import Progress
 from .projection import Projection
 from .scene import Band, Scene
@@ -19,6 +20,7 @@ SAMPLE_VALUES = 20_000_000
 ENOUGH_PIXELS = 100_000
 BLOCKING_SHARE = 0.2
 FILL_SHARE = 0.01
+WORTH_TELLING = 0.0001
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,14 @@ class Survey:
     """What was found.
 
     Attributes:
-        bands: the usable bands.
-        pixels: (n, bands) float32 spectra of valid pixels from all over the scene.
+        bands: the usable bands, with their usual ranges.
+        pixels: (n, bands) float32 spectra of valid pixels from all over the scene, as these bands are read.
         noise: (bands, bands) covariance of the noise, from differences between neighbouring pixels.
         change: the same from differences between pixels two apart.
         dropped: bands that are not used, by reason.
         blocking: bands that alone make many pixels invalid, with the share of pixels (0..1).
         valid_share: share of the sampled pixels that are valid (0..1).
+        outlying_share: share of the valid ones that have a value far beyond the usual range of its band (0..1).
     """
 
     bands: tuple[Band, ...]
@@ -42,6 +45,7 @@ class Survey:
     dropped: dict[str, tuple[Band, ...]]
     blocking: dict[Band, float]
     valid_share: float
+    outlying_share: float
 
     def autocorrelation(self, projection: Projection) -> float:
         """How alike pixels two rows or columns apart are in projected spectra, noise left aside: 0 (unrelated) to 1."""
@@ -49,13 +53,28 @@ class Survey:
         variance = float(projection.apply(self.pixels).var(0).sum())
         return float(np.clip(1 - (change - noise) / max(variance - noise, 1e-12), 0, 1))
 
+    def knowing(self, spectra: np.ndarray, class_ids: np.ndarray) -> Survey:
+        """The survey by someone who knows labelled pixels: what most of a class show is nothing unusual.
+
+        Args:
+            spectra: (n, bands) of labelled pixels as stored, see `as_stored`.
+            class_ids: (n,) their classes.
+        """
+        ranges = widened_by_classes([b.usual for b in self.bands], spectra, class_ids)
+        return replace(self, bands=tuple(replace(b, usual=r) for b, r in zip(self.bands, ranges, strict=True)))
+
     def log(self, progress: Progress) -> None:
-        """Tell the user which bands were left out and how much of the scene is valid."""
+        """Tell the user which bands were left out, and what of the scene is valid and usual."""
         for reason, bands in self.dropped.items():
             names = ", ".join(b.label for b in bands)
             progress.info(f"{len(bands)} {reason} band(s) left out: {names}.")
         warn_of_blocking(self.blocking, "are left out. Mark the band as bad (bbl = 0) to keep them", progress)
         warn_of_fill(self.pixels, self.bands, progress)
+        if self.outlying_share >= WORTH_TELLING:
+            progress.info(
+                f"{self.outlying_share:.2%} of the pixels have values far beyond all others in some band, as saturated "
+                "or dead detectors give them; there, the largest or smallest usual value is taken instead."
+            )
         unknown = [b for b in self.bands if b.wavelength is None]
         if len(unknown) == len(self.bands):
             progress.info(
@@ -126,18 +145,28 @@ def survey_scene(scene: Scene, seed: int = 0) -> Survey:
             f"{scene.path} has no valid pixel: none has data in all of its {usable.sum()} bands; "
             f"band {worst.label} has the most gaps, mark such bands as bad (bbl = 0)."
         )
-    bands = tuple(b for b, u in zip(good, usable, strict=True) if u)
-    noise, change = (neighbour_noise(s[np.isfinite(s).all(1)]) for s in (near[:, usable], apart[:, usable]))
-    pixels = np.ascontiguousarray(sample[valid][:, usable])
+    stored = np.ascontiguousarray(sample[valid][:, usable])
+    ranges = usual_ranges(stored)
+    pixels, near, apart = stored.copy(), near[..., usable], apart[..., usable]
+    for values in (pixels, near, apart):
+        draw_in(np.moveaxis(values, -1, 0), ranges)
+    bands = [b for b, u in zip(good, usable, strict=True) if u]
     return Survey(
-        bands,
+        tuple(replace(b, usual=r) for b, r in zip(bands, ranges, strict=True)),
         pixels,
-        noise,
-        change,
+        _noise(near),
+        _noise(apart),
         {reason: bands for reason, bands in dropped.items() if bands},
         find_blocking(gaps, bands),
         float(valid.sum() / seen),
+        float((pixels != stored).any(1).mean()),
     )
+
+
+def _noise(pairs: np.ndarray) -> np.ndarray:
+    """Covariance (bands, bands) of noise from pairs (m, 2, bands) of pixels, those with data in all bands."""
+    steps = pairs[:, 1] - pairs[:, 0]
+    return neighbour_noise(steps[np.isfinite(steps).all(1)])
 
 
 def find_blocking(gaps: np.ndarray, bands: Sequence[Band]) -> dict[Band, float]:
@@ -176,19 +205,25 @@ def warn_of_fill(pixels: np.ndarray, bands: Sequence[Band], progress: Progress) 
 
 
 def sample_bands(scene: Scene, bands: Sequence[Band]) -> np.ndarray:
-    """Spectra (n, bands) float32 of pixels with data in any of the given bands; NaN where one has none."""
-    sample, *_ = _sample(scene, bands, 0)
+    """Spectra (n, bands) float32, as stored, of pixels with data in any of the given bands; NaN where one has none."""
+    sample, *_ = _sample(scene, as_stored(bands), 0)
     return sample
 
 
+def as_stored(bands: Sequence[Band]) -> list[Band]:
+    """The bands without their usual ranges."""
+    return [replace(b, usual=None) for b in bands]
+
+
 def _sample(scene: Scene, bands: Sequence[Band], seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Pixels (n, bands) with data in any of the bands, differences (m, bands) one and two apart, and pixels looked at.
+    """Pixels (n, bands) with data in any of the bands, pairs (m, 2, bands) of them one and two apart, and pixels seen.
 
     All hold NaN in bands without data.
     """
     budget = min(ENOUGH_PIXELS, SAMPLE_VALUES // len(bands))
     parts = [np.zeros((0, len(bands)), np.float32)]
-    near, apart = [parts[0]], [parts[0]]
+    near = [np.zeros((0, 2, len(bands)), np.float32)]
+    apart = near.copy()
     seen = filled = 0
     for window in _blocks(scene, seed, shuffle=scene.width * scene.height > budget):
         image = scene.read_with_nan(window, bands)
@@ -198,19 +233,19 @@ def _sample(scene: Scene, bands: Sequence[Band], seed: int) -> tuple[np.ndarray,
         filled += int(some.sum())
         parts.append(pixels[some])
         for turned in (image, image.swapaxes(1, 2)):
-            near.append(_steps(turned, 1))
-            apart.append(_steps(turned, 2))
+            near.append(_pairs(turned, 1))
+            apart.append(_pairs(turned, 2))
         # A scene that is mostly nodata is read on until there is something to learn from.
         if seen >= budget and filled >= budget // 50:
             break
     return np.concatenate(parts), np.concatenate(near), np.concatenate(apart), seen
 
 
-def _steps(image: np.ndarray, distance: int) -> np.ndarray:
-    """Differences (m, bands) along every other row of an image (bands, height, width), no pixel used twice."""
+def _pairs(image: np.ndarray, distance: int) -> np.ndarray:
+    """Pairs (m, 2, bands) along every other row of an image (bands, height, width), no pixel used twice."""
     left, right = image[:, ::2, : -distance : 2 * distance], image[:, ::2, distance :: 2 * distance]
-    steps = (right - left).reshape(len(image), -1).T
-    return steps[np.isfinite(steps).any(1)]
+    pairs = np.stack([side.reshape(len(image), -1).T for side in (left, right)], 1)
+    return pairs[np.isfinite(pairs).all(1).any(1)]
 
 
 def _blocks(scene: Scene, seed: int, shuffle: bool) -> Iterator[Window]:

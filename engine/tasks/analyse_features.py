@@ -25,9 +25,9 @@ from ..polygons import LandCoverClass
 from ..progress import Progress
 from ..report import json_twin, report_files, write_report
 from ..scene import Scene
-from ..survey import Survey, survey_scene
+from ..survey import Survey
 from ..training_data import TrainingData, prepare, valid_context
-from .training_inputs import composites_for, once, read_labels, settings_for
+from .training_inputs import composites_for, once, read_labels, settings_for, survey_labelled
 
 PIXELS_PER_CLASS = 150
 TIMESTEPS = (0, 50, 100, 200)
@@ -52,9 +52,7 @@ def analyse_scene(job: AnalyseFeatures, progress: Progress, token: str) -> dict[
         outputs = stack.enter_context(Outputs([*scene.files, job.polygons, *files_of(job.backbone)], token))
         outputs.check(*report_files(job.report))
         classes, labels = read_labels(job, scene, progress)
-        with progress.stage(0.02, 0.06, f"Surveying {job.scene}."):
-            survey = survey_scene(scene, job.seed)
-        survey.log(progress)
+        survey = survey_labelled(job, scene, labels, progress)
         backbone = Backbone.load(job.backbone, choose_device(job.device, progress))
         composites = composites_for(job.composites, DEFAULT, survey, backbone, progress)
         settings = settings_for(DEFAULT, backbone, composites, (), (), job.seed)

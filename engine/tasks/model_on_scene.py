@@ -71,7 +71,7 @@ def classified_pieces(
 
 
 def model_bands(model: Model, scene: Scene, progress: Progress) -> list[Band]:
-    """The scene's bands that the model was trained on, in the model's order.
+    """The scene's bands that the model was trained on, in the model's order and with its usual ranges.
 
     Raises:
         EngineError: the scene has other bands than the model.
@@ -97,7 +97,7 @@ def model_bands(model: Model, scene: Scene, progress: Progress) -> list[Band]:
                 "opacity; use a scene with the same bands as the training scene."
             )
         progress.info("The model knows no wavelengths; bands are matched by their number.")
-    return [scene.bands[n - 1] for n in numbers]
+    return [replace(scene.bands[n - 1], usual=r) for n, r in zip(numbers, model.usual, strict=True)]
 
 
 def compare_values(model: Model, scene: Scene, bands: list[Band], progress: Progress) -> None:

@@ -22,11 +22,11 @@ from ..polygons import LandCoverClass
 from ..progress import Progress, Quiet
 from ..report import report_files
 from ..scene import Scene
-from ..survey import Survey, survey_scene
+from ..survey import Survey
 from ..training_data import prepare
 from ..validation import train
 from .analyse_features import analyse_labels, read_recommendation, whole_grid
-from .training_inputs import composites_for, read_labels, settings_for, wrong_backbone
+from .training_inputs import composites_for, read_labels, settings_for, survey_labelled, wrong_backbone
 from .training_report import TrainingResult, write_training_report
 from .unused_choices import warn_of_unused
 
@@ -49,9 +49,7 @@ def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]
         _warn_of_unused(job, method, progress)
         # Published methods count every pixel alike.
         classes, labels = read_labels(job, scene, progress, measure_cover=method.ensemble)
-        with progress.stage(0.02, 0.06, f"Surveying {job.scene}."):
-            survey = survey_scene(scene, job.seed)
-        survey.log(progress)
+        survey = survey_labelled(job, scene, labels, progress)
         source = None
         if method.uses_features:
             with progress.stage(0.06, 0.4 if job.analyse else 0.08):
@@ -70,6 +68,7 @@ def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]
             classes=data.classes,
             wavelengths=band_wavelengths(survey.bands),
             band_numbers=tuple(b.number for b in survey.bands),
+            usual=tuple(b.usual for b in survey.bands),
             spectral=data.spectral,
             spatial=data.spatial,
             network=trained.network,

@@ -13,12 +13,15 @@ from ..labels import Labels, join_groups, label_pixels
 from ..methods import Method, scale_layers
 from ..polygons import LandCoverClass, class_order, make_classes, read_features, to_parts
 from ..progress import Progress
+from ..sampling import read_pixels, thin_labels
 from ..scene import Scene
-from ..survey import Survey
+from ..survey import Survey, as_stored, survey_scene
 
 CLEANEST = (0,)
 # Values of polygons made from label rasters that often stand for no label.
 NO_CLASS = frozenset({"0", "-1", "255"})
+# Labelled pixels of a class that tell which values are usual in it.
+TYPICAL = 100
 LabelJob = TrainFilm | AnalyseFeatures
 
 
@@ -52,6 +55,17 @@ def read_labels(
         before, after = (len(np.unique(found.polygons)) for found in (labels, joined))
         progress.info(f"Polygons of one group count as one: {before} polygons with labels are {after}.")
     return classes, joined
+
+
+def survey_labelled(job: LabelJob, scene: Scene, labels: Labels, progress: Progress) -> Survey:
+    """A survey that takes nothing for unusual of which a class mostly consists."""
+    with progress.stage(0.02, 0.05, f"Surveying {job.scene}."):
+        survey = survey_scene(scene, job.seed)
+    survey.log(progress)
+    some = labels.select(thin_labels(labels, TYPICAL, job.seed))
+    with progress.stage(0.05, 0.06):
+        spectra, valid = read_pixels(scene, as_stored(survey.bands), some.rows, some.columns, progress)
+    return survey.knowing(spectra[valid], some.class_ids[valid])
 
 
 def _written_alike(names: list[str]) -> list[list[str]]:

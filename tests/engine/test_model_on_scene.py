@@ -40,7 +40,7 @@ def small_model(scene_path, **changes):
     torch.manual_seed(0)
     network = FilmEnsemble(2, BANDS, 0, 0, 2).eval()
     network.join_kernel(network.empty_kernel(3))
-    options = {"wavelengths": (), "spatial": None, **changes}
+    options = {"wavelengths": (), "spatial": None, "usual": (None,) * BANDS, **changes}
     return Model(METHODS["spectral"], make_classes(["a", "b"]), band_numbers=tuple(range(1, BANDS + 1)),
                  spectral=projection, network=network, **options)  # fmt: skip
 
