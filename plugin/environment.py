@@ -105,6 +105,14 @@ def mark_complete(folder: Path) -> None:
     settings.set_environment_folder(folder)
 
 
+def variables_for_python() -> dict[str, str]:
+    """The environment variables without those by which QGIS leads its own Python.
+
+    PYTHONEXECUTABLE, which QGIS sets on Windows, is heeded even with `-I`: pip would install into QGIS's Python.
+    """
+    return {name: value for name, value in os.environ.items() if not name.upper().startswith("PYTHON")}
+
+
 def _existing(path: str, origin: str) -> str:
     # A path that was copied may stand in quotes.
     path = os.path.expanduser(path.strip().strip('"'))  # noqa: PTH111  (Path's raises for users that do not exist)

@@ -20,7 +20,14 @@ from qgis.core import QgsProcessingException, QgsProcessingFeedback
 from qgis.PyQt.QtCore import QLockFile
 
 from ..engine.partial_outputs import ATTEMPTS, tries
-from .environment import MARKER, NO_WINDOW, closed_folder_reported, interpreter_of, is_complete
+from .environment import (
+    MARKER,
+    NO_WINDOW,
+    closed_folder_reported,
+    interpreter_of,
+    is_complete,
+    variables_for_python,
+)
 from .paths import REQUIREMENTS
 
 # Lies in a folder from before anything else is in it: what holds neither is not ours to delete.
@@ -212,7 +219,7 @@ def _version_of(python: str) -> tuple[tuple[int, ...], str]:
     try:
         answer = subprocess.run(
             [python, "-I", "-c", code], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30,
-            check=True, creationflags=NO_WINDOW,
+            check=True, env=variables_for_python(), creationflags=NO_WINDOW,
         )  # fmt: skip
         platform, *version = answer.stdout.split()
         return tuple(map(int, version)), platform
@@ -225,11 +232,11 @@ def _run(
     variables: Mapping[str, str] = MappingProxyType({}),
 ) -> None:  # fmt: skip
     """Run a command with progress, cancel and further variables; its last line completes the sentence `problem`."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH")} | dict(variables)
+    environment = variables_for_python() | {"PYTHONIOENCODING": "utf-8"} | dict(variables)
     try:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
-            env=environment, errors="replace", creationflags=NO_WINDOW,
+            env=environment, encoding="utf-8", errors="replace", creationflags=NO_WINDOW,
             start_new_session=True,
         )  # fmt: skip
     except OSError as error:

@@ -122,6 +122,24 @@ def test_a_program_that_the_system_does_not_start_is_one_sentence(tmp_path, feed
         installation._run([str(tmp_path / "python")], feedback, (0.0, 4.0), "")
 
 
+def test_settings_of_qgis_s_own_python_do_not_reach_another(made, feedback, monkeypatch):
+    """On Windows QGIS names its interpreter by PYTHONEXECUTABLE, and pip would install into that."""
+    python = str(environment.interpreter_of(made))
+    monkeypatch.setenv("PYTHONEXECUTABLE", "/usr/bin/python3")
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")
+    with pytest.raises(QgsProcessingException, match=rf"^Its prefix \({made}\)\.$"):
+        installation._run([python, "-c", "import sys; sys.exit(sys.prefix)"], feedback, (0.0, 4.0), "Its prefix")
+    assert installation._version_of(python)[0] == sys.version_info[:2]
+
+
+def test_names_in_a_commands_messages_are_read_as_they_are(feedback, monkeypatch):
+    """On Windows Python speaks to a pipe in the code page of the country, for which the variable stands here."""
+    monkeypatch.setenv("PYTHONIOENCODING", "cp1252")
+    command = [sys.executable, "-c", "import sys; sys.exit('Gro\N{LATIN SMALL LETTER SHARP S} fehlt')"]
+    with pytest.raises(QgsProcessingException, match="Groß fehlt"):
+        installation._run(command, feedback, (0.0, 4.0), "")
+
+
 def test_what_a_cancelled_command_has_started_ends_with_it(tmp_path, feedback):
     late = tmp_path / "late"
     child = f"import time; open({str(tmp_path / 'begun')!r}, 'x'); time.sleep(2); open({str(late)!r}, 'x')"
