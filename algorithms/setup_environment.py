@@ -52,7 +52,8 @@ class SetupEnvironmentAlgorithm(SpectraFilmAlgorithm):
             QgsProcessingParameterFile("BASE_PYTHON", self.tr("Base interpreter"),
                                        QgsProcessingParameterFile.Behavior.File, optional=True,
                                        fileFilter=self.tr("All files") + " (*)"),
-            "Python 3.10 or newer from which the environment is made. Left empty: QGIS's own.",
+            "Python 3.10 to 3.14 from which the environment is made. Left empty: QGIS's own or, where that will not "
+            "do, another one that is found.",
             advanced=True,
         )  # fmt: skip
         self.add(

@@ -32,7 +32,10 @@ from .paths import REQUIREMENTS
 
 # Lies in a folder from before anything else is in it: what holds neither is not ours to delete.
 BEGUN = "spectrafilm-environment.begun"
-MINIMUM_PYTHON = (3, 10)
+# Those that the torch of the requirements has packages for.
+MINIMUM_PYTHON, NEWEST_PYTHON = (3, 10), (3, 14)
+# Where Homebrew and Python's own installer put it on macOS, whose programs do not know the PATH of a shell.
+PLACES = ("/opt/homebrew/bin", "/usr/local/bin")
 EXPECTED_PACKAGES = 45
 # Windows refuses longer paths unless it is told otherwise; the longest within torch's wheel is that of a licence.
 LONGEST_PATH, LONGEST_IN_PACKAGES = 259, 171
@@ -188,28 +191,34 @@ def _long_paths_allowed() -> bool:
 
 
 def _base_interpreter(given: str) -> str:
-    """An interpreter that is new enough; inside QGIS `sys.executable` may be QGIS itself."""
+    """An interpreter of a version that will do; inside QGIS `sys.executable` may be QGIS itself."""
     name = "python.exe" if os.name == "nt" else "python3"
+    known = os.pathsep.join([os.environ.get("PATH", ""), *PLACES])
+    newest_first = [f"python3.{minor}" for minor in range(NEWEST_PYTHON[1], MINIMUM_PYTHON[1] - 1, -1)]
     candidates = [given] if given else [
         # An embedded Python may take the first one on the PATH for its executable; its prefix tells where it is from.
         str(Path(sys.exec_prefix) / name), str(Path(sys.exec_prefix) / "bin" / name),
         sys.executable if Path(sys.executable or "").name.lower().startswith("python") else "",
-        shutil.which(name) or "",
+        # Before the one that macOS has: where its tools for developers are not installed, that only asks for them.
+        *(shutil.which(version, path=known) or "" for version in newest_first), shutil.which(name) or "",
     ]  # fmt: skip
     seen = []
     for candidate in dict.fromkeys(c for c in candidates if c and (Path(c).is_file() or shutil.which(c))):
         version, platform = _version_of(candidate)
         if platform == INTEL_MAC:
-            seen.append(f"{candidate} is made for Intel, for which torch has no packages on macOS")
+            seen.append(
+                f"{candidate} runs as a program for Intel, for which torch has no packages on macOS; where QGIS is "
+                "made for Intel, use a Python made for Apple silicon only, such as Homebrew's"
+            )
             continue
-        if version >= MINIMUM_PYTHON:
+        if MINIMUM_PYTHON <= version <= NEWEST_PYTHON:
             return candidate
         seen.append(f"{candidate} is {'.'.join(map(str, version)) or 'no Python'}")
-    wanted = ".".join(map(str, MINIMUM_PYTHON))
+    wanted = " to ".join(".".join(map(str, version)) for version in (MINIMUM_PYTHON, NEWEST_PYTHON))
     found = "; ".join(seen) if seen else f"{given} is no program" if given else "none was found"
     raise QgsProcessingException(
-        f"Python {wanted} or newer is needed to make the environment ({found}); install it and choose its "
-        "interpreter under 'Base interpreter'."
+        f"Python {wanted} is needed to make the environment ({found}); install one and choose its interpreter under "
+        "'Base interpreter'."
     )
 
 

@@ -205,7 +205,8 @@ def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path, feedback):
 
 
 @pytest.mark.parametrize(("answer", "reason"), [
-    ("", "nowhere"), ("linux-x86_64 3 8", r"is 3\.8"), ("darwin-x86_64 3 12", "made for Intel"),
+    ("", "nowhere"), ("linux-x86_64 3 8", r"is 3\.8"), ("win32-AMD64 3 15", r"is 3\.15"),
+    ("darwin-x86_64 3 12", "program for Intel"),
 ])  # fmt: skip
 def test_a_base_interpreter_that_will_not_do_is_one_sentence(tmp_path, feedback, answer, reason):
     base = "/nowhere/python3"
@@ -214,9 +215,24 @@ def test_a_base_interpreter_that_will_not_do_is_one_sentence(tmp_path, feedback,
         other.write_text(f"#!/bin/sh\necho {answer}\n")
         other.chmod(0o755)
         base = str(other)
-    with pytest.raises(QgsProcessingException, match=rf"Python 3.10 or newer is needed .*{reason}"):
+    with pytest.raises(QgsProcessingException, match=rf"Python 3.10 to 3.14 is needed .*{reason}"):
         make_environment(Installation(tmp_path / "new", base=base), unchecked, feedback)
     assert not (tmp_path / "new").exists()
+
+
+def test_python_is_found_where_it_is_on_macos(tmp_path, monkeypatch):
+    """QGIS's own starts no environment there, and the system's is too old; all of them are faked here."""
+    for folder, name, version in (("system", "python3", "9"), ("places", "python3.15", "15"),
+                                  ("places", "python3.12", "12"), ("places", "python3.11", "11")):
+        fake = tmp_path / folder / name
+        fake.parent.mkdir(exist_ok=True)
+        fake.write_text(f"#!/bin/sh\necho darwin-arm64 3 {version}\n")
+        fake.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", "/Applications/QGIS.app/Contents/MacOS/QGIS")
+    monkeypatch.setattr(sys, "exec_prefix", "/Applications/QGIS.app/Contents/Frameworks")
+    monkeypatch.setenv("PATH", str(tmp_path / "system"))
+    monkeypatch.setattr(installation, "PLACES", (str(tmp_path / "places"),))
+    assert installation._base_interpreter("") == str(tmp_path / "places" / "python3.12")
 
 
 def test_a_folder_too_deep_for_windows_is_refused_before_anything_is_fetched(tmp_path, feedback, monkeypatch):
