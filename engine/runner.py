@@ -23,6 +23,7 @@ from .jobs import (
     TrainFilm,
 )
 from .progress import Progress
+from .system_runtime import load_system_runtime
 
 # How long torch's threads wait actively for one another (on Linux; read when torch is loaded). By default it is 15
 # times as long, for which they keep the core from the thread that all wait for where another program is busy, too:
@@ -44,6 +45,7 @@ def run_job(job: Job, progress: Progress, token: str = "") -> dict[str, Any]:
     seed = getattr(job, "seed", 0)
     if not 0 <= seed <= LARGEST_SEED:
         raise EngineError(f"The seed {seed} does not lie between 0 and {LARGEST_SEED}; choose another one.")
+    load_system_runtime()
     task = _find_task(job)
     # Idle threads of OpenBLAS, which numpy computes with, wait actively and take the cores from torch's.
     with ThreadpoolController().select(internal_api="openblas").limit(limits=1):

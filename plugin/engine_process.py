@@ -231,8 +231,8 @@ class _Conversation:
 def _remedy(problem: str, python: str) -> str:
     if any(sign in problem for sign in WINDOWS_LIBRARY_ERRORS):
         return (
-            "A system library is missing: install the Microsoft Visual C++ Redistributable (2015-2022, x64), then "
-            "run 'Set up compute environment' again."
+            "A system library is missing or too old: install the latest Microsoft Visual C++ Redistributable (v14, "
+            "x64), then run 'Set up compute environment' again."
         )
     if settings.python_interpreter():
         return "Clear Settings > Options > SpectraFiLM, or name an interpreter there that has all packages."
