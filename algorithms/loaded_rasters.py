@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from qgis.core import (
+    QgsApplication,
     QgsLayerTree,
     QgsLayerTreeLayer,
     QgsMapLayer,
@@ -76,10 +78,8 @@ def when_loaded(
 ) -> None:
     """Have an output treated when it is loaded, if it is; a `loader` serves one output of one run."""
     if context.willLoadLayerOnCompletion(path):
-        from processing.gui.RenderingStyles import RenderingStyles
-
-        # By 'Edit rendering styles for outputs'; QGIS has given it before ours, and not to outputs of a model's steps.
-        loader.users_style = RenderingStyles.getStyle(output.algorithm().id(), output.name()) or ""
+        # QGIS has given it before ours, and not to outputs of a model's steps.
+        loader.users_style = _users_style(output.algorithm().id(), output.name())
         _loaders.difference_update([used for used in tuple(_loaders) if sip.isdeleted(used)])
         _loaders.add(loader)
         details = context.layerToLoadOnCompletionDetails(path)
@@ -87,6 +87,19 @@ def when_loaded(
         # Layers of a model are called as its outputs are, in ours by their keys.
         if details.name == output.name():
             details.name = output.description()
+
+
+def _users_style(algorithm: str, output: str) -> str:
+    """The style that 'Edit rendering styles for outputs' gives an output; empty for none."""
+    # No stable part of QGIS, and nothing that a run which is done should fail for.
+    with suppress(ImportError, AttributeError):
+        registry = QgsApplication.processingRegistry()
+        if hasattr(registry, "defaultStyleRegistry"):  # QGIS 4.4 and later
+            return str(registry.defaultStyleRegistry().defaultStyleForOutput(algorithm, output))
+        from processing.gui.RenderingStyles import RenderingStyles
+
+        return str(RenderingStyles.getStyle(algorithm, output) or "")
+    return ""
 
 
 def show_anew(path: str, project: QgsProject | None) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,7 +26,8 @@ from qgis.core import (
 from qgis.PyQt import sip
 from qgis.PyQt.QtGui import QColor
 
-from spectrafilm.algorithms.loaded_rasters import show_anew
+from spectrafilm.algorithms import loaded_rasters
+from spectrafilm.algorithms.loaded_rasters import Loader, show_anew, when_loaded
 
 
 def test_a_loaded_map_and_its_probabilities_are_named_and_styled(trained, provider, feedback, tmp_path):
@@ -177,3 +180,18 @@ def test_maps_of_one_session_are_all_styled(provider, feedback, tmp_path, monkey
         del algorithm, context
         gc.collect()
         assert all(map(sip.isdeleted, stylers))
+
+
+@pytest.mark.parametrize("has_registry", [True, False])
+def test_styles_of_outputs_are_found_in_qgis_4_4(provider, monkeypatch, has_registry):
+    """It keeps them in C++ and not in a module of Python any more; faked here, once without either."""
+    styles = SimpleNamespace(defaultStyleForOutput=lambda algorithm, output: f"{algorithm} {output}.qml")
+    registry = SimpleNamespace(**({"defaultStyleRegistry": lambda: styles} if has_registry else {}))
+    monkeypatch.setattr(loaded_rasters, "QgsApplication", SimpleNamespace(processingRegistry=lambda: registry))
+    monkeypatch.setitem(sys.modules, "processing.gui.RenderingStyles", None)
+    context = QgsProcessingContext()
+    context.addLayerToLoadOnCompletion("map.tif", QgsProcessingContext.LayerDetails("Map", QgsProject.instance()))
+    loader = Loader()
+    when_loaded("map.tif", provider.algorithm("predictmap").parameterDefinition("OUTPUT"), loader, context)
+    assert loader.users_style == ("spectrafilm:predictmap OUTPUT.qml" if has_registry else "")
+    assert context.layerToLoadOnCompletionDetails("map.tif").postProcessor() is loader
