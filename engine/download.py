@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
+from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Request, build_opener
+
+import certifi
 
 from .digests import sha256_of
 from .progress import Progress
@@ -151,7 +153,8 @@ def _open(url: str, version: _Version | None, done: int, proxy: str) -> HTTPResp
     if version:
         # The whole file comes where it has changed in the meantime.
         headers |= {"Range": f"bytes={done}-", "If-Range": version.validator}
-    opener = build_opener(_SafeRedirects, ProxyHandler({"http": proxy, "https": proxy} if proxy else None))
+    proxies = ProxyHandler({"http": proxy, "https": proxy} if proxy else None)
+    opener = build_opener(_SafeRedirects, proxies, HTTPSHandler(context=_trusting()))
     request = Request(url, headers=headers)  # noqa: S310  its scheme has been checked
     try:
         response: HTTPResponse = opener.open(request, timeout=TIMEOUT_SECONDS)
@@ -160,6 +163,16 @@ def _open(url: str, version: _Version | None, done: int, proxy: str) -> HTTPResp
             return _open(url, None, 0, proxy)  # the file has changed
         raise DownloadError(_unreachable(url, error, proxy)) from error
     return response
+
+
+def _trusting() -> ssl.SSLContext:
+    """Whom to trust: those that the system does, and the usual ones.
+
+    A Python from python.org knows none on macOS, and a new Windows few.
+    """
+    context = ssl.create_default_context()
+    context.load_verify_locations(cadata=certifi.contents())
+    return context
 
 
 def _check_address(url: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 import socket
+from urllib.error import URLError
+from urllib.request import HTTPSHandler
 
 import pytest
 from file_server import serving
@@ -174,6 +176,22 @@ def test_a_server_that_keeps_silent(monkeypatch, server, get):
     server.silent = True
     with pytest.raises(DownloadError, match=r"No answer from 127\.0\.0\.1 within"):
         get()
+
+
+def test_the_usual_authorities_are_trusted_where_the_system_has_none(monkeypatch):
+    """As a Python from python.org on macOS."""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.setenv(name, "/nowhere")
+    trusted = []
+
+    def answer(handler, request):
+        trusted.append(handler._context.cert_store_stats()["x509_ca"])
+        raise URLError("nobody is asked here")
+
+    monkeypatch.setattr(HTTPSHandler, "https_open", answer)
+    with pytest.raises(DownloadError):
+        download._open("https://example.org/weights.bin", None, 0, "")
+    assert trusted[0] > 50
 
 
 def test_a_name_that_cannot_be_looked_up(get):
