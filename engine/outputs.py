@@ -201,7 +201,8 @@ def _check_replaceable(path: Path) -> None:
 
 def _not_replaceable(path: Path, error: OSError) -> EngineError:
     return EngineError(
-        f"{path} cannot be replaced ({error.strerror}); close what has it open, or choose another name."
+        f"{path} cannot be replaced ({error.strerror}); remove its layer from QGIS, close other programs that have it "
+        "open, or choose another name."
     )
 
 

@@ -133,7 +133,7 @@ def test_a_file_in_use_keeps_all_old_files(tmp_path, monkeypatch):
 
     for name in ("a", "b"):
         (tmp_path / name).write_text("old")
-    with pytest.raises(EngineError, match=r"b cannot be replaced \(in use\)"), Outputs() as outputs:
+    with pytest.raises(EngineError, match=r"b cannot be replaced \(in use\); remove its layer"), Outputs() as outputs:
         for name in ("a", "b"):
             outputs.reserve(str(tmp_path / name)).write_text("new")
         monkeypatch.setattr(Path, "rename", rename)
