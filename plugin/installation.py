@@ -34,8 +34,13 @@ from .paths import REQUIREMENTS
 BEGUN = "spectrafilm-environment.begun"
 # Those that the torch of the requirements has packages for.
 MINIMUM_PYTHON, NEWEST_PYTHON = (3, 10), (3, 14)
-# Where Homebrew and Python's own installer put it on macOS, whose programs do not know the PATH of a shell.
+# Where Homebrew and the installers of python.org put it: on macOS programs do not know the PATH of a shell, and on
+# Windows QGIS changes it.
 PLACES = ("/opt/homebrew/bin", "/usr/local/bin")
+PLACES_ON_WINDOWS = (
+    ("LOCALAPPDATA", "Programs/Python/Python3{}"), ("LOCALAPPDATA", "Python/pythoncore-3.{}-64"),
+    ("PROGRAMFILES", "Python3{}"),
+)  # fmt: skip
 EXPECTED_PACKAGES = 45
 # Windows refuses longer paths unless it is told otherwise; the longest within torch's wheel is that of a licence.
 LONGEST_PATH, LONGEST_IN_PACKAGES = 259, 171
@@ -193,14 +198,12 @@ def _long_paths_allowed() -> bool:
 def _base_interpreter(given: str) -> str:
     """An interpreter of a version that will do; inside QGIS `sys.executable` may be QGIS itself."""
     name = "python.exe" if os.name == "nt" else "python3"
-    known = os.pathsep.join([os.environ.get("PATH", ""), *PLACES])
-    newest_first = [f"python3.{minor}" for minor in range(NEWEST_PYTHON[1], MINIMUM_PYTHON[1] - 1, -1)]
     candidates = [given] if given else [
         # An embedded Python may take the first one on the PATH for its executable; its prefix tells where it is from.
         str(Path(sys.exec_prefix) / name), str(Path(sys.exec_prefix) / "bin" / name),
         sys.executable if Path(sys.executable or "").name.lower().startswith("python") else "",
         # Before the one that macOS has: where its tools for developers are not installed, that only asks for them.
-        *(shutil.which(version, path=known) or "" for version in newest_first), shutil.which(name) or "",
+        *_installed_versions(), shutil.which(name) or "",
     ]  # fmt: skip
     seen = []
     for candidate in dict.fromkeys(c for c in candidates if c and (Path(c).is_file() or shutil.which(c))):
@@ -220,6 +223,17 @@ def _base_interpreter(given: str) -> str:
         f"Python {wanted} is needed to make the environment ({found}); install one and choose its interpreter under "
         "'Base interpreter'."
     )
+
+
+def _installed_versions(windows: bool = os.name == "nt") -> Iterator[str]:
+    """Interpreters beside QGIS of versions that will do, the newest first; on Windows, where they would be."""
+    known = os.pathsep.join([os.environ.get("PATH", ""), *PLACES])
+    for minor in range(NEWEST_PYTHON[1], MINIMUM_PYTHON[1] - 1, -1):
+        if windows:
+            for variable, folder in PLACES_ON_WINDOWS:
+                yield str(Path(os.environ.get(variable, ""), folder.format(minor), "python.exe"))
+        else:
+            yield shutil.which(f"python3.{minor}", path=known) or ""
 
 
 def _version_of(python: str) -> tuple[tuple[int, ...], str]:

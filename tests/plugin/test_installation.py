@@ -235,6 +235,20 @@ def test_python_is_found_where_it_is_on_macos(tmp_path, monkeypatch):
     assert installation._base_interpreter("") == str(tmp_path / "places" / "python3.12")
 
 
+def test_python_is_found_where_it_is_on_windows(tmp_path, monkeypatch):
+    """QGIS changes the PATH there, and before 3.34 brings a Python that is too old; the system is faked here."""
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "AppData" / "Local"))
+    monkeypatch.setenv("PROGRAMFILES", str(tmp_path / "Program Files"))
+    local = tmp_path / "AppData" / "Local"
+    present = [local / "Python" / "pythoncore-3.14-64", tmp_path / "Program Files" / "Python313",
+               local / "Programs" / "Python" / "Python312"]  # fmt: skip
+    for folder in (*present, local / "Programs" / "Python" / "Python39"):
+        folder.mkdir(parents=True)
+        (folder / "python.exe").touch()
+    found = [Path(path) for path in installation._installed_versions(windows=True) if Path(path).is_file()]
+    assert found == [folder / "python.exe" for folder in present]
+
+
 def test_a_folder_too_deep_for_windows_is_refused_before_anything_is_fetched(tmp_path, feedback, monkeypatch):
     """Whether long paths are allowed is asked of Windows, which is faked here."""
     monkeypatch.setattr(installation, "_long_paths_allowed", lambda: False)
