@@ -31,8 +31,9 @@ GRACE_SECONDS = 1.0
 MINIMUM_STEP = 0.001
 EXIT_ERROR = 1
 EXIT_CANCELLED = 3
-# Windows' numbers for a library that is missing, lacks a function or does not start, and for one of another processor.
-LIBRARY_ERRORS = (126, 127, 1114, 193)
+# Windows' numbers for a library that is missing, lacks a function or does not start, for one of another processor, and
+# for one that a policy such as Smart App Control blocks.
+LIBRARY_ERRORS = (126, 127, 1114, 193, 4551)
 # Not enough memory, out of memory, and a paging file too small for what a library or file takes.
 MEMORY_ERRORS = (8, 14, 1455)
 # How torch's errors say the same: on the CPU (two systems), and on MPS or within libraries of CUDA.

@@ -37,6 +37,7 @@ OUT_OF_MEMORY = (-9, 137)
 FOREIGN_SETTINGS = ("PYTHON", "GDAL_", "PROJ_", "OGR_", "QT_", "CPL_")
 # But a scene on a server is only reached by way of the proxy and with the header or password that the user has set.
 NETWORK_SETTINGS = ("GDAL_HTTP_", "GDAL_PROXY_AUTH", "CPL_VSIL_CURL_")
+WINDOWS_POLICY_ERRORS = ("WinError 4551", "Application Control policy")
 WINDOWS_LIBRARY_ERRORS = ("WinError 126", "WinError 127", "WinError 1114", "DLL load failed")
 
 
@@ -229,6 +230,11 @@ class _Conversation:
 
 
 def _remedy(problem: str, python: str) -> str:
+    if any(sign in problem for sign in WINDOWS_POLICY_ERRORS):
+        return (
+            "Windows blocks a library of the environment, as it is not signed: turn Smart App Control off in Windows "
+            "Security, or have your administrator allow the environment's folder."
+        )
     if any(sign in problem for sign in WINDOWS_LIBRARY_ERRORS):
         return (
             "A system library is missing or too old: install the latest Microsoft Visual C++ Redistributable (v14, "

@@ -210,7 +210,8 @@ def windows_error(number):
     return error
 
 
-@pytest.mark.parametrize("error", [ImportError("no torch"), windows_error(126), windows_error(1114)])
+@pytest.mark.parametrize("error", [ImportError("no torch"), windows_error(126), windows_error(1114),
+                                   windows_error(4551)])  # fmt: skip
 def test_a_library_that_does_not_load_is_a_matter_of_the_environment(monkeypatch, error):
     def run_job(*_):
         raise error

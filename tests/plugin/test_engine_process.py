@@ -182,6 +182,15 @@ def test_a_missing_windows_library_is_explained(tmp_path, job, feedback):
         run(tmp_path, job, "print('OSError: [WinError 126] c10.dll', file=sys.stderr); sys.exit(1)", feedback)
 
 
+@pytest.mark.parametrize("error", [
+    "OSError: [WinError 4551] c10.dll",
+    "ImportError: DLL load failed while importing _C: An Application Control policy has blocked this file.",
+])
+def test_a_library_that_windows_blocks_is_explained(tmp_path, job, feedback, error):
+    with pytest.raises(QgsProcessingException, match="Smart App Control"):
+        run(tmp_path, job, f"print({error!r}, file=sys.stderr); sys.exit(1)", feedback)
+
+
 def test_settings_of_qgis_do_not_reach_the_engine(tmp_path, job, feedback, monkeypatch):
     for name in ("PYTHONHOME", "GDAL_DATA", "PROJ_LIB"):
         monkeypatch.setenv(name, "/wrong")
