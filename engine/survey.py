@@ -24,14 +24,42 @@ WORTH_TELLING = 0.0001
 
 
 @dataclass(frozen=True)
+class Fill:
+    """One value in every band that stands for no data, though the file does not say so.
+
+    Attributes:
+        value: scale and offset applied.
+        share: of the valid pixels (0..1).
+    """
+
+    value: float
+    share: float
+
+    def is_in(self, spectra: np.ndarray) -> np.ndarray:
+        """Which of spectra (..., bands) are nothing else: (...) bool."""
+        found: np.ndarray = (spectra == np.float32(self.value)).all(-1)
+        return found
+
+    def warn(self, bands: Sequence[Band], progress: Progress) -> None:
+        """Say what to do about it; the bands have one scale."""
+        stored = f"{(np.float32(self.value) - np.float32(bands[0].offset)) / np.float32(bands[0].scale):.6g}"
+        progress.warning(
+            f"About {self.share:.0%} of the pixels are {stored} in every band and count as data; if they hold none, "
+            f"set {stored} as the file's nodata value (in QGIS: Raster > Conversion > Translate)."
+        )
+
+
+@dataclass(frozen=True)
 class Survey:
     """What was found.
 
     Attributes:
         bands: the usable bands, with their usual ranges.
-        pixels: (n, bands) float32 spectra of valid pixels from all over the scene, as these bands are read.
-        noise: (bands, bands) covariance of the noise, from differences between neighbouring pixels.
-        change: the same from differences between pixels two apart.
+        pixels: (n, bands) float32 spectra of valid pixels from all over the scene, as these bands are read; without
+            undeclared fill.
+        noise: (bands, bands) covariance of the noise, from differences between neighbouring ones.
+        change: the same from differences between those two apart.
+        fill: None where there is none.
         dropped: bands that are not used, by reason.
         blocking: bands that alone make many pixels invalid, with the share of pixels (0..1).
         valid_share: share of the sampled pixels that are valid (0..1).
@@ -42,6 +70,7 @@ class Survey:
     pixels: np.ndarray
     noise: np.ndarray
     change: np.ndarray
+    fill: Fill | None
     dropped: dict[str, tuple[Band, ...]]
     blocking: dict[Band, float]
     valid_share: float
@@ -69,7 +98,8 @@ class Survey:
             names = ", ".join(b.label for b in bands)
             progress.info(f"{len(bands)} {reason} band(s) left out: {names}.")
         warn_of_blocking(self.blocking, "are left out. Mark the band as bad (bbl = 0) to keep them", progress)
-        warn_of_fill(self.pixels, self.bands, progress)
+        if self.fill:
+            self.fill.warn(self.bands, progress)
         if self.outlying_share >= WORTH_TELLING:
             progress.info(
                 f"{self.outlying_share:.2%} of the pixels have values far beyond all others in some band, as saturated "
@@ -120,6 +150,9 @@ def survey_scene(scene: Scene, seed: int = 0) -> Survey:
     constant = ~empty & (low == high)
     usable = ~empty & ~constant
     complete = sample[has_data[:, usable].all(1)]
+    fill = find_fill(complete[:, usable]) if usable.any() else None
+    if fill:
+        complete = complete[~fill.is_in(complete[:, usable])]
     if len(complete):
         # Some vary only where others have no data. Without them no pixel is lost, so all others still vary.
         constant |= usable & (complete.min(0) == complete.max(0))
@@ -145,9 +178,11 @@ def survey_scene(scene: Scene, seed: int = 0) -> Survey:
             f"{scene.path} has no valid pixel: none has data in all of its {usable.sum()} bands; "
             f"band {worst.label} has the most gaps, mark such bands as bad (bbl = 0)."
         )
-    stored = np.ascontiguousarray(sample[valid][:, usable])
+    stored, near, apart = sample[valid][:, usable], near[..., usable], apart[..., usable]
+    if fill:
+        stored, near, apart = stored[~fill.is_in(stored)], *(p[~fill.is_in(p).any(1)] for p in (near, apart))
     ranges = usual_ranges(stored)
-    pixels, near, apart = stored.copy(), near[..., usable], apart[..., usable]
+    pixels = stored.copy()
     for values in (pixels, near, apart):
         draw_in(np.moveaxis(values, -1, 0), ranges)
     bands = [b for b, u in zip(good, usable, strict=True) if u]
@@ -156,6 +191,7 @@ def survey_scene(scene: Scene, seed: int = 0) -> Survey:
         pixels,
         _noise(near),
         _noise(apart),
+        fill,
         {reason: bands for reason, bands in dropped.items() if bands},
         find_blocking(gaps, bands),
         float(valid.sum() / seen),
@@ -185,23 +221,13 @@ def warn_of_blocking(blocking: dict[Band, float], fate: str, progress: Progress)
         )
 
 
-def warn_of_fill(pixels: np.ndarray, bands: Sequence[Band], progress: Progress) -> np.ndarray:
-    """Warn where many pixels (n, bands) have one and the same value in every band, as where a scene holds no data.
-
-    Returns:
-        (n,) bool: the pixels warned of.
-    """
+def find_fill(pixels: np.ndarray) -> Fill | None:
+    """The one value that many pixels (n, bands) have in every band, as where a scene holds no data; None for none."""
     flat = pixels.min(1) == pixels.max(1)
     values, counts = np.unique(pixels[flat, 0], return_counts=True)
     if not len(values) or counts.max() <= FILL_SHARE * len(pixels):
-        return np.zeros(len(pixels), bool)
-    fill = values[counts.argmax()]
-    stored = f"{(fill - np.float32(bands[0].offset)) / np.float32(bands[0].scale):.6g}"
-    progress.warning(
-        f"About {counts.max() / len(pixels):.0%} of the pixels are {stored} in every band and count as data; if they "
-        f"hold none, set {stored} as the file's nodata value (in QGIS: Raster > Conversion > Translate)."
-    )
-    return flat & (pixels[:, 0] == fill)
+        return None
+    return Fill(float(values[counts.argmax()]), float(counts.max() / len(pixels)))
 
 
 def sample_bands(scene: Scene, bands: Sequence[Band]) -> np.ndarray:

@@ -21,7 +21,7 @@ from ..pieces import Piece, stream_spectra
 from ..progress import Progress
 from ..scene import Band, Scene
 from ..smoothing import ScoredRows, in_context
-from ..survey import find_blocking, sample_bands, warn_of_blocking, warn_of_fill
+from ..survey import find_blocking, find_fill, sample_bands, warn_of_blocking
 from ..wavelengths import match_bands
 from .unused_choices import warn_of_unused
 
@@ -106,7 +106,9 @@ def compare_values(model: Model, scene: Scene, bands: list[Band], progress: Prog
     gaps = np.isnan(sample)
     warn_of_blocking(find_blocking(gaps, bands), "cannot be classified", progress)
     sample = sample[~gaps.any(1)]
-    sample = sample[~warn_of_fill(sample, bands, progress)]
+    if fill := find_fill(sample):
+        fill.warn(bands, progress)
+        sample = sample[~fill.is_in(sample)]
     if not len(sample):
         return
     expected, found = np.abs(model.spectral.mean), np.abs(sample.mean(0))
