@@ -134,7 +134,7 @@ def pretrain(scene: Scene, survey: Survey, recipe: Recipe, device: Device, progr
     with progress.stage(0.1, 1.0, f"Pretraining on {len(training)} block(s) of {BLOCK} x {BLOCK} pixels."):
         losses = run.train(training, checked, recipe.cubes or scheme.cubes, progress)
     chance = float((checked - checked.mean((0, 2, 3), keepdim=True)).abs().mean())
-    best = min(losses, key=lambda seen: losses[seen])
+    best = min(reversed(losses), key=lambda seen: losses[seen])  # of equals the last, whose weights are kept
     progress.info(
         f"Best after {best} cubes: error of denoised held-out cubes {losses[best]:.3f}, of their mean spectrum "
         f"{chance:.3f}."

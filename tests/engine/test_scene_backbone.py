@@ -21,7 +21,7 @@ from spectrafilm.engine.progress import Progress, Recorder
 from spectrafilm.engine.runner import run_job
 from spectrafilm.engine.scene import Scene
 from spectrafilm.engine.scene_backbone import DENOISERS, SceneBackbone
-from spectrafilm.engine.scene_pretraining import BLOCK, CUBE, _away_from, _read_blocks
+from spectrafilm.engine.scene_pretraining import BLOCK, CUBE, _away_from, _read_blocks, _Run
 from spectrafilm.engine.spectral_unet import SpectralUNet
 from spectrafilm.engine.survey import survey_scene
 
@@ -100,6 +100,12 @@ def test_a_backbone_that_has_learned_nothing_comes_with_a_warning(scene_path, tm
     assert report["held_out_loss"] > report["chance"]
     assert any("learned nothing" in warning for warning in recorder.warnings)
     assert report["warnings"] == recorder.warnings
+
+
+def test_of_checks_that_are_equally_good_the_last_is_named_whose_weights_are_kept(scene_path, tmp_path, monkeypatch):
+    monkeypatch.setattr(_Run, "train", lambda *_: {200: 0.5, 400: 0.25, 600: 0.25, 800: 0.5})
+    run_job(pretraining(scene_path, tmp_path), Recorder())
+    assert json.loads((tmp_path / "b.json").read_text())["cubes"] == 600
 
 
 @pytest.mark.parametrize("method", DENOISERS)
