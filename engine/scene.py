@@ -95,6 +95,8 @@ class Scene:
         self._of_several_types = len(set(dataset.dtypes)) > 1
         flags = dataset.mask_flag_enums
         self._has_mask = any(MaskFlags.per_dataset in f and MaskFlags.alpha not in f for f in flags)
+        # As in a virtual raster; GDAL has no flag for a mask of one band.
+        self._masked_alone = {number for number, f in zip(dataset.indexes, flags, strict=True) if not f}
         self._dataset = dataset
         self._resources = resources
 
@@ -244,8 +246,11 @@ class Scene:
                 mask = self._dataset.dataset_mask(window=window) > 0
             for number, half in self._opacity.items():
                 mask &= self._dataset.read(number, window=window) > half
-        spectra = raw.astype(np.float32)
-        usable = self._usable(raw, spectra, bands)
+            spectra = raw.astype(np.float32)
+            usable = self._usable(raw, spectra, bands)
+            for i, band in enumerate(bands):
+                if band.number in self._masked_alone:
+                    usable[i] &= self._dataset.read_masks(band.number, window=window) > 0
         usable &= mask
         _apply_scale(spectra, bands)
         draw_in(spectra, [b.usual for b in bands])

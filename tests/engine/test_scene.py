@@ -288,3 +288,22 @@ def test_bands_of_several_types_and_nodata_values_are_read(tmp_path):
         read, valid = scene.read(Window(0, 0, WIDTH, HEIGHT), scene.bands)
     assert np.argwhere(~valid).tolist() == [[0, 0], [1, 1]]
     np.testing.assert_allclose(read[:, valid], np.concatenate(list(kinds.values()))[:, valid])
+
+
+def test_masks_of_single_bands_tell_what_is_no_data(tmp_path):
+    """As virtual rasters may have them."""
+    source = write_scene(tmp_path / "s.tif", make_spectra()[:3], nodata=None)
+    marks = np.full((1, HEIGHT, WIDTH), 255, np.uint8)
+    marks[0, 5, 6] = 0
+    write_scene(tmp_path / "mask.tif", marks, nodata=None, wavelengths=None)
+    virtual = tmp_path / "s.vrt"
+    rasterio.shutil.copy(source, virtual, driver="VRT")
+    mask = (
+        '<MaskBand><VRTRasterBand dataType="Byte"><SimpleSource><SourceFilename relativeToVRT="1">mask.tif'
+        "</SourceFilename><SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></MaskBand></VRTRasterBand>"
+    )
+    first, second, third = virtual.read_text().split("</VRTRasterBand>", 2)
+    virtual.write_text(f"{first}</VRTRasterBand>{second}{mask}{third}")
+    with Scene.open(str(virtual)) as scene:
+        pixels = scene.read_with_nan(Window(0, 0, WIDTH, HEIGHT), scene.bands)
+    assert np.argwhere(np.isnan(pixels)).tolist() == [[1, 5, 6]]
