@@ -121,7 +121,7 @@ class Scene:
             dataset = open_compressed_envi(dataset, resources)
             if dataset.count == 0:
                 raise EngineError(f"{path} holds several datasets and no bands of its own; choose one of them.")
-            if dataset.dtypes[0].startswith("complex"):
+            if any(kind.startswith("complex") for kind in dataset.dtypes):
                 raise EngineError(f"{path} holds complex numbers; use a scene of reflectance or radiance.")
             if (dataset.gcps[0] or dataset.rpcs) and dataset.transform.is_identity:
                 raise EngineError(

@@ -307,3 +307,12 @@ def test_masks_of_single_bands_tell_what_is_no_data(tmp_path):
     with Scene.open(str(virtual)) as scene:
         pixels = scene.read_with_nan(Window(0, 0, WIDTH, HEIGHT), scene.bands)
     assert np.argwhere(np.isnan(pixels)).tolist() == [[1, 5, 6]]
+
+
+def test_complex_numbers_in_one_band_are_refused(tmp_path):
+    """A virtual raster may have bands of several types."""
+    rasterio.shutil.copy(write_scene(tmp_path / "s.tif", make_spectra()[:3]), tmp_path / "s.vrt", driver="VRT")
+    head, tail = (tmp_path / "s.vrt").read_text().rsplit('dataType="Float32" band="3"', 1)
+    (tmp_path / "s.vrt").write_text(f'{head}dataType="CFloat32" band="3"{tail}')
+    with pytest.raises(EngineError, match="s.vrt holds complex numbers"):
+        Scene.open(str(tmp_path / "s.vrt"))
