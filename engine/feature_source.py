@@ -76,14 +76,14 @@ class ComputedFeatures:
 
 
 class RasterFeatures:
-    """Features read from a raster that `extractfeatures` wrote for the same scene.
+    """Features read from a raster that `extractfeatures` wrote for the same scene, with which it is closed.
 
     Raises:
         EngineError: the raster is no features raster, or is of another scene.
     """
 
     def __init__(self, path: str, scene: Scene, bands: Sequence[Band]) -> None:
-        self._raster = Scene.open(path)
+        self._raster = scene.open_beside(path)
         text = self._raster.tag(TAG)
         if text is None:
             raise EngineError(f"{path} is not a features raster; choose one written by 'Extract spatial features'.")

@@ -164,6 +164,10 @@ class Scene:
         """Close the file and delete temporary copies of it."""
         self._resources.close()
 
+    def open_beside(self, path: str) -> Scene:
+        """Another raster, which is closed with this one; raises as `open`."""
+        return self._resources.enter_context(Scene.open(path))
+
     @property
     def files(self) -> tuple[str, ...]:
         """What belongs to it: an ENVI header and body, the sources of a virtual raster, its style in QGIS."""

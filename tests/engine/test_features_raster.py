@@ -79,6 +79,15 @@ def test_gaps_of_a_features_raster_are_kept_where_the_scene_has_data(scene_path,
     np.testing.assert_array_equal(valid, spectra[0] != -1.0)
 
 
+def test_a_features_raster_is_closed_with_its_scene(scene_path, backbone_path, tmp_path, progress):
+    """Windows replaces no file that is open, and a notebook lives longer than a run."""
+    with Scene.open(str(scene_path)) as scene:
+        features = RasterFeatures(extracted(scene_path, backbone_path, tmp_path, progress), scene, scene.bands)
+        assert len(features.at(np.zeros(1, int), np.zeros(1, int), progress)) == 1
+    with pytest.raises(EngineError, match="Dataset is closed"):
+        features.at(np.zeros(1, int), np.zeros(1, int), progress)
+
+
 def test_features_of_three_bands_of_unknown_origin_fit_any_scene_of_their_grid(
     scene_path, backbone_path, tmp_path, progress
 ):
