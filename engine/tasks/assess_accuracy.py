@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -181,7 +182,7 @@ def _compare_features(
 ) -> _Pairs:
     features = read_features(job.reference, job.class_field, progress, job.group_field)
     names = {feature.name for feature in features}
-    ids = _match_classes(names, classes, land_cover.path, progress)
+    ids = _match_classes(names, classes, job, progress)
     # Classes that the map does not have are told apart, too, by numbers that no class of a map has.
     present = [LandCoverClass(ids.get(name, 256 + index), name, "") for index, name in enumerate(sorted(names))]
     parts = to_parts(features, present, land_cover.transform, job.reference_crs or "EPSG:4326", land_cover.crs)
@@ -249,9 +250,9 @@ def _compare_raster(
         raise EngineError(f"The reference {path} labels no pixel of the map; check that both show the same area.")
     by_number = [class_name(float(value)) for value in codes]
     by_name = [names.get(number, number) for number in by_number]
-    known = {c.name.casefold() for c in classes}
+    known = {name.casefold() for name in [*(c.name for c in classes), *_names_in_style(job, classes)]}
     texts = by_name if any(name.casefold() in known for name in by_name) else by_number
-    ids = _match_classes(set(texts), classes, land_cover.path, progress)
+    ids = _match_classes(set(texts), classes, job, progress)
     found = np.array([ids.get(t, 0) for t in texts])
     pairs = _Pairs.join(counted)
     return replace(pairs, reference=found[pairs.reference])
@@ -271,20 +272,33 @@ def _crs_of(reference: rasterio.DatasetReader, given: str) -> CRS:
     return crs
 
 
+def _names_in_style(job: AssessAccuracy, classes: Sequence[LandCoverClass]) -> dict[str, LandCoverClass]:
+    """What the user calls classes of the map, which may have other names in the file, where that names one alone."""
+    by_id = {str(c.id): c for c in classes}
+    once = {name for name, count in Counter(job.map_names).items() if count == 1}
+    pairs = zip(job.map_values, job.map_names, strict=True)
+    return {name: by_id[value] for value, name in pairs if name in once and value in by_id}
+
+
 def _match_classes(
-    names: set[str], classes: Sequence[LandCoverClass], path: str, progress: Progress
+    names: set[str], classes: Sequence[LandCoverClass], job: AssessAccuracy, progress: Progress
 ) -> dict[str, int]:
     """The map's class id for each reference class that it has: by name or, where no name is on the map, by number."""
     by_name = {c.name: c.id for c in classes}
     by_folded = {c.name.casefold(): c.id for c in classes}
     by_id = {str(c.id): c.id for c in classes}
     found = {n: i for n in names if (i := by_name.get(n) or by_folded.get(n.casefold()))}
+    renamed = {n: c for n, c in _names_in_style(job, classes).items() if n in names and n not in found}
+    found |= {n: c.id for n, c in renamed.items()}
+    if renamed:
+        called = ", ".join(f"{n} is {c.name}" for n, c in renamed.items())
+        progress.info(f"Reference classes are matched by names in the style of the map: {called}.")
     numbered = {} if found else {n: by_id[n] for n in names if n in by_id}
     found |= numbered
     unknown = sorted((n for n in names if n not in found), key=class_order)
     if not found:
         raise EngineError(
-            f"No class of the reference ({', '.join(unknown[:8])}) is a class of the map {path} "
+            f"No class of the reference ({', '.join(unknown[:8])}) is a class of the map {job.map} "
             f"({', '.join(c.name for c in classes[:8])}); choose the field that holds the same names."
         )
     if numbered:

@@ -233,6 +233,27 @@ def test_assessment_against_a_label_raster_on_another_grid(mapped, tmp_path):
     assert run_job(job, Recorder())["overall_accuracy"] > 95
 
 
+def test_classes_that_the_user_renamed_in_the_style_of_the_map_are_known_by_both_names(tmp_path):
+    """As where the class field of the training polygons held codes."""
+    values = np.repeat([[1] * 5 + [2] * 5 + [3] * 5 + [4] * 5], 10, 0)
+    land_cover = write_classes(tmp_path / "map.tif", values)
+    with rasterio.open(land_cover, "r+") as dataset:
+        style_map(dataset, [LandCoverClass(i, name, "#336699") for i, name in enumerate(("1", "roof", "3", "4"), 1)])
+    squares = [(name, square(2, column)) for name, column in (("water", 0), ("roof", 5), ("tree", 10))]
+    reference = write_polygons(tmp_path / "p.geojson", squares)
+    recorder = Recorder()
+    # A name that two classes share says nothing.
+    style = {"map_values": ("1", "2", "3", "4"), "map_names": ("water", "house", "tree", "tree")}
+    job = AssessAccuracy(land_cover, str(reference), str(tmp_path / "a.html"), reference_crs=CRS, **style)
+    assert run_job(job, recorder)["overall_accuracy"] == 100
+    assert "Reference classes are matched by names in the style of the map: water is 1." in recorder.messages
+    assert recorder.warnings[0] == "The map has no class tree; reference pixels of it are left out."
+    labels = write_classes(tmp_path / "l.tif", values)
+    job = AssessAccuracy(land_cover, labels, str(tmp_path / "a.html"), reference_values=("1", "2"),
+                         reference_names=("water", "house"), **style)  # fmt: skip
+    assert run_job(job, Recorder())["overall_accuracy"] == 100
+
+
 def test_many_classes_that_the_map_lacks_are_not_all_named(tmp_path):
     land_cover = write_classes(tmp_path / "map.tif", np.repeat([[1] * 10 + [2] * 10], 10, 0))
     reference = write_classes(tmp_path / "r.tif", np.arange(1, 201).reshape(10, 20))
