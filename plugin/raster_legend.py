@@ -17,6 +17,9 @@ def read_raster_legend(layer: QgsRasterLayer | None) -> Legend:
     """
     if not isinstance(layer, QgsRasterLayer) or layer.providerType() != "gdal":
         return Legend()
+    if layer.project() is None:
+        # A layer that was opened for this run only has not been given its style; one of the project keeps its own.
+        layer.loadDefaultStyle()
     names = {}
     renderer = layer.renderer()
     if isinstance(renderer, QgsPalettedRasterRenderer):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from in_qgis import write_raster
 from osgeo import gdal
-from qgis.core import QgsRasterLayer
+from qgis.core import QgsPalettedRasterRenderer, QgsProcessingContext, QgsProcessingUtils, QgsRasterLayer
+from qgis.PyQt.QtGui import QColor
 
 from spectrafilm.plugin.polygon_source import Legend
 from spectrafilm.plugin.raster_legend import read_raster_legend
@@ -20,6 +21,17 @@ def test_categories_of_a_raster_that_was_opened_with_options(qgis_app, tmp_path)
         layer = QgsRasterLayer(source, "map")
         assert layer.isValid()
         assert read_raster_legend(layer) == Legend(("0", "1"), ("no data", "Water"))
+
+
+def test_the_style_beside_a_raster_that_is_in_no_project_counts(qgis_app, tmp_path):
+    """As of one that is named by its path, in a dialog or for qgis_process."""
+    path = write_raster(tmp_path / "map.tif", np.ones((1, 4, 4), np.uint8))
+    layer = QgsRasterLayer(path, "map")
+    classes = [QgsPalettedRasterRenderer.Class(1, QColor("#0000ff"), "Water")]
+    layer.setRenderer(QgsPalettedRasterRenderer(layer.dataProvider(), 1, classes))
+    layer.saveNamedStyle(str(tmp_path / "map.qml"))
+    context = QgsProcessingContext()
+    assert read_raster_legend(QgsProcessingUtils.mapLayerFromString(path, context)) == Legend(("1",), ("Water",))
 
 
 def test_a_raster_that_is_gone_has_no_legend(qgis_app, tmp_path):
