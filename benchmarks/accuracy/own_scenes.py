@@ -9,6 +9,9 @@ bands) or the one label raster (rows x columns). `name_corrected.mat` belongs to
 division as well as one label raster, the division is taken: labels are drawn from all its training pixels (all of them
 with `--labels 9999`), and its test pixels, at most 50 000 of them, are tested. Pixels of 0, 255, nodata or a negative
 number have no label.
+
+The other pages keep a division under "polygons apart" only: "random pixels", and the rounds of suggested samples, are
+drawn from training and test pixels together.
 """
 
 from __future__ import annotations
