@@ -30,7 +30,7 @@ from .partial_outputs import (
     remove_partial_outputs,
     tries,
 )
-from .scene import Scene, unplaced_allowed
+from .scene import Scene, told_by_gdal, unplaced_allowed
 
 NODATA = -9999.0
 # For floats of 16 bits, which have no -9999.
@@ -139,7 +139,7 @@ class Outputs:
                     yield dataset
                 _verify(path)
         except RasterioError as error:
-            raise self._disk_full(str(error)) from error
+            raise self._disk_full(told_by_gdal(error)) from error
 
     def _publish(self) -> None:
         # All or none: a file that is in use now is found before the first one is replaced.

@@ -266,7 +266,8 @@ class Scene:
             yield
         except RasterioError as error:
             raise EngineError(
-                f"{self.path} cannot be read {place} ({error}); the file is probably incomplete, copy it again."
+                f"{self.path} cannot be read {place} ({told_by_gdal(error)}); the file, or one that it is made of, is "
+                "probably incomplete or missing, copy it again."
             ) from error
 
     def _usable(self, raw: np.ndarray, spectra: np.ndarray, bands: Sequence[Band]) -> np.ndarray:
@@ -284,6 +285,11 @@ def unplaced_allowed() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
+
+
+def told_by_gdal(error: Exception) -> str:
+    """Why a file could not be read or written: rasterio's own message may only say that there was one before it."""
+    return str(error.__cause__ or error)
 
 
 def _find_opacity(dataset: rasterio.DatasetReader) -> dict[int, float]:

@@ -30,7 +30,7 @@ from ..polygons import LandCoverClass, class_name, class_order, read_features, t
 from ..progress import Progress
 from ..report import report_files, write_report
 from ..sampling import read_pixels
-from ..scene import Scene, transform_of, unplaced_allowed
+from ..scene import Scene, told_by_gdal, transform_of, unplaced_allowed
 
 CHANCE = (
     "Map and reference agree no better than by chance (kappa); check that they belong together, the class field, and "
@@ -239,7 +239,7 @@ def _compare_raster(
                 counted.append(_Pairs.count(np.array(numbers, np.int64)[inverse], mapped[0, y, x], block))
     except (RasterioError, CRSError) as error:
         raise EngineError(
-            f"The reference {path} cannot be read ({error}); choose polygons, points or a label raster."
+            f"The reference {path} cannot be read ({told_by_gdal(error)}); choose polygons, points or a label raster."
         ) from error
     except CPLE_BaseError as error:
         raise EngineError(

@@ -262,6 +262,13 @@ def test_a_truncated_file_is_one_sentence(tmp_path):
         scene.read(Window(0, 60, 10, 10), scene.bands)
 
 
+def test_a_file_that_a_virtual_raster_is_made_of_and_that_is_gone_is_named(tmp_path):
+    rasterio.shutil.copy(write_scene(tmp_path / "tile.tif", make_spectra()[:3]), tmp_path / "s.vrt", driver="VRT")
+    (tmp_path / "tile.tif").unlink()
+    with Scene.open(str(tmp_path / "s.vrt")) as scene, pytest.raises(EngineError, match=r"s.vrt cannot .*tile.tif"):
+        scene.read(Window(0, 0, 10, 10), scene.bands)
+
+
 def test_bands_of_several_types_and_nodata_values_are_read(tmp_path):
     """A virtual raster of two files, which GDAL lets differ."""
     spectra = make_spectra()[:4]
