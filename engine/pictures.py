@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib
@@ -25,19 +25,27 @@ if TYPE_CHECKING:
 INK = "#333333"
 LONGEST_NAME = 40
 MOST_OVERLAPS = 3
-# For names of classes that matplotlib's own font cannot write; taken where they are installed.
+# For names of classes that matplotlib's own font cannot write; taken where they are installed. Chinese comes first:
+# fonts of Korea have some Chinese signs, too, with which one word would be written in two fonts.
 CHINESE_JAPANESE_KOREAN = (
     "Noto Sans CJK SC", "Microsoft YaHei", "PingFang SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Yu Gothic",
-    "Hiragino Sans", "Malgun Gothic", "Apple SD Gothic Neo",
+    "Hiragino Sans", "Malgun Gothic", "Apple SD Gothic Neo", "Droid Sans Fallback",
 )  # fmt: skip
 # Of India, Thailand and its neighbours, and emoji.
+INDIAN = ("Devanagari", "Bengali", "Gujarati", "Tamil", "Telugu", "Kannada", "Malayalam")
 OTHER_SCRIPTS = (
-    "Noto Sans Devanagari", "Noto Sans Bengali", "Noto Sans Tamil", "Noto Sans Thai", "Arial Unicode MS", "Nirmala UI",
-    "Leelawadee UI", "Segoe UI Emoji",
+    *(f"{family} {script}" for family in ("Noto Sans", "Lohit") for script in INDIAN), "Noto Sans Thai", "Loma",
+    "Arial Unicode MS", "Nirmala UI", "Leelawadee UI", "Segoe UI Emoji",
 )  # fmt: skip
-INSTALLED = {*font_manager.get_font_names()}
+
+
+def font_families(installed: Collection[str]) -> list[str]:
+    """The fonts of pictures, each for what those before it lack."""
+    return ["DejaVu Sans", *(name for name in (*CHINESE_JAPANESE_KOREAN, *OTHER_SCRIPTS) if name in installed)]
+
+
 plt.rcParams.update({
-    "font.family": ["DejaVu Sans", *sorted({*CHINESE_JAPANESE_KOREAN, *OTHER_SCRIPTS} & INSTALLED)],
+    "font.family": font_families(font_manager.get_font_names()),
     "font.size": 9, "axes.edgecolor": "#888888", "axes.labelcolor": INK, "text.color": INK,
     "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False,
     "figure.dpi": 110, "savefig.bbox": "tight",

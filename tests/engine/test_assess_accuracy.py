@@ -15,7 +15,7 @@ from training_job import NAMES
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.jobs import AssessAccuracy
 from spectrafilm.engine.map_style import style_map
-from spectrafilm.engine.pictures import map_picture
+from spectrafilm.engine.pictures import font_families, map_picture
 from spectrafilm.engine.polygons import LandCoverClass
 from spectrafilm.engine.progress import Recorder
 from spectrafilm.engine.runner import run_job
@@ -81,6 +81,12 @@ def test_the_page_of_a_map_of_one_class_shows_no_figures_that_there_are_not_and_
 @pytest.mark.filterwarnings("error")
 def test_a_class_name_that_no_font_can_write_is_drawn_without_a_word():
     assert map_picture(np.ones((2, 2)), [LandCoverClass(1, "forest \ue000", "#00ff00")])
+
+
+def test_chinese_is_written_with_a_chinese_font_where_there_is_one_and_hindi_with_those_of_linux_too():
+    installed = ["Arial", "Apple SD Gothic Neo", "Lohit Devanagari", "Malgun Gothic", "PingFang SC"]
+    expected = ["DejaVu Sans", "PingFang SC", "Malgun Gothic", "Apple SD Gothic Neo", "Lohit Devanagari"]
+    assert font_families(installed) == expected
 
 
 def test_what_is_no_class_is_white_in_the_picture_of_a_map():
