@@ -30,9 +30,9 @@ class _Terminal(Progress):
 def main() -> int:
     """Run what the command line asks for; the exit status."""
     if sys.argv[1:] == ["serve"]:
-        from .protocol import serve
+        from .protocol import end, serve
 
-        return serve()
+        end(serve())
     job = _parse(sys.argv[1:])
     from .errors import EngineError
     from .runner import run_job

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 import traceback
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from .errors import EngineError
 from .jobs import SAVE_MEMORY, Job, from_json
@@ -105,6 +105,16 @@ def serve() -> int:
         return EXIT_ERROR
     messages.send("result", values=values)
     return 0
+
+
+def end(status: int) -> NoReturn:
+    """End the process as it is.
+
+    To take its libraries down needs a second or two after torch was used, in which a cancel would say that nothing was
+    written, and a fault of a driver would count as one of the run.
+    """
+    _remove_scratch()
+    os._exit(status)
 
 
 def _is_lack_of_memory(error: Exception) -> bool:

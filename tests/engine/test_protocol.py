@@ -22,7 +22,7 @@ from spectrafilm.engine import protocol, runner
 from spectrafilm.engine.jobs import JOBS, AssessAccuracy, SelectBands, TrainFilm, from_json, to_json
 from spectrafilm.engine.map_style import style_map
 from spectrafilm.engine.outputs import Outputs
-from spectrafilm.engine.partial_outputs import PUBLISHED
+from spectrafilm.engine.partial_outputs import PUBLISHED, SCRATCH
 from spectrafilm.engine.polygons import make_classes
 from spectrafilm.engine.progress import Progress, Recorder
 from spectrafilm.engine.protocol import _is_lack_of_memory
@@ -84,6 +84,22 @@ def test_what_is_no_job_is_one_message(engine, text):
     messages = engine.messages()
     assert [m["type"] for m in messages] == ["hello", "error"]
     assert engine.process.wait() == 1
+
+
+def test_the_end_does_not_wait_until_libraries_are_taken_down(tmp_path):
+    """As torch takes seconds for."""
+    code = (
+        "import atexit, sys, time; atexit.register(time.sleep, 60)\n"
+        "from spectrafilm.engine.__main__ import main; sys.argv[1:] = ['serve']; main()"
+    )
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    done = subprocess.run([sys.executable, "-c", code], input="no job\n", capture_output=True, text=True, timeout=30,
+                          check=False, env={**os.environ, "PYTHONPATH": str(ROOT / "build" / "plugins"),
+                                            SCRATCH: str(scratch)})  # fmt: skip
+    assert done.returncode == 1
+    assert [json.loads(line)["type"] for line in done.stdout.splitlines()] == ["hello", "error"]
+    assert not scratch.exists()
 
 
 def test_what_libraries_print_does_not_reach_the_stream(tmp_path):
