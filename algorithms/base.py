@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from qgis.core import (
@@ -272,10 +273,23 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
     def raster_of(
         self, parameters: dict[str, Any], key: str, context: QgsProcessingContext
     ) -> tuple[str, QgsCoordinateReferenceSystem]:
-        """Path and CRS of a raster parameter; the engine says what is wrong with a path that QGIS cannot open."""
+        """Path and CRS of a raster parameter.
+
+        Raises:
+            QgsProcessingException: it is no raster file. What is wrong with a path where there is none the engine says.
+        """
         layer = self.parameterAsRasterLayer(parameters, key, context)
         if layer is None:
-            return self.parameterAsString(parameters, key, context), QgsCoordinateReferenceSystem()
+            path = self.parameterAsString(parameters, key, context)
+            if os.path.isfile(path):  # noqa: PTH113  (Path's raises where one may not look)
+                # QGIS would say that it is not found.
+                raise QgsProcessingException(
+                    self.tr(
+                        "{0} cannot be opened as a raster; beside an ENVI header choose the file that holds the data, "
+                        "and of a file with several datasets add one to the project and choose its layer."
+                    ).format(path)
+                )
+            return path, QgsCoordinateReferenceSystem()
         if layer.providerType() != "gdal":
             raise QgsProcessingException(
                 self.tr("The layer '{0}' is no raster file ({1}); save it as a GeoTIFF first.").format(

@@ -66,7 +66,8 @@ def test_a_missing_scene(fails, tmp_path):
 def test_not_a_raster(fails, tmp_path):
     text = tmp_path / "text.tif"
     text.write_text("no raster")
-    assert "text.tif" in fails("selectbands", {"INPUT": str(text)})
+    for name, parameters in (("selectbands", {"INPUT": str(text)}), ("trainfilm", train(str(text)))):
+        assert "text.tif cannot be opened as a raster; beside an ENVI header choose" in fails(name, parameters)
 
 
 @pytest.mark.parametrize(
