@@ -2,19 +2,22 @@
 
 Looked at in this order: per-band tags (`wavelength`, `wavelength_units`, `bbl`), the lists of an ENVI header (also one
 beside a GeoTIFF, as in DESIS products), the dimension `wavelength` of a NetCDF file, GDAL's IMAGERY domain, an EnMAP
-metadata file beside the scene, and band names such as "band 12 (0.617600 Micrometers)".
+metadata file beside the scene, and band names such as "band 12 (0.617600 Micrometers)". Where a virtual raster says
+nothing itself, the files count that it is made of.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import rasterio
+from rasterio.errors import RasterioError
 from scipy.optimize import linear_sum_assignment
 
 from .envi import header_beside
@@ -51,6 +54,35 @@ class BandSpectrum:
 
 def read_band_spectra(dataset: rasterio.DatasetReader) -> list[BandSpectrum]:
     """Centre and bad-band flag of every band of an open dataset."""
+    spectra = _own_spectra(dataset)
+    if dataset.driver == "VRT" and all(spectrum.wavelength is None for spectrum in spectra):
+        with suppress(RasterioError, ElementTree.ParseError, LookupError, ValueError):
+            return _spectra_of_sources(dataset)
+    return spectra
+
+
+def _spectra_of_sources(dataset: rasterio.DatasetReader) -> list[BandSpectrum]:
+    """What the files say that the bands of a virtual raster are made of: GDAL puts tiles together without their tags.
+
+    Raises:
+        RasterioError, ParseError, LookupError, ValueError: a file is gone, or a band is no part of a file as it is.
+    """
+    folder = Path(dataset.name).parent
+    of_file: dict[str, list[BandSpectrum]] = {}
+    spectra = []
+    for band in ElementTree.fromstring(dataset.tags(ns="xml:VRT")["xml:VRT"]).findall("VRTRasterBand"):  # noqa: S314  (GDAL's own)
+        name = band.find("*/SourceFilename")
+        if name is None or band.get("subClass"):
+            raise ValueError("computed")
+        path = str(folder / str(name.text)) if name.get("relativeToVRT") == "1" else str(name.text)
+        if path not in of_file:
+            with rasterio.open(path) as file:
+                of_file[path] = read_band_spectra(file)
+        spectra.append(of_file[path][int(band.findtext("*/SourceBand") or 1) - 1])
+    return spectra
+
+
+def _own_spectra(dataset: rasterio.DatasetReader) -> list[BandSpectrum]:
     envi = dataset.tags(ns="ENVI") or header_beside(dataset)
     header = {key: _split_list(envi.get(key, "")) for key in ("wavelength", "bbl")}
     of_file = dataset.tags()

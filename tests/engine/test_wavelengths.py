@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from synthetic import BANDS, HEIGHT, WIDTH, make_spectra, write_scene
 
 from spectrafilm.engine.errors import EngineError
-from spectrafilm.engine.wavelengths import match_bands, read_band_spectra
+from spectrafilm.engine.wavelengths import BandSpectrum, match_bands, read_band_spectra
 
 
 def spectra_of(path):
@@ -49,6 +52,34 @@ def test_a_zero_in_bbl_marks_a_bad_band(tmp_path):
     with rasterio.open(path, "r+") as dataset:
         dataset.update_tags(2, bbl="0")
     assert [s.good for s in spectra_of(path)] == [True, False, True]
+
+
+def without_tags(source, virtual):
+    """A virtual raster of a file, as GDAL puts tiles together."""
+    rasterio.shutil.copy(source, virtual, driver="VRT")
+    virtual.write_text(re.sub("<Metadata.*?</Metadata>", "", virtual.read_text(), flags=re.DOTALL))
+    return virtual
+
+
+def test_a_virtual_raster_without_tags_has_those_of_its_files(tmp_path):
+    tile = write_scene(tmp_path / "tile.tif", make_spectra()[:3], wavelengths=(450, 550, 650))
+    with rasterio.open(tile, "r+") as dataset:
+        dataset.update_tags(2, bbl="0")
+    virtual = without_tags(without_tags(tile, tmp_path / "inner.vrt"), tmp_path / "s.vrt")
+    virtual.write_text(virtual.read_text().replace("<SourceBand>1<", "<SourceBand>3<"))
+    assert spectra_of(virtual) == [BandSpectrum(650.0), BandSpectrum(550.0, False), BandSpectrum(650.0)]
+
+
+def test_a_virtual_raster_of_computed_bands_or_of_files_that_are_gone_has_no_wavelengths(tmp_path):
+    tile = write_scene(tmp_path / "tile.tif", make_spectra()[:3])
+    virtual = without_tags(tile, tmp_path / "s.vrt")
+    text = virtual.read_text()
+    computed = text.replace('band="2"', 'band="2" subClass="VRTDerivedRasterBand"')
+    virtual.write_text(computed.replace("</VRTR", "<PixelFunctionType>mod</PixelFunctionType></VRTR"))
+    assert spectra_of(virtual) == [BandSpectrum()] * 3
+    virtual.write_text(text)
+    tile.unlink()
+    assert spectra_of(virtual) == [BandSpectrum()] * 3
 
 
 def test_gdal_imagery_domain(tmp_path):
