@@ -17,16 +17,23 @@ def read_raster_legend(layer: QgsRasterLayer | None) -> Legend:
     """
     if not isinstance(layer, QgsRasterLayer) or layer.providerType() != "gdal":
         return Legend()
-    if layer.project() is None:
+    names = _labels(layer)
+    if not names and layer.project() is None:
         # A layer that was opened for this run only has not been given its style; one of the project keeps its own.
         layer.loadDefaultStyle()
-    names = {}
-    renderer = layer.renderer()
-    if isinstance(renderer, QgsPalettedRasterRenderer):
-        names = {value_text(c.value): c.label.strip() for c in renderer.classes() if c.label.strip()}
-    if all(value == name for value, name in names.items()):
+        names = _labels(layer)
+    if not names:
         names = {str(i): name.strip() for i, name in enumerate(_categories(gdal_name(layer))) if name.strip()}
     return Legend(tuple(names), tuple(names.values()))
+
+
+def _labels(layer: QgsRasterLayer) -> dict[str, str]:
+    """Names by number in a paletted style; none where it has only numbers."""
+    renderer = layer.renderer()
+    if not isinstance(renderer, QgsPalettedRasterRenderer):
+        return {}
+    names = {value_text(c.value): c.label.strip() for c in renderer.classes() if c.label.strip()}
+    return {} if all(value == name for value, name in names.items()) else names
 
 
 def gdal_name(layer: QgsRasterLayer) -> str:

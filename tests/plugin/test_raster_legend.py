@@ -32,6 +32,10 @@ def test_the_style_beside_a_raster_that_is_in_no_project_counts(qgis_app, tmp_pa
     layer.saveNamedStyle(str(tmp_path / "map.qml"))
     context = QgsProcessingContext()
     assert read_raster_legend(QgsProcessingUtils.mapLayerFromString(path, context)) == Legend(("1",), ("Water",))
+    # But a script may give a layer another style.
+    other = [QgsPalettedRasterRenderer.Class(1, QColor("#0000ff"), "Lake")]
+    layer.setRenderer(QgsPalettedRasterRenderer(layer.dataProvider(), 1, other))
+    assert read_raster_legend(layer) == Legend(("1",), ("Lake",))
 
 
 def test_a_raster_that_is_gone_has_no_legend(qgis_app, tmp_path):
