@@ -81,7 +81,8 @@ class Scene:
         self.height: int = dataset.height
         self.crs = crs
         self.transform = transform_of(dataset)
-        spectra = read_band_spectra(dataset)
+        with unplaced_allowed():  # files that a virtual raster is made of
+            spectra = read_band_spectra(dataset)
         # Where bands have scales of their own, these say the same.
         factor = _reflectance_factor(dataset) if set(dataset.scales) == {1.0} else 1.0
         self._opacity = _find_opacity(dataset)

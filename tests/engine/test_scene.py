@@ -15,7 +15,7 @@ from rasterio.windows import Window
 from synthetic import BANDS, CRS, HEIGHT, TRANSFORM, WIDTH, make_spectra, write_scene
 
 from spectrafilm.engine.errors import EngineError
-from spectrafilm.engine.scene import Scene
+from spectrafilm.engine.scene import Scene, unplaced_allowed
 
 
 def test_values_and_wavelengths_are_those_written(scene_path):
@@ -260,6 +260,15 @@ def test_a_truncated_file_is_one_sentence(tmp_path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with Scene.open(str(path)) as scene, pytest.raises(EngineError, match="cannot be read at row 60"):
         scene.read(Window(0, 60, 10, 10), scene.bands)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_virtual_raster_of_files_without_a_place_is_opened_without_a_word(tmp_path):
+    with unplaced_allowed():
+        path = write_scene(tmp_path / "s.tif", make_spectra()[:3], wavelengths=None, transform=None, crs=None)
+        rasterio.shutil.copy(path, tmp_path / "s.vrt", driver="VRT")
+    with Scene.open(str(tmp_path / "s.vrt"), CRS) as scene:
+        assert scene.bands[0].wavelength is None
 
 
 def test_a_file_that_a_virtual_raster_is_made_of_and_that_is_gone_is_named(tmp_path):
