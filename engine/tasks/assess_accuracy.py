@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -250,7 +249,7 @@ def _compare_raster(
         raise EngineError(f"The reference {path} labels no pixel of the map; check that both show the same area.")
     by_number = [class_name(float(value)) for value in codes]
     by_name = [names.get(number, number) for number in by_number]
-    known = {name.casefold() for name in [*(c.name for c in classes), *_names_in_style(job, classes)]}
+    known = {c.name.casefold() for c in classes} | _names_in_style(job, classes).keys()
     texts = by_name if any(name.casefold() in known for name in by_name) else by_number
     ids = _match_classes(set(texts), classes, job, progress)
     found = np.array([ids.get(t, 0) for t in texts])
@@ -273,11 +272,11 @@ def _crs_of(reference: rasterio.DatasetReader, given: str) -> CRS:
 
 
 def _names_in_style(job: AssessAccuracy, classes: Sequence[LandCoverClass]) -> dict[str, LandCoverClass]:
-    """What the user calls classes of the map, which may have other names in the file, where that names one alone."""
+    """Classes of the map by what the user calls them, case folded; names that several share are left out."""
     by_id = {str(c.id): c for c in classes}
-    once = {name for name, count in Counter(job.map_names).items() if count == 1}
-    pairs = zip(job.map_values, job.map_names, strict=True)
-    return {name: by_id[value] for value, name in pairs if name in once and value in by_id}
+    folded = [name.casefold() for name in job.map_names]
+    pairs = zip(job.map_values, folded, strict=True)
+    return {name: by_id[value] for value, name in pairs if folded.count(name) == 1 and value in by_id}
 
 
 def _match_classes(
@@ -288,7 +287,8 @@ def _match_classes(
     by_folded = {c.name.casefold(): c.id for c in classes}
     by_id = {str(c.id): c.id for c in classes}
     found = {n: i for n in names if (i := by_name.get(n) or by_folded.get(n.casefold()))}
-    renamed = {n: c for n, c in _names_in_style(job, classes).items() if n in names and n not in found}
+    styled = _names_in_style(job, classes)
+    renamed = {n: styled[n.casefold()] for n in sorted(names) if n not in found and n.casefold() in styled}
     found |= {n: c.id for n, c in renamed.items()}
     if renamed:
         called = ", ".join(f"{n} is {c.name}" for n, c in renamed.items())

@@ -249,14 +249,14 @@ def test_classes_that_the_user_renamed_in_the_style_of_the_map_are_known_by_both
     reference = write_polygons(tmp_path / "p.geojson", squares)
     recorder = Recorder()
     # A name that two classes share says nothing.
-    style = {"map_values": ("1", "2", "3", "4"), "map_names": ("water", "house", "tree", "tree")}
+    style = {"map_values": ("1", "2", "3", "4"), "map_names": ("Water", "house", "tree", "Tree")}
     job = AssessAccuracy(land_cover, str(reference), str(tmp_path / "a.html"), reference_crs=CRS, **style)
     assert run_job(job, recorder)["overall_accuracy"] == 100
     assert "Reference classes are matched by names in the style of the map: water is 1." in recorder.messages
     assert recorder.warnings[0] == "The map has no class tree; reference pixels of it are left out."
     labels = write_classes(tmp_path / "l.tif", values)
     job = AssessAccuracy(land_cover, labels, str(tmp_path / "a.html"), reference_values=("1", "2"),
-                         reference_names=("water", "house"), **style)  # fmt: skip
+                         reference_names=("WATER", "house"), **style)  # fmt: skip
     assert run_job(job, Recorder())["overall_accuracy"] == 100
 
 
