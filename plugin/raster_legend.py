@@ -11,7 +11,7 @@ from .polygon_source import Legend, value_text
 
 
 def read_raster_legend(layer: QgsRasterLayer | None) -> Legend:
-    """Names from the layer's paletted style or, where that has only numbers, the category names of its file.
+    """Names from the layer's paletted style or, where that has only numbers, from its file.
 
     Call it where the layer may be touched: in the main thread.
     """
@@ -23,7 +23,7 @@ def read_raster_legend(layer: QgsRasterLayer | None) -> Legend:
         layer.loadDefaultStyle()
         names = _labels(layer)
     if not names:
-        names = {str(i): name.strip() for i, name in enumerate(_categories(gdal_name(layer))) if name.strip()}
+        names = {number: name.strip() for number, name in _categories(gdal_name(layer)).items() if name.strip()}
     return Legend(tuple(names), tuple(names.values()))
 
 
@@ -44,13 +44,23 @@ def gdal_name(layer: QgsRasterLayer) -> str:
     return source
 
 
-def _categories(source: str) -> list[str]:
+def _categories(source: str) -> dict[str, str]:
+    """Names by number that stand in a file or beside it, as categories or as a raster attribute table."""
     dataset = None
     with suppress(RuntimeError):  # of GDAL, where it is told to raise errors
         dataset = gdal.OpenEx(source, gdal.OF_RASTER)
     if dataset is None:
-        return []
+        return {}
     band = dataset.GetRasterBand(1)
     # Only now does GDAL read the file beside a GeoTIFF that holds the categories, too.
     band.GetMetadata()
-    return band.GetCategoryNames() or []
+    if categories := band.GetCategoryNames():
+        return {str(number): name for number, name in enumerate(categories)}
+    table = band.GetDefaultRAT()
+    number, name = (table.GetColOfUsage(usage) if table else -1 for usage in (gdal.GFU_MinMax, gdal.GFU_Name))
+    if number < 0 or name < 0:
+        return {}
+    return {
+        value_text(table.GetValueAsDouble(row, number)): table.GetValueAsString(row, name)
+        for row in range(table.GetRowCount())
+    }

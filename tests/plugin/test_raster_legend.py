@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from in_qgis import write_raster
 from osgeo import gdal
 from qgis.core import QgsPalettedRasterRenderer, QgsProcessingContext, QgsProcessingUtils, QgsRasterLayer
@@ -21,6 +22,22 @@ def test_categories_of_a_raster_that_was_opened_with_options(qgis_app, tmp_path)
         layer = QgsRasterLayer(source, "map")
         assert layer.isValid()
         assert read_raster_legend(layer) == Legend(("0", "1"), ("no data", "Water"))
+
+
+@pytest.mark.parametrize("usage", [gdal.GFU_Name, gdal.GFU_Generic])
+def test_the_raster_attribute_table_counts_if_it_says_which_column_holds_names(qgis_app, tmp_path, usage):
+    path = write_raster(tmp_path / "map.tif", np.ones((1, 4, 4), np.uint8))
+    table = gdal.RasterAttributeTable()
+    table.CreateColumn("Value", gdal.GFT_Real, gdal.GFU_MinMax)
+    table.CreateColumn("Class", gdal.GFT_String, usage)
+    for row, (number, name) in enumerate(((5.0, "Corn"), (111.0, "Open water"))):
+        table.SetValueAsDouble(row, 0, number)
+        table.SetValueAsString(row, 1, name)
+    dataset = gdal.Open(path)
+    dataset.GetRasterBand(1).SetDefaultRAT(table)
+    dataset = None
+    expected = Legend(("5", "111"), ("Corn", "Open water")) if usage == gdal.GFU_Name else Legend()
+    assert read_raster_legend(QgsRasterLayer(path, "map")) == expected
 
 
 def test_the_style_beside_a_raster_that_is_in_no_project_counts(qgis_app, tmp_path):
