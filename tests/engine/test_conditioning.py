@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from diffusers import EDMEulerScheduler
+from diffusers import DDPMScheduler, EDMEulerScheduler
 from synthetic import save_backbone
 
 from spectrafilm.engine.backbone import Backbone
@@ -35,18 +35,21 @@ def test_sigma_models_get_inputs_of_unit_scale(sigma_data):
 
 @pytest.mark.parametrize(("config", "factor"), [
     ({"_class_name": "CMStochasticIterativeScheduler"}, 250),
-    ({"_class_name": "KarrasEDMScheduler"}, 250),
+    ({"_class_name": "KarrasEDMScheduler", "sigma_data": 1.0}, 250),
     ({"_class_name": "KarrasEDMScheduler", "precondition_type": "edm"}, 0.25),
     ({"_class_name": "EDMEulerScheduler"}, 0.25),
+    ({"_class_name": "EDMDPMSolverMultistepScheduler"}, 0.25),
 ])  # fmt: skip
 def test_a_folder_of_a_sigma_model_is_a_backbone_and_told_the_logarithm(tmp_path, config, factor):
     save_backbone(tmp_path, num_class_embeds=10)
-    (tmp_path / "scheduler_config.json").write_text(json.dumps({**config, "sigma_data": 0.5}))
+    (tmp_path / "scheduler_config.json").write_text(json.dumps(config))
     backbone = Backbone.load(str(tmp_path), choose_device("cpu", Progress()))
     told = []
     backbone._unet.time_proj.register_forward_pre_hook(lambda _module, inputs: told.append(float(inputs[0][0])))
     backbone.activations(torch.zeros(1, 3, 32, 32), 100, [0])
-    assert told == [pytest.approx(float(Conditioning.of_sigmas(0.5, factor).told[100]))]
+    expected = Conditioning.of_sigmas(config.get("sigma_data", 0.5), factor)
+    assert told == [pytest.approx(float(expected.told[100]))]
+    torch.testing.assert_close(backbone.conditioning.signal, expected.signal)
     assert backbone.timesteps == 1000
 
 
@@ -54,7 +57,11 @@ def test_timesteps_of_denoising_models_are_told_as_they_are(tmp_path):
     save_backbone(tmp_path)
     conditioning = read_conditioning(tmp_path)
     assert conditioning.told[[0, 50, 999]].tolist() == [0, 50, 999]
-    assert float(conditioning.signal[0] ** 2 + conditioning.noise[0] ** 2) == pytest.approx(1)
+    images, noise = torch.randn(2, 3, 8, 8), torch.randn(2, 3, 8, 8)
+    scheduler = DDPMScheduler.from_pretrained(tmp_path)
+    for timestep in (0, 50, 999):
+        expected = scheduler.add_noise(images, noise, torch.tensor([timestep]))
+        torch.testing.assert_close(conditioning.add_noise(images, noise, timestep), expected)
 
 
 def test_what_an_edm_model_is_told_is_what_its_scheduler_tells_it():
