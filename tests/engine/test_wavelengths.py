@@ -82,6 +82,16 @@ def test_a_virtual_raster_of_computed_bands_or_of_files_that_are_gone_has_no_wav
     assert spectra_of(virtual) == [BandSpectrum()] * 3
 
 
+@pytest.mark.parametrize(("domain", "key"), [("ENVI", "wavelength_units"), (None, "wavelength_units"),
+                                             (None, "wavelength#units")])  # fmt: skip
+def test_one_unit_for_all_bands(tmp_path, domain, key):
+    path = write_scene(tmp_path / "s.tif", make_spectra()[:3], wavelengths=None)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(ns=domain, **{key: "Angstroms"})
+        dataset.update_tags(1, wavelength="5500")
+    assert spectra_of(path)[0].wavelength == pytest.approx(550.0)
+
+
 def test_gdal_imagery_domain(tmp_path):
     path = write_scene(tmp_path / "s.tif", make_spectra()[:3], wavelengths=None)
     with rasterio.open(path, "r+") as dataset:
@@ -175,7 +185,7 @@ def test_two_wavelengths_never_share_a_band():
 
 def test_a_coarser_sensor_is_refused():
     fine = np.linspace(400, 1000, 100)
-    with pytest.raises(EngineError, match="has no band for"):
+    with pytest.raises(EngineError, match=r"no band for 75 of the 100 .*\(406, 412, .*, 461 and 67 more nm\)"):
         match_bands(fine, dict(enumerate(fine[::4], 1)))
 
 
@@ -187,7 +197,8 @@ def test_a_scene_with_the_same_wavelengths_in_the_same_places_has_its_own_bands(
     """Also where two dates are stacked, or detectors overlap."""
     available = dict(enumerate([450.0, 550.0, 650.0] * 2, 1))
     numbers, wavelengths = list(available), list(available.values())
-    assert match_bands(wavelengths, available, numbers=numbers) == numbers
+    for order in ([1, 2, 3, 4, 5, 6], [4, 5, 6, 1, 2, 3], [1, 5, 3, 4, 2, 6]):
+        assert match_bands(wavelengths, available, numbers=order) == order
     shifted = {number: w + 0.3 for number, w in available.items()}
     assert match_bands(wavelengths, shifted, numbers=numbers) == numbers
     assert match_bands([650.0, 450.0], {1: 450.0, 2: 651.0}, numbers=[1, 2]) == [2, 1]
@@ -198,6 +209,15 @@ def test_overlapping_detectors_fit_another_date_whose_calibration_has_shifted(sh
     detectors = [*np.arange(910.0, 960.0, 6.0), *np.arange(911.5, 955.0, 10.0)]
     available = {number: w + shift for number, w in enumerate(detectors, 1)}
     assert match_bands(detectors, available, numbers=list(available)) == list(available)
+    assert match_bands(detectors, available) == list(available)
+
+
+def test_a_band_may_be_off_by_half_the_distance_to_the_next_one_though_a_few_lie_closer_together():
+    wanted = [400.0 + 10 * i for i in range(10)] + [451.0]
+    shifted = {number: w + 4.9 for number, w in enumerate(wanted, 1)}
+    assert match_bands(wanted, shifted) == list(shifted)
+    with pytest.raises(EngineError, match="no band for"):
+        match_bands(wanted, {number: w + 5.1 for number, w in enumerate(wanted, 1)})
 
 
 def test_a_scene_that_lacks_the_first_band_is_not_matched_one_band_off():
