@@ -63,6 +63,7 @@ def test_noise_adjusted_components_do_not_hang_on_the_unit():
     noise = neighbour_noise(STEPS)
     plain = noise_adjusted_components(PIXELS, noise, 5)
     scaled = noise_adjusted_components(1e4 * PIXELS, 1e8 * noise, 5)
+    assert len(plain.axes) == len(plain.signal) == 5
     np.testing.assert_allclose(1e4 * scaled.axes, plain.axes, rtol=1e-6, atol=1e-6)
 
 
