@@ -50,7 +50,9 @@ def whole(scene, survey, composites, extractor, progress):
         assert np.isnan(image[:, rows, columns]).all(), "a pixel was given out twice"
         image[:, rows, columns] = values
         valid[rows, columns] = usable
-        assert spectra.shape == (len(survey.bands), window.height, window.width)
+        expected, expected_valid = scene.read(window, survey.bands)
+        np.testing.assert_array_equal(spectra, expected)
+        np.testing.assert_array_equal(usable, expected_valid)
     assert not np.isnan(image).any(), "a pixel was not given out"
     return image, valid
 
