@@ -54,6 +54,19 @@ def test_a_border_stays_sharp():
     np.testing.assert_array_equal(Smoothing((), 1.0).apply(logits, spectra, rows, columns), logits)
 
 
+def test_each_round_mixes_in_its_share_of_what_the_one_before_came_to():
+    rng = np.random.default_rng(0)
+    rows, columns = (i.ravel() for i in np.indices((8, 9)))
+    spectra = rng.normal(size=(72, 3)).astype(np.float32)
+    logits = rng.normal(size=(2, 72, 4)).astype(np.float32)
+    first = 0.7 * logits + 0.3 * average_alike(logits, spectra, rows, columns, 2.0, STEPS[0])
+    second = 0.9 * first + 0.1 * average_alike(first, spectra, rows, columns, 2.0, STEPS[1])
+    for shares, expected in (((0.3,), first), ((0.3, 0.1), second)):
+        smoothed = Smoothing(shares, 2.0).apply(logits, spectra, rows, columns)
+        np.testing.assert_allclose(smoothed, expected, rtol=1e-5, atol=1e-6)
+    assert [Smoothing((0.5,) * rounds).reach for rounds in (0, 1, 2)] == [0, 2, 6], "two pixels, then two steps of two"
+
+
 def test_what_surrounds_a_pixel_ends_at_the_edges_of_the_scene():
     height, width = 3 * REACH, 4 * REACH
     rows, columns = around(np.array([0, height - 1]), np.array([0, width - 1]), height, width)
@@ -80,7 +93,7 @@ def test_surroundings_are_read_of_as_many_labelled_pixels_as_fit(noisy_scene_pat
     assert {(40 - REACH, 10 - REACH), (10 + REACH, 30 + REACH)} < places
 
 
-@pytest.mark.parametrize("heights", [(50,), (1, 2, 30, 17), (16, 32, 2)])
+@pytest.mark.parametrize("heights", [(50,), (1, 2, 30, 17), (16, 32, 2), (16,) * 6])
 def test_rows_are_given_out_once_with_those_around_them(heights):
     total, pieces = sum(heights), []
     for left in (0, 256):
@@ -88,7 +101,7 @@ def test_rows_are_given_out_once_with_those_around_them(heights):
         for height in heights:
             image = np.broadcast_to(np.arange(top, top + height)[None, :, None], (1, height, 3))
             window = Window(left, top, 3, height)
-            pieces.append(ScoredRows(window, image, image[0] >= 0, image[None]))
+            pieces.append(ScoredRows(window, image, image[0] % 3 > 0, image[None]))
             top += height
     seen = []
     for window, rows in in_context(iter(pieces), 2, total):
@@ -96,6 +109,9 @@ def test_rows_are_given_out_once_with_those_around_them(heights):
         wanted = np.arange(max(window.row_off - 2, 0), min(window.row_off + window.height + 2, total))
         assert set(wanted) <= set(known), "two rows above and below"
         assert known[0] == rows.window.row_off
+        np.testing.assert_array_equal(rows.logits[0], rows.spectra)
+        np.testing.assert_array_equal(rows.valid, rows.spectra[0] % 3 > 0)
+        assert len(known) <= max(heights) + 16 + 2 * 2, "no more rows are held than it takes"
         assert window.row_off % 16 == 0, "whole blocks of the rasters"
         seen += [(window.col_off, row) for row in range(window.row_off, window.row_off + window.height)]
     assert seen == [(left, row) for left in (0, 256) for row in range(total)]
