@@ -125,21 +125,28 @@ class _FadesAfter(torch.nn.Module):
         self.clean, self.last = clean, last
 
     def forward(self, noised, told):
+        assert told > 0 or (noised - self.clean).abs().max() < 0.1, "hardly any noise at first"
         return self.clean + (0.01 if told <= self.last else 0.2) * torch.linspace(-1, 1, 8)[:, None, None]
 
 
 @pytest.mark.parametrize(("last", "expected"), [(100, (0, 25, 50, 75, 100)), (0, (0, 1, 2, 3, 4))])
 def test_timesteps_reach_as_far_as_spectra_are_recovered(last, expected):
     clean = torch.rand(4, 8, 16, 16) * 0.5
-    bounds = np.array([[0.0] * 8], np.float32), np.array([[4.0] * 8], np.float32)
-    composites = Composites("all", tuple(range(1, 9)), (), np.eye(8, dtype=np.float32)[None], *bounds)
+    low, high = np.linspace([1], [2], 8, axis=1, dtype=np.float32), np.linspace([5], [9], 8, axis=1, dtype=np.float32)
+    composites = Composites("all", tuple(range(1, 9)), (), np.eye(8, dtype=np.float32)[None], low, high)
     angles = spectral_angles(_FadesAfter(clean, last), composites, clean, noise_schedule())
     assert tuple(angles) == CANDIDATES
-    values = (clean.numpy() + 1) * 2
-    shifted = values + 0.02 * np.linspace(-1, 1, 8)[:, None, None]
+    values, shifted = (
+        low[0, :, None, None] + (cubes + 1) / 2 * (high - low)[0, :, None, None]
+        for cubes in (clean.numpy(), clean.numpy() + 0.01 * np.linspace(-1, 1, 8)[:, None, None])
+    )
     cosine = (values * shifted).sum(1) / np.sqrt((values**2).sum(1) * (shifted**2).sum(1))
     assert angles[0] == pytest.approx(np.degrees(np.arccos(np.minimum(cosine, 1))).mean(), rel=0.02)
     assert choose_timesteps(angles) == expected
+
+
+def test_timesteps_end_before_the_first_at_which_the_angle_grew_by_more_than_a_tenth():
+    assert choose_timesteps({0: 4.0, 50: 4.3, 100: 4.39, 200: 4.41, 300: 4.0}) == (0, 25, 50, 75, 100)
 
 
 def test_pretraining_leaves_a_backbone_with_timesteps_of_its_own(pretrained):

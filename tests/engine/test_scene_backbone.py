@@ -17,11 +17,12 @@ from spectrafilm.engine.composites import band_averages
 from spectrafilm.engine.device import choose_device
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.jobs import AnalyseFeatures, ExtractFeatures, PredictMap, PretrainScene
+from spectrafilm.engine.patches import MirroredRows
 from spectrafilm.engine.progress import Progress, Recorder
 from spectrafilm.engine.runner import run_job
 from spectrafilm.engine.scene import Scene
 from spectrafilm.engine.scene_backbone import DENOISERS, SceneBackbone
-from spectrafilm.engine.scene_pretraining import BLOCK, CUBE, _away_from, _read_blocks, _Run
+from spectrafilm.engine.scene_pretraining import BLOCK, CUBE, SCHEMES, _away_from, _Block, _read_blocks, _Run
 from spectrafilm.engine.spectral_unet import SpectralUNet
 from spectrafilm.engine.survey import survey_scene
 
@@ -147,6 +148,52 @@ def test_what_is_held_out_is_not_trained_on(tmp_path, seed):
     for block in training:
         for row, column in block.place + block.corners:
             assert not tested[row : row + CUBE, column : column + CUBE].any()
+
+
+def block_of(valid):
+    """A block at row 7 and column 9 whose pixels all differ."""
+    pixels = np.arange(BLOCK**2, dtype=np.float32).reshape(1, BLOCK, BLOCK) / 8
+    return _Block.of(np.array([7, 9]), MirroredRows(pixels[None], valid, pixels, 9))
+
+
+def test_cubes_are_those_of_which_half_is_valid():
+    left = np.broadcast_to(np.arange(BLOCK) < 41, (BLOCK, BLOCK))
+    expected = {(row, column) for row in range(BLOCK - CUBE + 1) for column in range(41 - CUBE // 2 + 1)}
+    assert set(map(tuple, block_of(left).corners)) == expected
+    assert set(map(tuple, block_of(left.T).corners[:, ::-1])) == expected
+
+
+def test_cubes_are_turned_and_mirrored():
+    block = block_of(np.ones((BLOCK, BLOCK), bool))
+    block = replace(block, corners=np.array([[3, 5]]))
+    rng = np.random.default_rng(0)
+    seen = [block.crop(rng) for _ in range(100)]
+    corner = block.values[:, 3 : 3 + CUBE, 5 : 5 + CUBE]
+    assert all(np.array_equal(np.sort(cube, None), np.sort(corner, None)) for cube in seen)
+    assert len({cube.tobytes() for cube in seen}) == 8
+
+
+def test_the_weights_that_do_best_on_held_out_cubes_are_kept(monkeypatch):
+    torch.manual_seed(0)
+    denoiser = SpectralUNet(8, 1, BLOCK)
+    scheme = replace(SCHEMES["diffspectralnet"], steps_between_checks=2)
+    run = _Run(denoiser, choose_device("cpu", Progress()), scheme, np.random.default_rng(0))
+    script, checked = iter([0.5, 0.6, 0.2] + [0.4] * 100), []
+
+    def measure(loss, clean, noise, timesteps):
+        if denoiser.training:
+            return sum(weights.sum() for weights in denoiser.parameters())
+        checked.append({name: weights.clone() for name, weights in denoiser.state_dict().items()})
+        return torch.tensor(next(script))
+
+    monkeypatch.setattr(run, "_measure", measure)
+    block = replace(block_of(np.ones((BLOCK, BLOCK), bool)), values=np.zeros((8, BLOCK, BLOCK), np.float16))
+    losses = run.train([block], torch.zeros(2, 8, CUBE, CUBE), 8000, Progress())
+    # Eight checks without progress are the last ones.
+    assert list(losses) == [16 * check for check in range(1, 12)]
+    assert losses[48] == pytest.approx(0.2)
+    assert all(torch.equal(weights, checked[2][name]) for name, weights in run.best.state_dict().items())
+    assert not torch.equal(checked[2]["out.weight"], checked[3]["out.weight"])
 
 
 @pytest.mark.parametrize(("bands", "size", "channels"), [(3, 160, 8), (BANDS, 20, 16), (12, 160, 16), (12, 80, 16)])
