@@ -100,19 +100,23 @@ def test_the_contrast_wants_partners_alike_and_other_cubes_apart():
     twins[1::2] = twins[::2]
     assert contrast(torch.cat([twins, twins]), cube_of) < contrast(torch.cat([twins, twins.roll(2, 0)]), cube_of)
     by_hand = []
-    alike = torch.cat([first, first]) @ torch.cat([first, first]).T / 0.2
+    both = torch.cat([first, F.normalize(first + 0.3 * torch.randn(6, 16), dim=1)])
+    alike = both @ both.T / 0.2
     for i in range(12):
         others = [j for j in range(12) if cube_of[j] != cube_of[i]]
         partner = (i + 6) % 12
         by_hand.append(-alike[i, partner] + torch.logsumexp(alike[i, [partner, *others]], 0))
-    torch.testing.assert_close(matched, torch.stack(by_hand).mean())
+    torch.testing.assert_close(contrast(both, cube_of), torch.stack(by_hand).mean())
 
 
 def test_views_of_a_cube_are_noised_apart_and_both_are_denoised():
     torch.manual_seed(0)
     denoiser, loss = StagedDenoiser(8, 16, 64), ContrastiveError(16)
     clean = torch.randn(2, 8, 16, 16).repeat(2, 1, 1, 1)
-    value = loss(denoiser, clean + torch.randn_like(clean), torch.tensor([5.0, 50.0, 100.0, 5.0]), clean)
+    noised, told = clean + torch.randn_like(clean), torch.tensor([5.0, 50.0, 100.0, 5.0])
+    value = loss(denoiser, noised, told, clean)
+    error = torch.log1p((denoiser(noised, told) - clean).abs()).mean()
+    assert 0.001 < value - error < 0.02, "the contrast has a small weight"
     value.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in [*denoiser.parameters(), *loss.parameters()])
 

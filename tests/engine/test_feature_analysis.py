@@ -10,14 +10,23 @@ import pytest
 from synthetic import CRS, QUARTERS, make_spectra, save_backbone, square, write_polygons, write_scene
 
 from spectrafilm.engine.backbone import Backbone
+from spectrafilm.engine.composites import make_composites
+from spectrafilm.engine.device import choose_device
 from spectrafilm.engine.errors import EngineError
+from spectrafilm.engine.feature_analysis import compute_activations
+from spectrafilm.engine.feature_source import ComputedFeatures
 from spectrafilm.engine.folds import Folds
 from spectrafilm.engine.jobs import AnalyseFeatures, TrainFilm
 from spectrafilm.engine.labels import Labels
+from spectrafilm.engine.methods import DEFAULT
 from spectrafilm.engine.model import Model
+from spectrafilm.engine.patches import SceneImages
 from spectrafilm.engine.progress import Recorder
 from spectrafilm.engine.quick_judge import Judge, merit
 from spectrafilm.engine.runner import run_job
+from spectrafilm.engine.scene import Scene
+from spectrafilm.engine.survey import survey_scene
+from spectrafilm.engine.tasks.training_inputs import settings_for
 
 
 def analysis(scene, polygons, backbone, folder, **changes):
@@ -63,6 +72,21 @@ def test_every_layer_is_judged_at_every_timestep(analysed):
     assert values["overall_accuracy"] == report["recommended"]["with_spectra"]["overall_accuracy"]
     assert recorder.positions == sorted(recorder.positions)
     assert recorder.positions[-1] == 1.0
+
+
+def test_activations_are_those_of_their_layer_and_timestep(scene_path, backbone_path, progress):
+    backbone = Backbone.load(str(backbone_path), choose_device("cpu", progress))
+    with Scene.open(str(scene_path)) as scene:
+        survey = survey_scene(scene)
+        composites = make_composites("principal components", survey)
+        settings = settings_for(DEFAULT, backbone, composites, (), (), 0)
+        source = ComputedFeatures(SceneImages(scene, survey.bands, composites), backbone, settings)
+        rows, columns = np.array([5, 40, 70]), np.array([90, 3, 50])
+        found = compute_activations(source, rows, columns, {7, 2}, {300, 0}, progress)
+        assert set(found) == {(2, 0), (2, 300), (7, 0), (7, 300)}
+        for (layer, timestep), activations in found.items():
+            alone = source.changed(layers=(layer,), timesteps=(timestep,), neighbourhoods=())
+            np.testing.assert_allclose(activations, alone.at(rows, columns, progress), rtol=2e-3, atol=2e-3)
 
 
 def test_the_unet_sees_a_patch_once_per_timestep(analysed, polygons_path, scene_path, backbone_path, tmp_path):

@@ -83,3 +83,15 @@ def test_the_transformer_of_diffspectralnet_fuses_what_two_layers_saw():
     share = network.fusion[0]
     torch.testing.assert_close(inputs[1], (1 - share) * outputs[0] + share * inputs[0])
     torch.testing.assert_close(logits, network.head(outputs[1][:, 0])[None])
+
+
+def test_diffcrn_adds_up_timesteps_by_learned_weights():
+    torch.manual_seed(0)
+    network = DiffCRN(CHANNELS, (5, 4), CLASSES).eval()
+    nn.init.normal_(network.weights)
+    tokens, added = [], []
+    network.embed.register_forward_hook(lambda _, __, given: tokens.append(given))
+    network.query_norm.register_forward_pre_hook(lambda _, seen: added.append(seen[0]))
+    network(torch.randn(3, BANDS), torch.randn(3, CHANNELS))
+    assert tokens[0].shape[1:3] == (5, 4)
+    torch.testing.assert_close(added[0], torch.einsum("ts,ntsw->nsw", network.weights[..., 0].softmax(0), tokens[0]))
