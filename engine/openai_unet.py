@@ -183,7 +183,6 @@ def _build(architecture: Architecture, flags: Flags) -> UNet2DModel:
     resampling = "resnet" if architecture.residual_resampling else "conv"
     down = tuple("AttnDownBlock2D" if a else plain[0] for a in architecture.attention)
     up = tuple("AttnUpBlock2D" if a else plain[1] for a in reversed(architecture.attention))
-    attended = [c for c, a in zip(architecture.channels, architecture.attention, strict=True) if a]
     if flags.image_size % 2 ** (len(architecture.channels) - 1):
         raise ValueError(f"images of {flags.image_size} pixels cannot be halved at each level")
     return UNet2DModel(
@@ -197,7 +196,7 @@ def _build(architecture: Architecture, flags: Flags) -> UNet2DModel:
         upsample_type=resampling,
         resnet_time_scale_shift="scale_shift" if architecture.scale_shift else "default",
         # Divides every width; the true number of heads is set afterwards.
-        attention_head_dim=math.gcd(*attended, architecture.channels[-1]),
+        attention_head_dim=math.gcd(*architecture.channels),
         attn_norm_num_groups=32,
         num_class_embeds=architecture.classes,
     )

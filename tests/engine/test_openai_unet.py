@@ -54,6 +54,22 @@ def test_every_decoder_layer_is_that_of_the_published_network(reference):
     assert largest_difference(unet, image, timestep, label, expected) < 1e-4
 
 
+@pytest.mark.parametrize(("reference", "flags"), [
+    (ReferenceUnet((64, 192), 1, heads=3), {}),
+    (ReferenceUnet((64, 192), 1, heads=3, new_order=False), {"use_new_attention_order": False}),
+    (ReferenceUnet((64, 192), 1, heads=4, new_order=False, residual_resampling=False), {}),
+], ids=["guided", "guided, as of 128 pixels and more", "improved"])  # fmt: skip
+def test_heads_are_those_of_the_published_networks_where_no_flag_says_otherwise(tmp_path, reference, flags):
+    """64 channels each in guided-diffusion, four in improved-diffusion, whose order is the old one."""
+    torch.manual_seed(0)
+    image, timestep = torch.randn(2, 3, 16, 16), torch.tensor([0, 50])
+    expected = reference(image, timestep)
+    torch.save(reference.weights, tmp_path / "m.pt")
+    (tmp_path / "m.json").write_text(json.dumps({"image_size": 16, **flags}))
+    unet, _ = read_openai_unet(tmp_path / "m.pt")
+    assert largest_difference(unet, image, timestep, None, expected) < 1e-4
+
+
 @pytest.mark.parametrize("name", ["adm_small", "improved_small"])
 @pytest.mark.skipif(not FIXTURES.is_dir(), reason=f"{FIXTURES} is not there")
 def test_the_networks_of_the_original_code_are_reproduced(name):
