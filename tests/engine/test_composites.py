@@ -299,6 +299,8 @@ def test_a_pseudo_rgb_holds_rounded_bytes_of_the_stretch_and_0_without_data(tmp_
         expected = make_composites("band numbers", survey_scene(scene), (20, 10, 1), (10.0, 80.0)).apply(spectra)[0]
     with rasterio.open(tmp_path / "rgb.tif") as dataset:
         found = dataset.read().astype(float)
+        assert dataset.nodata == 0
+    assert progress.positions == sorted(progress.positions) and progress.positions[-1] == 1
     assert not found[:, :10].any()
     assert np.abs(found - ((expected + 1) / 2 * 254 + 1))[:, 10:].max() < 0.501
     np.testing.assert_allclose(image_itself().apply(found)[0, :, 10:], expected[:, 10:], atol=0.501 / 127)

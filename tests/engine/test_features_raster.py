@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,6 +37,18 @@ def test_settings_of_a_features_raster_are_those_asked_for(scene_path, backbone_
     with rasterio.open(features) as dataset:
         settings = FeatureSettings.from_json(dataset.tags()[TAG], features)
     assert (settings.layers, settings.stride, settings.seed) == ((10,), 8, 7)
+
+
+def test_features_are_compared_by_all_that_decides_on_them():
+    settings = FeatureSettings("b", "b.pt", "digest", (7,), (0,), 64, 32, 0, "", (3, 5))
+    assert settings.means == 2 * 3, "of the three bands of an image of unknown origin"
+    for name, change in {
+        "backbone": {"backbone_sha256": "another"}, "decoder layers": {"layers": (8,)},
+        "timesteps": {"timesteps": (50,)}, "stride": {"stride": 16}, "seed": {"seed": 1},
+        "composites": {"composites": "{}"}, "neighbourhoods": {"neighbourhoods": (3,)},
+    }.items():  # fmt: skip
+        assert settings.differences(replace(settings, **change)) == [name]
+    assert settings.differences(replace(settings, backbone="a copy", backbone_path="copy.pt")) == []
 
 
 def test_a_features_raster_of_another_place_is_refused(scene_path, backbone_path, tmp_path, progress):

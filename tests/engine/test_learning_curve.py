@@ -35,6 +35,8 @@ def test_the_curve_rises_where_every_polygon_adds_a_kind():
     assert overall == sorted(overall)
     assert overall[-1] > overall[0] + 15
     assert [p.polygons for p in curve.points] == [4, 8, 12, 16]
+    half, everything = ((p.overall_accuracy + p.average_accuracy) / 2 for p in (curve.points[1], curve.points[3]))
+    assert curve.gain == pytest.approx(everything - half)
     assert curve.gain > 2 * curve.error > 0
     assert "would probably help" in curve.advice
     assert f"changes by {curve.gain:+.1f} points (± {curve.error:.1f})" in curve.advice
