@@ -105,6 +105,27 @@ def test_strips_give_the_same_features(gappy_scene, backbone, progress, monkeypa
     np.testing.assert_allclose(in_strips, at_once, atol=1e-5)
 
 
+def test_strips_are_narrower_where_a_pixel_takes_more_memory(scene_path, backbone, progress, monkeypatch):
+    extractor = FeatureExtractor(backbone, (8,), (0,), 1)
+    monkeypatch.setattr(features_module, "STRIP_VALUES", 300_000)
+    monkeypatch.setattr(FeatureExtractor, "__call__", lambda self, patches:
+                        np.zeros((len(patches), self.channels, 32, 32), np.float32))  # fmt: skip
+    with Scene.open(str(scene_path)) as scene:
+        survey = survey_scene(scene)
+        images = SceneImages(scene, survey.bands, make_composites("true colour", survey))
+        for more, widest in (({}, WIDTH), ({"derived": 500}, STRIDE), ({"reach": 20}, 2 * STRIDE)):
+            pieces = iterate_features(images, extractor, STRIDE, progress, **more)
+            assert max(window.width for window, *_ in pieces) == widest
+
+
+@pytest.mark.parametrize(("fitting", "sizes"), [(3, [3, 3, 3, 1]), (0, [1] * 10), (100, [8, 2])])
+def test_as_many_patches_go_through_the_unet_at_once_as_fit(backbone, monkeypatch, fitting, sizes):
+    """But no more than 24 images."""
+    extractor = FeatureExtractor(backbone, (8, 9), (0,), 3)
+    monkeypatch.setattr(features_module, "BATCH_VALUES", fitting * extractor.channels * 32 * 32)
+    assert [len(batch) for batch in features_module._batches(list(range(10)), extractor)] == sizes
+
+
 def test_rows_wholly_beyond_the_edge_are_mirrored_in_streams_too(scene_path, backbone, progress):
     stride = 8
     with Scene.open(str(scene_path)) as scene:
@@ -184,8 +205,19 @@ def test_the_noise_is_shared_fixed_and_follows_the_seed(backbone):
     np.testing.assert_allclose(twice[0], twice[1], atol=1e-5)
     again = FeatureExtractor(backbone, (8,), (200,), 1, seed=1)(patch)
     np.testing.assert_array_equal(again, FeatureExtractor(backbone, (8,), (200,), 1, seed=1)(patch))
+    noise = torch.randn((1, 3, 32, 32), generator=torch.Generator().manual_seed(1))
+    noised = backbone.conditioning.add_noise(torch.from_numpy(patch[:, 0]), noise, 200)
+    np.testing.assert_allclose(again, backbone.activations(noised, 200, (8,))[0], atol=1e-5)
     other = FeatureExtractor(backbone, (8,), (200,), 1, seed=2)(patch)
     assert np.abs(other - again).max() > 1e-3
+
+
+def test_channels_come_composite_by_composite_then_by_timestep_then_by_layer(backbone):
+    patch = np.random.default_rng(0).uniform(-1, 1, (1, 2, 3, 32, 32)).astype(np.float32)
+    alone = [FeatureExtractor(backbone, (layer,), (timestep,), 1)(patch[:, k : k + 1])
+             for k in (0, 1) for timestep in (200, 0) for layer in (5, 2)]  # fmt: skip
+    together = FeatureExtractor(backbone, (5, 2), (200, 0), 2)(patch)
+    np.testing.assert_allclose(together, np.concatenate(alone, 1), atol=1e-5)
 
 
 def test_noising_follows_the_schedule(backbone):

@@ -13,7 +13,7 @@ from training_pixels import data_of
 from spectrafilm.engine.folds import split_by_polygon
 from spectrafilm.engine.jobs import TrainFilm
 from spectrafilm.engine.labels import Labels
-from spectrafilm.engine.learning_curve import PIXELS, measure_learning_curve
+from spectrafilm.engine.learning_curve import PIXELS, _advise, measure_learning_curve
 from spectrafilm.engine.methods import METHODS
 from spectrafilm.engine.polygons import make_classes
 from spectrafilm.engine.progress import Recorder
@@ -55,6 +55,15 @@ def test_of_few_polygons_and_much_noise_nothing_can_be_said():
     curve = measured(data_of(4, noise=2.0))
     assert len(curve.points) == 4
     assert "cannot be said" in curve.advice
+
+
+@pytest.mark.parametrize(("gain", "error", "advice"), [
+    (1.0, 0.4, "would hardly help"), (1.0, 0.6, "cannot be said"), (5.0, 2.6, "cannot be said"),
+    (5.0, 2.5, "would probably help"), (-0.04, 0.1, "changes by +0.0 points"),
+])  # fmt: skip
+def test_advice_hangs_on_the_interval_of_95_per_cent(gain, error, advice):
+    """Polygons are worth their work from two points of accuracy on."""
+    assert advice in _advise(gain, error)
 
 
 @pytest.mark.parametrize(
