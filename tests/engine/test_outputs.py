@@ -46,15 +46,16 @@ def test_after_a_failure_the_old_file_is_untouched_and_nothing_else_is_there(tmp
 
 
 def test_written_files_have_the_users_permissions(tmp_path):
-    mask = os.umask(0o027)
+    mask = os.umask(0o002)
     try:
         with Outputs() as outputs:
             part = outputs.reserve(str(tmp_path / "a"))
             part.write_text("x")
             part.chmod(0o600)
     finally:
-        os.umask(mask)
-    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+        kept = os.umask(mask)
+    assert kept == 0o002
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o664
 
 
 def test_a_disk_that_keeps_no_permissions_is_no_reason_to_lose_the_work(tmp_path, monkeypatch):
@@ -96,6 +97,11 @@ def test_nothing_is_written_into_a_folder_that_is_read(tmp_path):
     config = weights.with_name("config.json")
     with pytest.raises(EngineError, match="also an input"):
         Outputs(files_of(str(config))).check(str(weights))
+
+
+def test_names_that_are_not_given_are_no_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Outputs([""]).check(str(tmp_path / "a.tif"), "", "")
 
 
 def test_two_outputs_of_one_name_are_one_sentence(tmp_path):
@@ -231,7 +237,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, scene_path, co
     with mounted(tmp_path / "small", f"size={size}"):
         target = tmp_path / "small" / "map.tif"
         with (
-            pytest.raises(EngineError, match="disk is probably full"),
+            pytest.raises(EngineError, match=r"written to .*small: the disk is probably full"),
             Scene.open(str(scene_path)) as scene,
             Outputs() as outputs,
             outputs.raster(str(target), scene, count, "float32", -1.0, **options) as dataset,
