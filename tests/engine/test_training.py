@@ -114,6 +114,13 @@ def test_a_pixel_that_is_mostly_of_other_classes_shows_its_own_alone():
     np.testing.assert_allclose(trust, [0.4**3, 0.75**3], atol=1e-6)
 
 
+def test_cover_by_some_classes_numbers_them_anew():
+    shares = csr_array(np.array([[0.2, 0.3, 0.4, 0.1], [0, 0.6, 0.7, 0.5]], np.float32))
+    some = Cover(shares, np.array([1, 2, 3, 3]), np.array([7, 8, 9, 10])).of_classes(np.array([1, 3]))
+    assert (some.class_ids.tolist(), some.polygons.tolist()) == ([1, 2, 2], [7, 9, 10])
+    np.testing.assert_allclose(some.by_class(2), [[0.2, 0.5], [0, 1]])
+
+
 def test_what_held_out_polygons_cover_is_unknown(samples):
     """Half of pixel 0 of polygon 7 lies in polygon 8, which is held out."""
     shares = csr_array(np.array([[0.5, 0.5], [0, 1]], np.float32))
