@@ -133,6 +133,16 @@ def test_polygons_over_all_of_a_large_map_are_compared_strip_by_strip(tmp_path, 
     assert figures(tmp_path, land_cover, reference, reference_crs=CRS) == at_once
 
 
+def test_a_reference_that_agrees_by_chance_is_warned_of(tmp_path):
+    """As one of another place, or with another order of its classes."""
+    values = np.repeat([[1] * 10 + [2] * 10], 10, 0)
+    land_cover, reference = write_classes(tmp_path / "map.tif", values), write_classes(tmp_path / "r.tif", 3 - values)
+    recorder = Recorder()
+    run_job(AssessAccuracy(land_cover, reference, str(tmp_path / "a.html")), recorder)
+    assert any("no better than by chance" in warning for warning in recorder.warnings)
+    assert "no better than by chance" in (tmp_path / "a.html").read_text()
+
+
 @pytest.mark.parametrize("crs", [CRS, None])
 def test_a_map_and_a_reference_without_a_place_are_compared_pixel_by_pixel(tmp_path, crs):
     values = np.repeat([[1] * 10 + [2] * 10], 10, 0).astype(np.uint8)
