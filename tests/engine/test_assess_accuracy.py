@@ -235,7 +235,8 @@ def test_assessment_against_a_label_raster_on_another_grid(mapped, tmp_path):
     values = run_job(job, recorder)
     assert values["overall_accuracy"] == pytest.approx(50, abs=3)
     assert "matched by the map's numbers: 1 is field, 4 is water; check that they" in recorder.warnings[0]
-    # ENVI's classifications say what their numbers mean.
+    # ENVI's classifications say what their numbers mean; a name that the map lacks does not spoil the others.
+    labels[39, 0] = 2
     with rasterio.open(tmp_path / "l.dat", "w", driver="ENVI", width=WIDTH // 2, height=HEIGHT // 2, count=1,
                        dtype="uint8", crs=CRS, transform=transform) as dataset:  # fmt: skip
         dataset.write(labels, 1)
@@ -243,6 +244,7 @@ def test_assessment_against_a_label_raster_on_another_grid(mapped, tmp_path):
         header.write("file type = ENVI Classification\nclasses = 5\nclass names = {\nnone, Field, a, b, tree}\n")
     job = AssessAccuracy(str(mapped / "map.tif"), str(tmp_path / "l.dat"), str(tmp_path / "a.html"))
     assert run_job(job, Recorder())["overall_accuracy"] > 95
+    assert json.loads((tmp_path / "a.json").read_text())["accuracy"]["samples"] == 4 * 2 * 20 * 25
     # What QGIS knows of them goes the same way.
     job = AssessAccuracy(str(mapped / "map.tif"), str(tmp_path / "l.tif"), str(tmp_path / "a.html"),
                          reference_values=("1", "4"), reference_names=("field", "tree"))  # fmt: skip
