@@ -103,7 +103,8 @@ class Survey:
         if self.outlying_share >= WORTH_TELLING:
             progress.info(
                 f"{self.outlying_share:.2%} of the pixels have values far beyond all others in some band, as saturated "
-                "or dead detectors give them; there, the largest or smallest usual value is taken instead."
+                "or dead detectors give them. Where no class is known by such values, the largest or smallest usual "
+                "one is taken instead."
             )
         unknown = [b for b in self.bands if b.wavelength is None]
         if len(unknown) == len(self.bands):
