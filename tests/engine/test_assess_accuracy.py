@@ -143,6 +143,14 @@ def test_a_reference_that_agrees_by_chance_is_warned_of(tmp_path):
     assert "no better than by chance" in (tmp_path / "a.html").read_text()
 
 
+def test_a_reference_whose_classes_lie_where_the_map_has_none_is_one_sentence(tmp_path):
+    land_cover = write_classes(tmp_path / "map.tif", np.repeat([[0] * 10 + [1] * 5 + [2] * 5], 10, 0))
+    reference = write_classes(tmp_path / "r.tif", np.repeat([[1] * 10 + [9] * 10], 10, 0))
+    with pytest.raises(EngineError, match="No reference pixel lies where the map has a class"):
+        run_job(AssessAccuracy(land_cover, reference, str(tmp_path / "a.html")), Recorder())
+    assert not (tmp_path / "a.html").exists()
+
+
 @pytest.mark.parametrize("crs", [CRS, None])
 def test_a_map_and_a_reference_without_a_place_are_compared_pixel_by_pixel(tmp_path, crs):
     values = np.repeat([[1] * 10 + [2] * 10], 10, 0).astype(np.uint8)

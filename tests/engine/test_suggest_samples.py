@@ -83,7 +83,10 @@ def test_a_pixel_that_a_polygon_or_point_touches_is_covered():
     assert sorted(zip(*np.nonzero(found), strict=True)) == [(4, 14), (4, 15), (24, 1)]
 
 
-def test_less_than_one_place_is_one_sentence(model, mixed_scene):
+def test_one_place_is_the_least_that_can_be_asked_for(model, mixed_scene):
+    recorder = Recorder()
+    assert len(run_job(SuggestSamples(str(mixed_scene), model, count=1), recorder)["places"]) == 1
+    assert not recorder.warnings
     with pytest.raises(EngineError, match="0 places cannot be suggested"):
         run_job(SuggestSamples(str(mixed_scene), model, count=0), Recorder())
 
