@@ -35,12 +35,15 @@ def test_the_spectral_encoder_of_geodiffnet_f_is_the_published_one():
     ]  # fmt: skip
     assert {m.kernel_size for m in encoder.convolutions if isinstance(m, nn.Conv1d)} == {(3,)}
     assert {m.kernel_size for m in encoder.convolutions if isinstance(m, nn.MaxPool1d)} == {2}
-    assert encoder(torch.randn(4, BANDS)).shape == (4, 256)
+    # Convolutions keep the length, and pooling the last of an odd number: three bands will do.
+    for bands in (3, 30, 31):
+        assert GeoDiffNetFilm(bands, CHANNELS, CLASSES).encoder(torch.randn(4, bands)).shape == (4, 256)
 
 
 def test_film_scales_and_shifts_the_features_by_the_spectrum():
     torch.manual_seed(0)
     network = GeoDiffNetFilm(BANDS, CHANNELS, CLASSES).eval()
+    assert layers_of(network.head) == [("Linear", CHANNELS, 128), "ReLU", ("Linear", 128, CLASSES)]
     for layer in (network.scale, network.shift):
         nn.init.normal_(layer.weight)
     spectra, features = torch.randn(3, BANDS), torch.randn(3, CHANNELS)
