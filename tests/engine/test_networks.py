@@ -36,7 +36,7 @@ def test_the_spectral_encoder_of_geodiffnet_f_is_the_published_one():
     assert {m.kernel_size for m in encoder.convolutions if isinstance(m, nn.Conv1d)} == {(3,)}
     assert {m.kernel_size for m in encoder.convolutions if isinstance(m, nn.MaxPool1d)} == {2}
     # Convolutions keep the length, and pooling the last of an odd number: three bands will do.
-    for bands in (3, 30, 31):
+    for bands in (3, 30, 33):
         assert GeoDiffNetFilm(bands, CHANNELS, CLASSES).encoder(torch.randn(4, bands)).shape == (4, 256)
 
 
@@ -63,6 +63,7 @@ def test_features_beyond_the_channels_of_a_network_are_not_looked_at(network):
     expected = network.eval()(spectra, features)
     assert expected.shape == (1, 3, CLASSES)
     torch.testing.assert_close(network(spectra, more), expected)
+    torch.testing.assert_close(network(spectra[:1], more[:1]), expected[:, :1], msg="nor other pixels")
 
 
 def test_the_transformer_of_diffspectralnet_fuses_what_two_layers_saw():
