@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -193,6 +194,8 @@ def test_the_standard_error_of_a_gain_counts_polygons_not_pixels():
     judge = Judge(labels, Folds((everything,), (everything,), everything), 2)
     right, one_polygon_wrong = ids.copy(), ids.copy()
     one_polygon_wrong[:10] = 2
+    figures = judge.figures(one_polygon_wrong)
+    assert (figures.overall_accuracy, figures.average_accuracy) == (87.5, 87.5)
     gain, error = judge.gain(right, one_polygon_wrong)
     assert gain == pytest.approx(10 / 80)
     # A single polygon makes the difference: it may as well be chance. 2.36 is Student's for eight polygons.
@@ -203,6 +206,9 @@ def test_the_standard_error_of_a_gain_counts_polygons_not_pixels():
     assert error < gain / 2
     # Several runs are averaged.
     assert judge.gain(right, np.stack([right, scattered])) == pytest.approx((gain / 2, error / 2))
+    for polygons, finite in ((ids, True), (np.ones(80, int), False)):
+        few = replace(judge, labels=replace(labels, polygons=polygons))
+        assert np.isfinite(few.gain(right, scattered)[1]) == finite
 
 
 def test_noise_beside_the_spectra_does_not_look_helpful():

@@ -194,6 +194,16 @@ def test_spatial_features_have_half_the_deviation_of_a_standard_one():
     assert np.sqrt(projected.var(0).mean()) == pytest.approx(0.5, rel=1e-3)
 
 
+def test_the_48_spatial_features_of_largest_variance_are_kept_largest_first():
+    deviations = np.r_[np.full(12, 0.1), np.geomspace(1, 9, 48)]
+    features = np.random.default_rng(0).normal(3, deviations, (2000, 60)).astype(np.float32)
+    projection = fit_spatial(features)
+    assert projection.components.shape == (48, 60)
+    assert np.abs(projection.components[:, :12]).max() < 0.1 * np.abs(projection.components).max()
+    assert (np.diff(projection.apply(features).std(0)) < 0).all()
+    assert len(fit_spatial(features[:5]).components) <= 5
+
+
 def test_a_projection_subtracts_its_mean():
     projection = Projection(np.array([1.0, 2.0], np.float32), np.array([[2.0, 0.0]], np.float32))
     np.testing.assert_allclose(projection.apply(np.array([[2.0, 5.0]])), [[2.0]])

@@ -64,6 +64,7 @@ def test_features_beyond_the_channels_of_a_network_are_not_looked_at(network):
     assert expected.shape == (1, 3, CLASSES)
     torch.testing.assert_close(network(spectra, more), expected)
     torch.testing.assert_close(network(spectra[:1], more[:1]), expected[:, :1], msg="nor other pixels")
+    assert not torch.allclose(expected[:, 0], expected[:, 1], atol=1e-4), "but those of the pixel itself are"
 
 
 def test_the_transformer_of_diffspectralnet_fuses_what_two_layers_saw():
