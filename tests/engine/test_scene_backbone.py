@@ -21,9 +21,9 @@ from spectrafilm.engine.patches import MirroredRows
 from spectrafilm.engine.progress import Progress, Recorder
 from spectrafilm.engine.runner import run_job
 from spectrafilm.engine.scene import Scene
-from spectrafilm.engine.scene_backbone import DENOISERS, SceneBackbone
+from spectrafilm.engine.scene_backbone import DENOISERS, SceneBackbone, noise_schedule
 from spectrafilm.engine.scene_pretraining import BLOCK, CUBE, SCHEMES, _away_from, _Block, _read_blocks, _Run
-from spectrafilm.engine.spectral_unet import SpectralUNet
+from spectrafilm.engine.spectral_unet import SpectralUNet, sinusoids
 from spectrafilm.engine.survey import survey_scene
 
 POSITIONS, NARROW = 16, 4
@@ -55,6 +55,32 @@ def test_the_network_keeps_pixels_and_halves_the_spectral_axis():
     assert shapes == [(32, 2, 8, 12), (16, 4, 8, 12), (8, 8, 8, 12), (4, 16, 8, 12)]
     with pytest.raises(ValueError, match="12 spectral positions"):
         SpectralUNet(12, 4, 8)
+
+
+def test_noise_and_time_are_those_of_the_published_denoiser():
+    """500 timesteps with variances from 1e-4 to 0.02, told by 16 sines and 16 cosines of periods up to 10 000."""
+    schedule = noise_schedule()
+    signal = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 500), 0)
+    torch.testing.assert_close(schedule.signal**2, signal, rtol=1e-4, atol=1e-6)
+    assert schedule.told.tolist() == list(range(500))
+    angles = torch.tensor([[3.0], [400.0]]) / 10_000 ** (torch.arange(16) / 15)
+    expected = torch.cat([angles.sin(), angles.cos()], 1)
+    torch.testing.assert_close(sinusoids(torch.tensor([3.0, 400.0])), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_block_of_the_unet_is_the_published_one():
+    torch.manual_seed(0)
+    block, seen = SpectralUNet(8, 4, 8).eval().down[0], []
+    for norm in (block.first_norm, block.second_norm):
+        torch.nn.init.normal_(norm.bias)
+    for layer in (block.second, block.resample):
+        layer.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    values, embedding = torch.randn(2, 4, 8, 8, 8), torch.randn(2, 32)
+    block(values, embedding)
+    shift = block.time(embedding).relu()[:, :, None, None, None]
+    torch.testing.assert_close(seen[0], block.first_norm(block.first(values).relu()) + shift)
+    torch.testing.assert_close(seen[1], block.second_norm(block.second(seen[0]).relu()))
+    assert (block.resample.kernel_size, block.resample.stride) == ((4, 5, 5), (2, 1, 1))
 
 
 def test_each_cube_is_told_its_own_timestep():
