@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import rasterio
+from scipy.ndimage import uniform_filter
 from synthetic import BANDS, HEIGHT, TRANSFORM, WIDTH, make_spectra, write_scene
 from training_job import training
 
@@ -87,7 +88,11 @@ def test_gaps_of_a_features_raster_are_kept_where_the_scene_has_data(scene_path,
     gappy = write_scene(tmp_path / "gappy.tif", spectra)
     features = extracted(gappy, backbone_path, tmp_path, progress)
     with Scene.open(str(scene_path)) as scene:
-        pieces = list(RasterFeatures(features, scene, scene.bands).stream(None, progress))
+        source = RasterFeatures(features, scene, scene.bands)
+        pieces = list(source.stream(None, progress))
+        np.testing.assert_array_equal(source.at(np.array([5]), np.array([7]), progress)[0], pieces[0][3][:, 5, 7])
+        with pytest.raises(EngineError, match="has no data in 1 valid pixels of the scene"):
+            source.at(np.array([5, 30]), np.array([7, 30]), progress)
     valid = np.concatenate([valid for _, _, valid, _ in pieces])
     np.testing.assert_array_equal(valid, spectra[0] != -1.0)
 
@@ -106,9 +111,15 @@ def test_features_of_three_bands_of_unknown_origin_fit_any_scene_of_their_grid(
 ):
     """As of an image that another program made of the scene."""
     image = write_scene(tmp_path / "image.tif", make_spectra()[[9, 4, 1]], wavelengths=None)
-    features = extracted(image, backbone_path, tmp_path, progress)
-    assert "does not say how its three bands were made" in progress.warnings[0]
+    features = extracted(image, backbone_path, tmp_path, progress, composites="true colour")
+    assert "taken as it is: composites" in progress.warnings[0]
+    assert "does not say how its three bands were made" in progress.warnings[1]
     assert opened(features, scene_path).channels == 8 * 1 + 2 * 3
+    with rasterio.open(image) as three, rasterio.open(features) as dataset:
+        bands, means = three.read(), dataset.read([9, 10, 11])
+    low, high = bands.min((1, 2), keepdims=True), bands.max((1, 2), keepdims=True)
+    shown = uniform_filter(2 * (bands - low) / (high - low) - 1, (0, 3, 3))
+    np.testing.assert_allclose(means[:, 2:-2, 2:-2], shown[:, 2:-2, 2:-2], atol=0.01)
 
 
 def test_a_features_raster_replaces_computing(trained, mapped, scene_path, polygons_path, backbone_path, tmp_path):
