@@ -15,7 +15,7 @@ import numpy as np
 Range = tuple[float, float]
 
 USUAL = (1.0, 99.0)
-ENOUGH = 25_000
+ENOUGH = 25_000  # pixels that tell percentiles
 # In widths of the usual range. No scene of the benchmarks has such a value.
 FAR = 5.0
 

@@ -188,15 +188,15 @@ def survey_scene(scene: Scene, seed: int = 0) -> Survey:
         draw_in(np.moveaxis(values, -1, 0), ranges)
     bands = [b for b, u in zip(good, usable, strict=True) if u]
     return Survey(
-        tuple(replace(b, usual=r) for b, r in zip(bands, ranges, strict=True)),
-        pixels,
-        _noise(near),
-        _noise(apart),
-        fill,
-        {reason: bands for reason, bands in dropped.items() if bands},
-        find_blocking(gaps, bands),
-        float(valid.sum() / seen),
-        float((pixels != stored).any(1).mean()),
+        bands=tuple(replace(b, usual=r) for b, r in zip(bands, ranges, strict=True)),
+        pixels=pixels,
+        noise=_noise(near),
+        change=_noise(apart),
+        fill=fill,
+        dropped={reason: bands for reason, bands in dropped.items() if bands},
+        blocking=find_blocking(gaps, bands),
+        valid_share=float(valid.sum() / seen),
+        outlying_share=float((pixels != stored).any(1).mean()),
     )
 
 
