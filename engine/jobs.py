@@ -43,6 +43,16 @@ class SelectBands(_Job):
 
 
 @dataclass(frozen=True)
+class ImportScene(_Job):
+    """Write a product of a mission, in a file that no GIS shows as a scene, as a GeoTIFF."""
+
+    name = "importscene"
+    written = ("output",)
+    product: str
+    output: str
+
+
+@dataclass(frozen=True)
 class ExtractFeatures(_Job):
     """Write spatial features of a scene, or of a three-band raster, as a raster; a stride of 0 is half of a patch."""
 
@@ -243,7 +253,7 @@ class DownloadBackbone(_Job):
 # Written for Python 3.9, which QGIS 3.22 has on Windows.
 Job = Union[  # noqa: UP007
     SelectBands, ExtractFeatures, PretrainScene, AnalyseFeatures, TrainFilm, PredictMap, AssessAccuracy, SuggestSamples,
-    CheckEnvironment, DownloadBackbone,
+    CheckEnvironment, DownloadBackbone, ImportScene,
 ]
 JOBS: dict[str, Any] = {job.name: job for job in get_args(Job)}
 

@@ -11,11 +11,13 @@ import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 from xml.etree import ElementTree
 
 import numpy as np
 import rasterio
+from affine import Affine
+from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
@@ -30,7 +32,7 @@ from .partial_outputs import (
     remove_partial_outputs,
     tries,
 )
-from .scene import Scene, told_by_gdal, unplaced_allowed
+from .scene import told_by_gdal, unplaced_allowed
 
 NODATA = -9999.0
 # For floats of 16 bits, which have no -9999.
@@ -43,6 +45,15 @@ OURS = {".json": re.compile(rb'\A{\s*"title": '), ".qml": re.compile(rb"<rasterr
 STYLE_MARK = {"creator": "SpectraFiLM"}
 # Rows of a block divide the rows that feature streaming finishes at a time, so blocks are written whole.
 BLOCK_ROWS, BLOCK_COLUMNS = 16, 256
+
+
+class Grid(Protocol):
+    """Where the pixels of a raster lie; a `Scene` is one."""
+
+    width: int
+    height: int
+    crs: CRS
+    transform: Affine
 
 
 class Outputs:
@@ -124,17 +135,18 @@ class Outputs:
 
     @contextlib.contextmanager
     def raster(
-        self, destination: str, scene: Scene, count: int, dtype: str, nodata: float, **options: Any
+        self, destination: str, grid: Grid, count: int, dtype: str, nodata: float, **options: Any
     ) -> Iterator[rasterio.io.DatasetWriter]:
-        """A tiled, compressed GeoTIFF on the grid of a scene, open for writing."""
+        """A tiled, compressed GeoTIFF, open for writing; other options of GDAL take the place of ours."""
         path = self.reserve(destination)
+        options = {"blockxsize": BLOCK_COLUMNS, "blockysize": BLOCK_ROWS, **options}
         self._rasters.append(destination)
         try:
             with unplaced_allowed():
                 with rasterio.open(
-                    path, "w", driver="GTiff", width=scene.width, height=scene.height, count=count, dtype=dtype,
-                    nodata=nodata, crs=scene.crs, transform=scene.transform, tiled=True, blockxsize=BLOCK_COLUMNS,
-                    blockysize=BLOCK_ROWS, bigtiff="IF_SAFER", compress="deflate", **options,
+                    path, "w", driver="GTiff", width=grid.width, height=grid.height, count=count, dtype=dtype,
+                    nodata=nodata, crs=grid.crs, transform=grid.transform, tiled=True, bigtiff="IF_SAFER",
+                    compress="deflate", **options,
                 ) as dataset:  # fmt: skip
                     yield dataset
                 _verify(path)

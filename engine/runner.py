@@ -15,6 +15,7 @@ from .jobs import (
     CheckEnvironment,
     DownloadBackbone,
     ExtractFeatures,
+    ImportScene,
     Job,
     PredictMap,
     PretrainScene,
@@ -102,3 +103,7 @@ def _find_task(job: Job) -> Callable[[Any, Progress, str], dict[str, Any]]:
             from .tasks.download_backbone import download_backbone
 
             return download_backbone
+        case ImportScene():
+            from .tasks.import_scene import import_scene
+
+            return import_scene

@@ -9,6 +9,7 @@ from ..algorithms.analyse_features import AnalyseFeaturesAlgorithm
 from ..algorithms.assess_accuracy import AssessAccuracyAlgorithm
 from ..algorithms.download_backbone import DownloadBackboneAlgorithm
 from ..algorithms.extract_features import ExtractFeaturesAlgorithm
+from ..algorithms.import_scene import ImportSceneAlgorithm
 from ..algorithms.predict_map import PredictMapAlgorithm
 from ..algorithms.pretrain_scene import PretrainSceneAlgorithm
 from ..algorithms.select_bands import SelectBandsAlgorithm
@@ -19,6 +20,7 @@ from .help_page import help_address
 from .paths import ICONS, MODELS
 
 ALGORITHMS = (
+    ImportSceneAlgorithm,
     SelectBandsAlgorithm,
     ExtractFeaturesAlgorithm,
     PretrainSceneAlgorithm,

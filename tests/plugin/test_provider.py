@@ -16,6 +16,7 @@ from qgis.core import (
 from qgis.PyQt.QtCore import QUrl
 
 KEYS = {
+    "importscene": (["INPUT"], ["OUTPUT"]),
     "selectbands": (["INPUT", "METHOD", "BANDS", "STRETCH_LOW", "STRETCH_HIGH"], ["OUTPUT"]),
     "extractfeatures": (
         ["INPUT", "BACKBONE", "COMPOSITES", "LAYERS", "TIMESTEPS", "STRIDE", "DEVICE", "SEED"], ["OUTPUT"]),

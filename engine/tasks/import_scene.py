@@ -1,0 +1,69 @@
+"""importscene: a GeoTIFF of a product that no GIS shows as a scene."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from rasterio.enums import ColorInterp
+
+from ..composites import TRUE_COLOUR
+from ..jobs import ImportScene
+from ..outputs import Outputs
+from ..products.opening import damage_reported, open_product
+from ..products.product import ROWS, ProductBand
+from ..progress import Progress
+
+# Stored as whole numbers of a ten-thousandth, as EnMAP and NEON store it: half the size of floats, and no less exact.
+STEP = 0.0001
+NODATA = -32768
+
+
+def import_scene(job: ImportScene, progress: Progress, token: str) -> dict[str, Any]:
+    """Write all bands with wavelengths, widths and bad-band flags; the visible ones are what a GIS shows first."""
+    with open_product(job.product) as product, Outputs([job.product], token) as outputs:
+        outputs.check(job.output)
+        bands = product.bands
+        bad = sum(not band.good for band in bands)
+        progress.info(
+            f"{job.product} is {product.title}: {product.width} x {product.height} pixels, {len(bands)} bands "
+            f"({min(b.wavelength for b in bands):.0f} to {max(b.wavelength for b in bands):.0f} nm), "
+            f"{bad} of them flagged bad."
+        )
+        with outputs.raster(
+            job.output, product, len(bands), "int16", NODATA, interleave="band", predictor=2, blockysize=ROWS
+        ) as dataset:
+            dataset.colorinterp = _colours(bands)
+            dataset.scales = [STEP] * len(bands)
+            for number, band in enumerate(bands, 1):
+                dataset.set_band_description(number, f"{band.wavelength:.1f} nm")
+                dataset.update_tags(
+                    number, wavelength=band.wavelength, wavelength_units="Nanometers", fwhm=band.width,
+                    bbl=int(band.good),
+                )  # fmt: skip
+            valid = 0
+            for part in progress.track(product.parts()):
+                with damage_reported(job.product):
+                    numbers = _to_steps(product.read(part))
+                valid += int(np.count_nonzero(numbers != NODATA))
+                dataset.write(numbers, range(part.bands.start + 1, part.bands.stop + 1), window=part.window)
+        share = valid / (len(bands) * product.width * product.height)
+        progress.info(f"{100 * share:.0f} per cent of the grid hold data.")
+    return {"bands": len(bands)}
+
+
+def _to_steps(reflectance: np.ndarray) -> np.ndarray:
+    """Reflectance as int16 of `STEP`, `NODATA` for NaN; what is out of range becomes the nearest number in it."""
+    with np.errstate(invalid="ignore"):
+        steps = np.clip(np.rint(reflectance / STEP), NODATA + 1, 32767)
+    return np.where(np.isnan(steps), NODATA, steps).astype(np.int16)
+
+
+def _colours(bands: Sequence[ProductBand]) -> list[ColorInterp]:
+    """Which bands are red, green and blue."""
+    colours = [ColorInterp.undefined] * len(bands)
+    centres = np.array([band.wavelength for band in bands])
+    for colour, wavelength in zip((ColorInterp.red, ColorInterp.green, ColorInterp.blue), TRUE_COLOUR, strict=True):
+        colours[int(np.abs(centres - wavelength).argmin())] = colour
+    return colours
