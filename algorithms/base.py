@@ -285,8 +285,9 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
                 # QGIS would say that it is not found.
                 raise QgsProcessingException(
                     self.tr(
-                        "{0} cannot be opened as a raster; beside an ENVI header choose the file that holds the data, "
-                        "and of a file with several datasets add one to the project and choose its layer."
+                        "{0} cannot be opened as a raster; use 'Import scene' for a product of PRISMA, EMIT, NEON or "
+                        "Tanager, beside an ENVI header choose the file that holds the data, and of another file with "
+                        "several datasets add one to the project and choose its layer."
                     ).format(path)
                 )
             return path, QgsCoordinateReferenceSystem()

@@ -67,7 +67,7 @@ def test_not_a_raster(fails, tmp_path):
     text = tmp_path / "text.tif"
     text.write_text("no raster")
     for name, parameters in (("selectbands", {"INPUT": str(text)}), ("trainfilm", train(str(text)))):
-        assert "text.tif cannot be opened as a raster; beside an ENVI header choose" in fails(name, parameters)
+        assert "text.tif cannot be opened as a raster; use 'Import scene' for a product" in fails(name, parameters)
 
 
 @pytest.mark.parametrize(
