@@ -150,30 +150,7 @@ def export_features(
             none that has an area in the scene's CRS.
     """
     fields = {key: name for key, name in ((FIELD, field), (GROUP, group_field)) if name}
-    if fields and not source.fields().count():
-        raise QgsProcessingException(
-            f"The labels '{source.sourceName()}' have no fields; check whether the layer's source can still be read."
-        )
-    indices = {key: source.fields().lookupField(name) for key, name in fields.items()}
-    for key, index in indices.items():
-        if index < 0:
-            names = ", ".join(f.name() for f in source.fields())
-            raise QgsProcessingException(
-                f"The labels have no field '{fields[key]}' (they have {names}); choose another."
-            )
-    if source.wkbType() == QgsWkbTypes.Type.NoGeometry:
-        raise QgsProcessingException(
-            f"The labels '{source.sourceName()}' are a table without geometries; choose a layer of polygons or points."
-        )
-    if not source.sourceCrs().isValid() or source.sourceCrs().description().startswith(UNDEFINED):
-        raise QgsProcessingException(
-            f"The labels '{source.sourceName()}' have no coordinate reference system; set it in the layer's "
-            "properties."
-        )
-    if not source.featureCount():
-        raise QgsProcessingException(
-            f"The labels '{source.sourceName()}' hold no features; draw polygons, or clear 'Selected features only'."
-        )
+    indices = _field_indices(source, fields)
     crs = scene_crs if scene_crs.isValid() else source.sourceCrs()
     feedback.pushInfo(
         f"Labels in {_crs_name(source.sourceCrs())}, scene in {_crs_name(scene_crs)}"
@@ -227,6 +204,39 @@ def export_features(
     collection = {"type": "FeatureCollection", "spectrafilm_warnings": warnings, "features": features}
     path.write_text(json.dumps(collection), encoding="utf-8")
     return crs
+
+
+def _field_indices(source: QgsProcessingFeatureSource, fields: dict[str, str]) -> dict[str, int]:
+    """The index of each field, given by its name, in a source that can be exported.
+
+    Raises:
+        QgsProcessingException: the source cannot be, or a field is missing.
+    """
+    if fields and not source.fields().count():
+        raise QgsProcessingException(
+            f"The labels '{source.sourceName()}' have no fields; check whether the layer's source can still be read."
+        )
+    indices = {key: source.fields().lookupField(name) for key, name in fields.items()}
+    for key, index in indices.items():
+        if index < 0:
+            names = ", ".join(f.name() for f in source.fields())
+            raise QgsProcessingException(
+                f"The labels have no field '{fields[key]}' (they have {names}); choose another."
+            )
+    if source.wkbType() == QgsWkbTypes.Type.NoGeometry:
+        raise QgsProcessingException(
+            f"The labels '{source.sourceName()}' are a table without geometries; choose a layer of polygons or points."
+        )
+    if not source.sourceCrs().isValid() or source.sourceCrs().description().startswith(UNDEFINED):
+        raise QgsProcessingException(
+            f"The labels '{source.sourceName()}' have no coordinate reference system; set it in the layer's "
+            "properties."
+        )
+    if not source.featureCount():
+        raise QgsProcessingException(
+            f"The labels '{source.sourceName()}' hold no features; draw polygons, or clear 'Selected features only'."
+        )
+    return indices
 
 
 def _repaired(geometry: QgsGeometry) -> tuple[QgsGeometry, bool]:
