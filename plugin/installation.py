@@ -174,9 +174,8 @@ def _delete(folder: Path) -> None:
 
 def _check_length(folder: Path) -> None:
     """Refuse a folder in which packages would have paths that are too long for Windows."""
-    packages = len(str(folder)) + len(r"\Lib\site-packages") + 1
-    if packages + LONGEST_IN_PACKAGES > LONGEST_PATH and not _long_paths_allowed():
-        most = LONGEST_PATH - LONGEST_IN_PACKAGES - (packages - len(str(folder)))
+    most = LONGEST_PATH - len("\\Lib\\site-packages\\") - LONGEST_IN_PACKAGES
+    if len(str(folder)) > most and not _long_paths_allowed():
         raise QgsProcessingException(
             f"The folder {folder} is too deep for Windows, which allows paths of {LONGEST_PATH} characters; choose "
             f"another one, with at most {most} characters, such as C:\\SpectraFiLM."
