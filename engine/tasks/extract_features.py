@@ -20,6 +20,7 @@ from ..progress import Progress
 from ..scene import Band, Scene
 from ..survey import survey_scene
 from .training_inputs import composites_for, settings_for
+from .unused_choices import warn_of_unused
 
 
 def extract_features(job: ExtractFeatures, progress: Progress, token: str) -> dict[str, Any]:
@@ -64,8 +65,7 @@ def _composites_of(
     """Bands, composites and recipe: of a scene, or of a raster with three bands, which is taken as it is."""
     survey = survey_scene(scene, job.seed)
     if len(scene.bands) == 3 and backbone.composites is None:
-        if job.composites:
-            progress.warning("Not used, since a raster with three bands is taken as it is: composites.")
+        warn_of_unused({"composites": job.composites}, "a raster with three bands is taken as it is", progress)
         if recipe := scene.tag(COMPOSITES_TAG):
             return survey.bands, image_itself(), recipe
         progress.warning(

@@ -16,6 +16,7 @@ from ..progress import Progress
 from ..sampling import read_pixels, thin_labels
 from ..scene import Scene
 from ..survey import Survey, as_stored, survey_scene
+from .unused_choices import warn_of_unused
 
 CLEANEST = (0,)
 # Values of polygons made from label rasters that often stand for no label.
@@ -83,8 +84,7 @@ def composites_for(kind: str, method: Method, survey: Survey, backbone: Backbone
         EngineError: the scene lacks bands that they need, or the method needs another backbone.
     """
     if backbone.composites is not None:
-        if kind:
-            progress.warning(f"Not used, since {backbone.name} sees all bands: composites.")
+        warn_of_unused({"composites": kind}, f"{backbone.name} sees all bands", progress)
         return backbone.composites.on(survey.bands)
     if method.of_scene:
         raise wrong_backbone(method, backbone.name)
