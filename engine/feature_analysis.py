@@ -102,7 +102,7 @@ def analyse_features(
 
         with progress.stage(0.7, 0.95, f"Cross-validating {len(layers)} layers at {len(timesteps)} timesteps."):
             cells = []
-            for layer in progress.track(list(layers)):
+            for layer in progress.track(layers):
                 cells += judge_all([((layer,), (t,)) for t in timesteps])
         with progress.stage(0.95, 1.0, "Cross-validating combinations of layers."):
             standard = judged((default.layers, default.timesteps))

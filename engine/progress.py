@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -40,13 +40,11 @@ class Progress:
         self.set(1.0)
         self._low, self._high = outer
 
-    def track(self, items: Iterable[Item]) -> Iterator[Item]:
-        """Yield the items of a sized iterable, reporting progress after each."""
-        total = len(items) if isinstance(items, Sized) else 0
+    def track(self, items: Collection[Item]) -> Iterator[Item]:
+        """Yield the items, reporting progress after each."""
         for done, item in enumerate(items, 1):
             yield item
-            if total:
-                self.set(done / total, (done + 1) / total)
+            self.set(done / len(items), (done + 1) / len(items))
 
     def show(self, fraction: float, until: float) -> None:
         """Overridden to display: `fraction` of the whole is done, the current step ends at `until`."""
