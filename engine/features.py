@@ -7,6 +7,7 @@ with a smooth window instead of the published majority vote of patch-wise predic
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 
 import numpy as np
 import torch
@@ -65,12 +66,17 @@ class FeatureExtractor:
         means = backbone.channels * composites * len(self.neighbourhoods)
         self.raw_channels = composites * len(self.timesteps) * sum(per_pass) + means
         self.channels = self.raw_channels
-        self._slices: list[list[list[torch.Tensor]]] | None = None
+        # By composite, timestep and layer, counted from 0.
+        self._slices: dict[tuple[int, int, int], torch.Tensor] | None = None
         if projection is not None:
             self.channels = len(projection.components)
-            of_features, of_means = np.split(projection.components, [self.raw_channels - means], 1)
-            self._slices = self._projection_slices(of_features, per_pass)
-            self._of_means = torch.from_numpy(of_means.copy()).float().to(backbone.device.target)
+            parts = np.split(projection.components, [self.raw_channels - means], 1)
+            of_features, self._of_means = (
+                torch.from_numpy(part.copy()).float().to(backbone.device.target) for part in parts
+            )
+            places = product(range(composites), range(len(self.timesteps)), range(len(self.layers)))
+            slices = of_features.split(composites * len(self.timesteps) * per_pass, 1)
+            self._slices = dict(zip(places, slices, strict=True))
             shift = torch.from_numpy(projection.components @ projection.mean)
             self._shift = shift.float().to(backbone.device.target)
 
@@ -107,7 +113,7 @@ class FeatureExtractor:
         for layer in range(len(self.layers)):
             # All composites and timesteps of a layer are summed before they are enlarged.
             mapped = [
-                torch.einsum("kc,nchw->nkhw", self._slices[k][t][layer], by_composite[t][layer][:, k].float())
+                torch.einsum("kc,nchw->nkhw", self._slices[k, t, layer], by_composite[t][layer][:, k].float())
                 for k in range(self.composites)
                 for t in range(len(self.timesteps))
             ]
@@ -126,11 +132,6 @@ class FeatureExtractor:
             return activation.float()
         size = (self.backbone.patch, self.backbone.patch)
         return F.interpolate(activation.float(), size=size, mode="bilinear", align_corners=False)
-
-    def _projection_slices(self, components: np.ndarray, per_pass: list[int]) -> list[list[list[torch.Tensor]]]:
-        weights = torch.from_numpy(components.copy()).float().to(self.backbone.device.target)
-        parts = iter(weights.split(per_pass * (self.composites * len(self.timesteps)), dim=1))
-        return [[[next(parts) for _ in per_pass] for _ in self.timesteps] for _ in range(self.composites)]
 
 
 def iterate_features(
