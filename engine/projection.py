@@ -94,14 +94,8 @@ def _common_scale(centred: np.ndarray, count: int) -> np.ndarray:
     """The first principal axes (k, D) over their overall standard deviation."""
     if not centred.shape[1]:
         return np.zeros((0, 0))
-    axes, deviations = _principal_axes(centred, count)
-    return axes / np.sqrt(np.mean(deviations**2))
-
-
-def _principal_axes(centred: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first axes (k, D) and the standard deviation along each (k,)."""
     values, vectors = np.linalg.eigh(centred.T.astype(np.float64) @ centred / len(centred))
     order = np.argsort(values)[::-1][: min(count, len(centred))]
     deviations = np.sqrt(np.maximum(values[order], 0))
     kept = deviations > 1e-6 * deviations[0]
-    return vectors.T[order][kept], deviations[kept]
+    return vectors.T[order][kept] / np.sqrt(np.mean(deviations[kept] ** 2))
