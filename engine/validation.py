@@ -93,7 +93,7 @@ def _validate(
     neighbours; a few numbers make the accuracy hardly optimistic. Without folds the shares are those that are likely
     beforehand, and neighbours are not asked.
     """
-    mixed = final if isinstance(final, FilmEnsemble) and len(final.experts_named) > 1 else None
+    mixed = final if isinstance(final, FilmEnsemble) else None
     if not len(folds):
         if mixed:
             mix_beforehand(mixed, data.autocorrelation)
