@@ -144,6 +144,52 @@ def survey_scene(scene: Scene, seed: int = 0) -> Survey:
     sample, near, apart, seen = _sample(scene, good, seed)
     if not len(sample):
         raise EngineError(f"{scene.path} holds no valid pixel; check its nodata value and its content.")
+    empty, constant, fill = _judge_bands(sample)
+    usable = ~empty & ~constant
+    if constant.all():
+        raise EngineError(
+            f"{scene.path} holds the same value in every pixel; check its nodata value and its content."
+        )
+    if usable.sum() < 3:
+        raise EngineError(
+            f"Only {usable.sum()} band(s) of {scene.path} hold varying data; at least three are needed."
+        )
+    bands = [b for b, u in zip(good, usable, strict=True) if u]
+    gaps = ~np.isfinite(sample[:, usable])
+    valid = ~gaps.any(1)
+    if not valid.any():
+        worst = bands[int(gaps.sum(0).argmax())]
+        raise EngineError(
+            f"{scene.path} has no valid pixel: none has data in all of its {usable.sum()} bands; "
+            f"band {worst.label} has the most gaps, mark such bands as bad (bbl = 0)."
+        )
+    stored, near, apart = sample[valid][:, usable], near[..., usable], apart[..., usable]
+    if fill:
+        stored, near, apart = stored[~fill.is_in(stored)], *(p[~fill.is_in(p).any(1)] for p in (near, apart))
+    ranges = usual_ranges(stored)
+    pixels = stored.copy()
+    for values in (pixels, near, apart):
+        draw_in(np.moveaxis(values, -1, 0), ranges)
+    dropped = {
+        "bad": tuple(b for b in scene.bands if not b.good),
+        "empty": tuple(b for b, e in zip(good, empty, strict=True) if e),
+        "constant": tuple(b for b, c in zip(good, constant, strict=True) if c),
+    }
+    return Survey(
+        bands=tuple(replace(b, usual=r) for b, r in zip(bands, ranges, strict=True)),
+        pixels=pixels,
+        noise=_noise(near),
+        change=_noise(apart),
+        fill=fill,
+        dropped={reason: bands for reason, bands in dropped.items() if bands},
+        blocking=find_blocking(gaps, bands),
+        valid_share=float(valid.sum() / seen),
+        outlying_share=float((pixels != stored).any(1).mean()),
+    )
+
+
+def _judge_bands(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray, Fill | None]:
+    """Which bands (masks) of pixels (n, bands) hold no data, which one value only, and the fill of the others."""
     has_data = np.isfinite(sample)
     low = np.where(has_data, sample, np.inf).min(0)
     high = np.where(has_data, sample, -np.inf).max(0)
@@ -157,47 +203,7 @@ def survey_scene(scene: Scene, seed: int = 0) -> Survey:
     if len(complete):
         # Some vary only where others have no data. Without them no pixel is lost, so all others still vary.
         constant |= usable & (complete.min(0) == complete.max(0))
-        usable &= ~constant
-    dropped = {
-        "bad": tuple(b for b in scene.bands if not b.good),
-        "empty": tuple(b for b, e in zip(good, empty, strict=True) if e),
-        "constant": tuple(b for b, c in zip(good, constant, strict=True) if c),
-    }
-    if constant.all():
-        raise EngineError(
-            f"{scene.path} holds the same value in every pixel; check its nodata value and its content."
-        )
-    if usable.sum() < 3:
-        raise EngineError(
-            f"Only {usable.sum()} band(s) of {scene.path} hold varying data; at least three are needed."
-        )
-    gaps = ~has_data[:, usable]
-    valid = ~gaps.any(1)
-    if not valid.any():
-        worst = [b for b, u in zip(good, usable, strict=True) if u][int(gaps.sum(0).argmax())]
-        raise EngineError(
-            f"{scene.path} has no valid pixel: none has data in all of its {usable.sum()} bands; "
-            f"band {worst.label} has the most gaps, mark such bands as bad (bbl = 0)."
-        )
-    stored, near, apart = sample[valid][:, usable], near[..., usable], apart[..., usable]
-    if fill:
-        stored, near, apart = stored[~fill.is_in(stored)], *(p[~fill.is_in(p).any(1)] for p in (near, apart))
-    ranges = usual_ranges(stored)
-    pixels = stored.copy()
-    for values in (pixels, near, apart):
-        draw_in(np.moveaxis(values, -1, 0), ranges)
-    bands = [b for b, u in zip(good, usable, strict=True) if u]
-    return Survey(
-        bands=tuple(replace(b, usual=r) for b, r in zip(bands, ranges, strict=True)),
-        pixels=pixels,
-        noise=_noise(near),
-        change=_noise(apart),
-        fill=fill,
-        dropped={reason: bands for reason, bands in dropped.items() if bands},
-        blocking=find_blocking(gaps, bands),
-        valid_share=float(valid.sum() / seen),
-        outlying_share=float((pixels != stored).any(1).mean()),
-    )
+    return empty, constant, fill
 
 
 def _noise(pairs: np.ndarray) -> np.ndarray:
