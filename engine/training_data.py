@@ -104,6 +104,28 @@ def prepare(
     Raises:
         EngineError: fewer than two classes have a valid pixel.
     """
+    classes, labels, spectra = _read_labelled(scene, survey, labels, classes, per_class, seed, progress)
+    pool = np.concatenate([survey.pixels, spectra])
+    spectral = fit_spectral(pool, survey.noise) if method.ensemble else fit_standard(pool)
+    nothing = np.zeros((len(labels), 0), np.float32)
+    samples = Samples(
+        spectral.apply(spectra), nothing, labels.class_ids - 1, len(classes), polygons=labels.polygons,
+        cover=labels.cover,
+    )  # fmt: skip
+    data = TrainingData(
+        classes, labels, spectra, samples, spectral, spatial=None, channels=0,
+        autocorrelation=survey.autocorrelation(spectral), noise=spectral.variance(survey.noise),
+    )  # fmt: skip
+    if source is None:
+        return data
+    return _with_features(data, method, scene, survey, source, seed, progress, smoothed=method.ensemble and validate)
+
+
+def _read_labelled(
+    scene: Scene, survey: Survey, labels: Labels, classes: list[LandCoverClass], per_class: int, seed: int,
+    progress: Progress,
+) -> tuple[list[LandCoverClass], Labels, np.ndarray]:  # fmt: skip
+    """The classes that have a valid pixel, such pixels, so many of a class at most, and their spectra (n, bands)."""
     drawn = count_by_class(labels, classes)
     total = len(labels)
     labels = labels.select(thin_labels(labels, 4 * per_class, seed))
@@ -116,21 +138,18 @@ def prepare(
     kept = thin_labels(labels, per_class, seed)
     if len(kept) < len(labels):
         progress.info(f"{len(kept)} of {total} labelled pixels are used, at most {per_class} a class.")
-    labels, spectra = labels.select(kept), spectra[kept]
-    targets = labels.class_ids - 1
-    pool = np.concatenate([survey.pixels, spectra])
-    spectral = fit_spectral(pool, survey.noise) if method.ensemble else fit_standard(pool)
-    autocorrelation, noise = survey.autocorrelation(spectral), spectral.variance(survey.noise)
-    if source is None:
-        nothing = np.zeros((len(labels), 0), np.float32)
-        samples = Samples(
-            spectral.apply(spectra), nothing, targets, len(classes), polygons=labels.polygons, cover=labels.cover
-        )
-        return TrainingData(classes, labels, spectra, samples, spectral, None, 0, autocorrelation, noise)
+    return classes, labels.select(kept), spectra[kept]
+
+
+def _with_features(
+    data: TrainingData, method: Method, scene: Scene, survey: Survey, source: FeatureSource, seed: int,
+    progress: Progress, smoothed: bool,
+) -> TrainingData:  # fmt: skip
+    """The data with spatial features and, if neighbours shall be asked, with what surrounds the pixels."""
+    labels = data.labels
     grid = patch_grid(source.settings, scene)
     with progress.stage(0.1, 0.15):
         rows, columns = valid_context(scene, survey, labels, grid, seed, progress)
-    smoothed = method.ensemble and validate
     surrounded = np.random.default_rng(seed).permutation(len(labels) if smoothed else 0)
     most = min(MOST_AROUND, AROUND_VALUES // source.channels)
     near_rows, near_columns, near_spectra = _with_surroundings(scene, survey, labels, surrounded, most, progress)
@@ -143,18 +162,15 @@ def prepare(
     means = source.settings.means
     spatial = fit_spatial(np.concatenate([features[at], context]), means) if method.components else None
     seen = spatial.apply(features) if spatial else features
-    sections = source.settings.sections
-    samples = Samples(
-        spectral.apply(spectra), seen[at], targets, len(classes), means, labels.polygons, sections, labels.cover
-    )
+    samples = replace(data.samples, features=seen[at], means=means, sections=source.settings.sections)
     surroundings = None
     if smoothed:
-        unknown = np.zeros(len(seen), np.int64)
-        theirs = Samples(spectral.apply(near_spectra), seen, unknown, len(classes), means, None, sections)
+        theirs = replace(
+            samples, spectra=data.spectral.apply(near_spectra), features=seen, targets=np.zeros(len(seen), np.int64),
+            polygons=None, cover=None,
+        )  # fmt: skip
         surroundings = Surroundings(near_rows, near_columns, theirs, at)
-    return TrainingData(
-        classes, labels, spectra, samples, spectral, spatial, source.channels, autocorrelation, noise, surroundings
-    )
+    return replace(data, samples=samples, spatial=spatial, channels=source.channels, surroundings=surroundings)
 
 
 def _with_surroundings(
