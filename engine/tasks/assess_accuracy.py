@@ -198,9 +198,26 @@ def _compare_features(
 def _compare_raster(
     job: AssessAccuracy, land_cover: Scene, classes: list[LandCoverClass], progress: Progress
 ) -> _Pairs:
-    """Compare with a label raster, brought to the map's grid by nearest neighbour; 0 is unlabelled."""
+    pairs, values, told = _count_values(job, land_cover, progress)
+    names = dict(zip(job.reference_values, job.reference_names, strict=True)) | told
+    by_number = [class_name(value) for value in values]
+    by_name = [names.get(number, number) for number in by_number]
+    known = {c.name.casefold() for c in classes} | _names_in_style(job, classes).keys()
+    texts = by_name if any(name.casefold() in known for name in by_name) else by_number
+    ids = _match_classes(set(texts), classes, job, progress)
+    found = np.array([ids.get(t, 0) for t in texts])
+    return replace(pairs, reference=found[pairs.reference])
+
+
+def _count_values(
+    job: AssessAccuracy, land_cover: Scene, progress: Progress
+) -> tuple[_Pairs, list[float], dict[str, str]]:
+    """Pairs with a label raster, brought to the map's grid by nearest neighbour; 0 is unlabelled.
+
+    Returns:
+        Pairs whose reference is a position among the values, these values, and names of values that the raster tells.
+    """
     path = job.reference
-    names = dict(zip(job.reference_values, job.reference_names, strict=True))
     codes: dict[float, int] = {}
     counted = []
     try:
@@ -217,7 +234,7 @@ def _compare_raster(
                     "raster with one band of class numbers."
                 )
             nodata = source.nodata
-            names |= _names_of(source)
+            names = _names_of(source)
             for window in bounded_windows(land_cover, VALUES_PER_PIXEL, progress):
                 values = labels.read(1, window=window)
                 labelled = np.isfinite(values) & (values != 0)
@@ -247,14 +264,7 @@ def _compare_raster(
         ) from error
     if not codes:
         raise EngineError(f"The reference {path} labels no pixel of the map; check that both show the same area.")
-    by_number = [class_name(float(value)) for value in codes]
-    by_name = [names.get(number, number) for number in by_number]
-    known = {c.name.casefold() for c in classes} | _names_in_style(job, classes).keys()
-    texts = by_name if any(name.casefold() in known for name in by_name) else by_number
-    ids = _match_classes(set(texts), classes, job, progress)
-    found = np.array([ids.get(t, 0) for t in texts])
-    pairs = _Pairs.join(counted)
-    return replace(pairs, reference=found[pairs.reference])
+    return _Pairs.join(counted), [float(value) for value in codes], names
 
 
 def _names_of(labels: rasterio.DatasetReader) -> dict[str, str]:
