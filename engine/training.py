@@ -172,24 +172,38 @@ def predict_experts(network: FilmEnsemble, samples: Samples) -> np.ndarray:
 def _fit_ensembles(
     samples: Samples, subsets: Sequence[np.ndarray], progress: Progress, ensemble: type[FilmEnsemble]
 ) -> list[Fit]:
-    """Five members for each subset, all in one batched network.
+    """Five members for each subset; the kernel expert is fitted last."""
+    channels = samples.features.shape[1] - samples.means
+    replicas = MEMBERS * len(subsets)
+    network = ensemble(replicas, samples.spectra.shape[1], channels, samples.means, samples.classes)
+    shown = samples.shown(subsets)
+    curves = _train_together(network, samples, subsets, shown, progress)
+    fits = []
+    for index, (subset, curve, shown_here) in enumerate(zip(subsets, curves, shown, strict=True)):
+        members = network.select(range(index * MEMBERS, (index + 1) * MEMBERS)).eval()
+        members.join_kernel(_fit_kernel(members, samples, subset, *shown_here))
+        fits.append(Fit(members, curve))
+    return fits
+
+
+def _train_together(
+    network: FilmEnsemble, samples: Samples, subsets: Sequence[np.ndarray],
+    shown: Sequence[tuple[np.ndarray, np.ndarray]], progress: Progress,
+) -> list[list[tuple[int, float]]]:  # fmt: skip
+    """Train the members of all subsets in one batched network: the curve of each subset.
 
     A slow and strongly decayed AdamW with a cosine schedule, noise on the inputs, smoothed labels, and
     now and then a mixture of two pixels (mixup), which is also what a mixed pixel is. Beyond 300 pixels
     noise and decay fade, since thousands of labels need less caution. Pixels at borders of polygons are what these
-    cover of them (`Samples.shown`). The kernel expert is fitted last.
+    cover of them (`Samples.shown`).
 
     Classes are drawn in proportion to the square root of their pixels, as these count, between what was
     digitized, which a user's drawing decides, and all alike.
     """
     spectra, features, targets = samples.tensors()
-    replicas = MEMBERS * len(subsets)
-    channels = features.shape[1] - samples.means
-    network = ensemble(replicas, spectra.shape[1], channels, samples.means, samples.classes)
     largest = max(int(s.sum()) for s in subsets)
     strength = min(max(math.sqrt(FULL_REGULARISATION / largest), LEAST_REGULARISATION), 1.0)
     optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY * strength**2)
-    shown = samples.shown(subsets)
     weights = torch.stack([
         _sampling_weights(targets, torch.from_numpy(trust * s)) for (_, trust), s in zip(shown, subsets, strict=True)
     ])  # fmt: skip
@@ -198,6 +212,10 @@ def _fit_ensembles(
     batch = min(largest, BATCH)
     curves: list[list[tuple[int, float]]] = [[] for _ in subsets]
     mixing = torch.distributions.Beta(torch.tensor(MIXUP), torch.tensor(MIXUP))
+
+    def mixed(values: torch.Tensor, drawn: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+        return torch.lerp(values[drawn[:, batch:]], values[drawn[:, :batch]], share)
+
     for step in progress.track(range(STEPS)):
         rate = LEARNING_RATE * min(1.0, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * step / STEPS))
         for group in optimizer.param_groups:
@@ -205,13 +223,9 @@ def _fit_ensembles(
         drawn = torch.multinomial(weights, 2 * batch, replacement=True)
         # Random numbers are dear, and ensembles of different subsets never meet: they share them.
         share = mixing.sample((MEMBERS, batch, 1)).repeat(len(subsets), 1, 1)
-        seen_spectra, seen_features = (
-            torch.lerp(x[drawn[:, batch:]], x[drawn[:, :batch]], share) for x in (spectra, features)
-        )
-        expected = torch.cat([
-            torch.lerp(x[d[:, batch:]], x[d[:, :batch]], share[:MEMBERS])
-            for x, d in zip(shares, drawn.split(MEMBERS), strict=True)
-        ])  # fmt: skip
+        seen_spectra, seen_features = (mixed(values, drawn, share) for values in (spectra, features))
+        of_subsets = zip(shares, drawn.split(MEMBERS), strict=True)
+        expected = torch.cat([mixed(values, of_subset, share[:MEMBERS]) for values, of_subset in of_subsets])
         expected.mul_(1 - LABEL_SMOOTHING).add_(LABEL_SMOOTHING / samples.classes)
         for inputs in (seen_spectra, seen_features):
             noise = torch.randn(MEMBERS, batch, inputs.shape[2])
@@ -225,12 +239,7 @@ def _fit_ensembles(
         per_replica = torch.stack(losses).mean(0).detach()
         for index, curve in enumerate(curves):
             curve.append((step, float(per_replica[index * MEMBERS : (index + 1) * MEMBERS].mean())))
-    fits = []
-    for index, (subset, curve, shown_here) in enumerate(zip(subsets, curves, shown, strict=True)):
-        members = network.select(range(index * MEMBERS, (index + 1) * MEMBERS)).eval()
-        members.join_kernel(_fit_kernel(members, samples, subset, *shown_here))
-        fits.append(Fit(members, curve))
-    return fits
+    return curves
 
 
 def _fit_kernel(
