@@ -50,10 +50,12 @@ def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]
         # Published methods count every pixel alike.
         classes, labels = read_labels(job, scene, progress, measure_cover=method.ensemble)
         survey = survey_labelled(job, scene, labels, progress)
-        source = None
-        if method.uses_features:
-            with progress.stage(0.06, 0.4 if job.analyse else 0.08):
-                source = _feature_source(job, method, scene, survey, labels, classes, progress)
+        source: FeatureSource | None = None
+        with progress.stage(0.06, 0.4 if job.analyse else 0.08):
+            if method.uses_features and job.features:
+                source = _given_features(job, method, scene, survey, progress)
+            elif method.uses_features:
+                source = _computed_features(job, method, scene, survey, labels, classes, progress)
         with progress.stage(0.4 if job.analyse else 0.08, 0.6):
             data = prepare(
                 method, scene, survey, labels, classes, source, job.seed, progress, validate=job.validate
@@ -131,26 +133,30 @@ def _warn_of_unused(job: TrainFilm, method: Method, progress: Progress) -> None:
     warn_of_unused(unused, reason, progress)
 
 
-def _feature_source(
+def _given_features(
+    job: TrainFilm, method: Method, scene: Scene, survey: Survey, progress: Progress
+) -> RasterFeatures:
+    given = RasterFeatures(job.features, scene, survey.bands)
+    if method.of_scene and not given.settings.of_spectral_backbone:
+        raise wrong_backbone(method, given.settings.backbone)
+    layers, timesteps = given.settings.layers, given.settings.timesteps
+    progress.info(
+        f"Features of {job.features}: decoder layers {list(layers)}, timesteps {list(timesteps)}, backbone "
+        f"{given.settings.backbone}."
+    )
+    if method is METHODS["diffcrn"] and len(timesteps) < 2:
+        progress.warning(
+            f"{method.title} fuses features of several timesteps and stages, and the raster has decoder layers "
+            f"{list(layers)} at one timestep only; leave 'Features' empty, or extract layers 0,1,2,3 at the "
+            "timesteps that 'Pretrain on scene' named."
+        )
+    return given
+
+
+def _computed_features(
     job: TrainFilm, method: Method, scene: Scene, survey: Survey, labels: Labels, classes: list[LandCoverClass],
     progress: Progress,
-) -> FeatureSource:  # fmt: skip
-    if job.features:
-        given = RasterFeatures(job.features, scene, survey.bands)
-        if method.of_scene and not given.settings.of_spectral_backbone:
-            raise wrong_backbone(method, given.settings.backbone)
-        layers, timesteps = given.settings.layers, given.settings.timesteps
-        progress.info(
-            f"Features of {job.features}: decoder layers {list(layers)}, timesteps {list(timesteps)}, backbone "
-            f"{given.settings.backbone}."
-        )
-        if method is METHODS["diffcrn"] and len(timesteps) < 2:
-            progress.warning(
-                f"{method.title} fuses features of several timesteps and stages, and the raster has decoder layers "
-                f"{list(layers)} at one timestep only; leave 'Features' empty, or extract layers 0,1,2,3 at the "
-                "timesteps that 'Pretrain on scene' named."
-            )
-        return given
+) -> ComputedFeatures:  # fmt: skip
     advice = read_recommendation(job.analysis) if job.analysis else None
     backbone = Backbone.load(job.backbone, choose_device(job.device, progress))
     if advice and advice.backbone_sha256 != backbone.sha256:
