@@ -193,6 +193,20 @@ def to_parts(
         return []
     lengths = [len(ring) for _, rings in kept for ring in rings]
     vertices = np.concatenate([ring for _, rings in kept for ring in rings])
+    vertices = _reprojected(vertices, source_crs, target_crs)
+    inverse = ~transform
+    pixels = np.column_stack([
+        inverse.a * vertices[:, 0] + inverse.b * vertices[:, 1] + inverse.c,
+        inverse.d * vertices[:, 0] + inverse.e * vertices[:, 1] + inverse.f,
+    ])  # fmt: skip
+    pieces = iter(np.split(pixels, np.cumsum(lengths)[:-1]))
+    # Longitudes are the same a turn further, and some scenes count them from 0 to 360.
+    turn = 360 / abs(transform.a) if target_crs.is_geographic and not (transform.b or transform.d) else math.inf
+    return [Part(ids[f.name], _within_turn([next(pieces) for _ in rings], turn), f.group) for f, rings in kept]
+
+
+def _reprojected(vertices: np.ndarray, source_crs: str, target_crs: CRS) -> np.ndarray:
+    """Vertices (n, 2) in the scene's coordinate system; arguments and errors as of `to_parts`."""
     try:
         source = CRS.from_user_input(source_crs)
         if source != target_crs:
@@ -209,15 +223,7 @@ def to_parts(
             "Some polygons have coordinates that are no numbers in the scene's coordinate system; check in which one "
             "they were drawn, and repair the layer (in QGIS: Fix geometries)."
         )
-    inverse = ~transform
-    pixels = np.column_stack([
-        inverse.a * vertices[:, 0] + inverse.b * vertices[:, 1] + inverse.c,
-        inverse.d * vertices[:, 0] + inverse.e * vertices[:, 1] + inverse.f,
-    ])  # fmt: skip
-    pieces = iter(np.split(pixels, np.cumsum(lengths)[:-1]))
-    # Longitudes are the same a turn further, and some scenes count them from 0 to 360.
-    turn = 360 / abs(transform.a) if target_crs.is_geographic and not (transform.b or transform.d) else math.inf
-    return [Part(ids[f.name], _within_turn([next(pieces) for _ in rings], turn), f.group) for f, rings in kept]
+    return vertices
 
 
 def _within_turn(rings: list[np.ndarray], turn: float) -> tuple[np.ndarray, ...]:
