@@ -120,20 +120,7 @@ class Scene:
                 dataset = resources.enter_context(rasterio.open(source))
             files = _files_of(dataset)
             dataset = open_compressed_envi(dataset, resources)
-            if dataset.count == 0:
-                raise EngineError(f"{path} holds several datasets and no bands of its own; choose one of them.")
-            if any(kind.startswith("complex") for kind in dataset.dtypes):
-                raise EngineError(f"{path} holds complex numbers; use a scene of reflectance or radiance.")
-            if (dataset.gcps[0] or dataset.rpcs) and dataset.transform.is_identity:
-                raise EngineError(
-                    f"{path} is georeferenced by control points or coefficients only; warp it first (in QGIS: Raster > "
-                    "Projections > Warp)."
-                )
-            if not 0 < abs(dataset.transform.determinant) < math.inf:
-                raise EngineError(
-                    f"{path} has pixels without a width or height; give it its place anew (in QGIS: Raster > "
-                    "Conversion > Translate, with -a_ullr)."
-                )
+            _check_usable(dataset, path)
             system = CRS.from_user_input(crs) if crs else dataset.crs
             if not system:
                 raise EngineError(
@@ -291,6 +278,24 @@ def unplaced_allowed() -> Iterator[None]:
 def told_by_gdal(error: Exception) -> str:
     """Why a file could not be read or written: rasterio's own message may only say that there was one before it."""
     return str(error.__cause__ or error)
+
+
+def _check_usable(dataset: rasterio.DatasetReader, path: str) -> None:
+    """Raise EngineError where a dataset has no bands of real numbers, or no grid of pixels in map coordinates."""
+    if dataset.count == 0:
+        raise EngineError(f"{path} holds several datasets and no bands of its own; choose one of them.")
+    if any(kind.startswith("complex") for kind in dataset.dtypes):
+        raise EngineError(f"{path} holds complex numbers; use a scene of reflectance or radiance.")
+    if (dataset.gcps[0] or dataset.rpcs) and dataset.transform.is_identity:
+        raise EngineError(
+            f"{path} is georeferenced by control points or coefficients only; warp it first (in QGIS: Raster > "
+            "Projections > Warp)."
+        )
+    if not 0 < abs(dataset.transform.determinant) < math.inf:
+        raise EngineError(
+            f"{path} has pixels without a width or height; give it its place anew (in QGIS: Raster > "
+            "Conversion > Translate, with -a_ullr)."
+        )
 
 
 def _find_opacity(dataset: rasterio.DatasetReader) -> dict[int, float]:
