@@ -215,7 +215,7 @@ def decoder_modules(unet: UNet2DModel) -> list[nn.Module]:
     for block in unet.up_blocks:
         attentions = getattr(block, "attentions", None) or [None] * len(block.resnets)
         for index, (resnet, attention) in enumerate(zip(block.resnets, attentions, strict=True)):
-            upsamplers = block.upsamplers if getattr(block, "upsamplers", None) else None
+            upsamplers = getattr(block, "upsamplers", None)
             is_last = index == len(block.resnets) - 1
             modules.append(
                 upsamplers[-1] if is_last and upsamplers else attention if attention is not None else resnet

@@ -58,11 +58,8 @@ class KernelMachine(nn.Module):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Log-probabilities (n, classes) of inputs (n, sum of widths)."""
         rows = max(min(PAIRS // len(self.pixels), BLOCK), 1)
-        return torch.cat([self._block(block) for block in inputs.split(rows)])
-
-    def _block(self, inputs: torch.Tensor) -> torch.Tensor:
-        kernel = self._kernel(inputs) @ self.weights
-        return torch.log_softmax(self.sharpness * kernel, -1)
+        scores = (self._kernel(block) @ self.weights for block in inputs.split(rows))
+        return torch.cat([torch.log_softmax(self.sharpness * scored, -1) for scored in scores])
 
     def _kernel(self, inputs: torch.Tensor) -> torch.Tensor:
         distance, kernel = inputs.new_zeros(()), inputs.new_zeros(())
@@ -104,9 +101,7 @@ def fit_kernel(
     machine.typical.copy_(torch.tensor(typical))
     weights = _pixel_weights(targets[compared], trust[compared])
     groups, counted = _left_out_together(targets[compared], polygons[compared])
-    bandwidth, ridge, sharpness = _choose(
-        distances, typical, shares[compared], groups, weights, weights * counted
-    )  # fmt: skip
+    bandwidth, ridge, sharpness = _choose(distances, typical, shares[compared], groups, weights, weights * counted)
     machine.bandwidth.fill_(bandwidth)
     machine.sharpness.fill_(sharpness)
     inputs = torch.from_numpy(np.concatenate(list(parts), 1)[kept].astype(np.float32))
