@@ -23,7 +23,11 @@ Piece = tuple[Window, np.ndarray, np.ndarray, np.ndarray]
 
 
 def stream_spectra(scene: Scene, bands: Sequence[Band], progress: Progress, derived: int = 0) -> Iterator[Piece]:
-    """The same pieces without features, for spectral methods."""
+    """Pieces of a scene without features, for what looks at spectra only.
+
+    Args:
+        derived: how many values the caller makes of each pixel, for which memory is left.
+    """
     for window in bounded_windows(scene, len(bands) + derived, progress):
         spectra, valid = scene.read(window, bands)
         yield window, spectra, valid, np.zeros((0, *valid.shape), np.float32)
