@@ -37,7 +37,7 @@ class FeatureSettings:
     stride: int
     seed: int
     composites: str
-    neighbourhoods: tuple[int, ...] = ()
+    neighbourhoods: tuple[int, ...]
 
     @property
     def means(self) -> int:

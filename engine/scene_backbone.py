@@ -53,7 +53,7 @@ class SceneBackbone:
     denoiser: Denoiser
     composites: Composites
     card: dict[str, Any]
-    timesteps: tuple[int, ...] = ()
+    timesteps: tuple[int, ...]
 
     @torch.inference_mode()
     def denoise(self, cube: np.ndarray, timestep: int) -> tuple[np.ndarray, np.ndarray]:

@@ -75,10 +75,10 @@ class Recipe:
     """
 
     method: str
-    cubes: int = 0
-    positions: int = 0
-    width: int = 0
-    seed: int = 0
+    cubes: int
+    positions: int
+    width: int
+    seed: int
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def mix(own: np.ndarray, averaged: np.ndarray, share: float) -> np.ndarray:
 
 
 def average_alike(
-    logits: np.ndarray, spectra: np.ndarray, rows: np.ndarray, columns: np.ndarray, noise: float, step: int = 1,
+    logits: np.ndarray, spectra: np.ndarray, rows: np.ndarray, columns: np.ndarray, noise: float, step: int,
     device: torch.device = CPU,
 ) -> np.ndarray:  # fmt: skip
     """Averages over 5 x 5 pixels in which one counts the less, the more its spectrum differs.
