@@ -137,17 +137,17 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
             "A model from 'Train model'.",
         )  # fmt: skip
 
-    def add_features_raster(self) -> None:
-        """Declare FEATURES for a trained model."""
-        self.add(
-            QgsProcessingParameterRasterLayer("FEATURES", self.tr("Features"), optional=True),
-            "A raster from 'Extract spatial features' of this scene, made with the settings of the model. Left "
-            "empty: features are computed.",
-            advanced=True,
-        )
+    def add_features_raster(self, text: str) -> None:
+        """Declare FEATURES with this help."""
+        features = QgsProcessingParameterRasterLayer("FEATURES", self.tr("Features"), optional=True)
+        self.add(features, text, advanced=True)
 
-    def add_moved_backbone(self) -> None:
-        """Declare BACKBONE for a trained model."""
+    def add_features_of_model(self) -> None:
+        """Declare FEATURES and BACKBONE for a trained model."""
+        self.add_features_raster(
+            "A raster from 'Extract spatial features' of this scene, made with the settings of the model. Left "
+            "empty: features are computed."
+        )
         self._add_backbone("Only needed where the model's backbone has moved since the training.")
 
     def _add_backbone(self, text: str) -> None:

@@ -71,8 +71,7 @@ class PredictMapAlgorithm(SpectraFilmAlgorithm):
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802
         self.add(QgsProcessingParameterRasterLayer("INPUT", self.tr("Scene")), "The scene to map.")
         self.add_model()
-        self.add_features_raster()
-        self.add_moved_backbone()
+        self.add_features_of_model()
         self.add_device()
         self.add(
             QgsProcessingParameterRasterDestination("OUTPUT", self.tr("Land-cover map")),

@@ -71,8 +71,7 @@ class SuggestSamplesAlgorithm(SpectraFilmAlgorithm):
                 self.tr("Points"), self.tr("Squares of one pixel")], defaultValue=0),
             "Points at the centres of pixels, or the pixels themselves.",
         )  # fmt: skip
-        self.add_features_raster()
-        self.add_moved_backbone()
+        self.add_features_of_model()
         self.add_device()
         self.add_seed()
         self.add(

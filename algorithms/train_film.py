@@ -10,7 +10,6 @@ from qgis.core import (
     QgsProcessingParameterBoolean,
     QgsProcessingParameterFile,
     QgsProcessingParameterFileDestination,
-    QgsProcessingParameterRasterLayer,
 )
 
 from ..engine.jobs import TrainFilm
@@ -59,11 +58,9 @@ class TrainFilmAlgorithm(LabelledSceneAlgorithm):
             "SpectraFiLM is the default because it was the most accurate on average in our benchmarks on scenes of 10 "
             "m and finer. Where pixels are 30 m wide, compare it with 'Spectral only' on your scene.",
         )  # fmt: skip
-        self.add(
-            QgsProcessingParameterRasterLayer("FEATURES", self.tr("Features"), optional=True),
+        self.add_features_raster(
             "A raster from 'Extract spatial features' of the same scene, to be used instead of computing features. "
-            "Backbone, composites, layers and timesteps are those of the raster then.",
-            advanced=True,
+            "Backbone, composites, layers and timesteps are those of the raster then."
         )
         self.add_feature_choices(
             "Decoder layers whose activations are taken, as in 9,10,11; 0 is the deepest (bundled backbone: 0 to 11). "
