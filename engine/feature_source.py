@@ -53,7 +53,7 @@ class ComputedFeatures:
     def __init__(self, images: SceneImages, backbone: Backbone, settings: FeatureSettings) -> None:
         self.images, self.backbone, self.settings = images, backbone, settings
         self._extractor = self._make_extractor(None)
-        self.channels = self._extractor.raw_channels
+        self.channels = self._extractor.channels
 
     def changed(self, **changes: Any) -> ComputedFeatures:
         """Features of other layers, timesteps or neighbourhoods, otherwise the same."""

@@ -64,13 +64,12 @@ class FeatureExtractor:
         self._noise = torch.randn((1, backbone.channels, patch, patch), generator=generator).to(backbone.device.target)
         per_pass = [backbone.layers[layer].channels for layer in self.layers]
         means = backbone.channels * composites * len(self.neighbourhoods)
-        self.raw_channels = composites * len(self.timesteps) * sum(per_pass) + means
-        self.channels = self.raw_channels
+        self.channels = composites * len(self.timesteps) * sum(per_pass) + means
         # By composite, timestep and layer, counted from 0.
         self._slices: dict[tuple[int, int, int], torch.Tensor] | None = None
         if projection is not None:
+            parts = np.split(projection.components, [self.channels - means], 1)
             self.channels = len(projection.components)
-            parts = np.split(projection.components, [self.raw_channels - means], 1)
             of_features, self._of_means = (
                 torch.from_numpy(part.copy()).float().to(backbone.device.target) for part in parts
             )
