@@ -61,6 +61,13 @@ class Part:
         """Whether it is a point."""
         return len(self.rings[0]) == 1
 
+    def geometry(self) -> dict[str, Any]:
+        """It as GeoJSON, in pixels."""
+        rings = [ring.tolist() for ring in self.rings]
+        if self.is_point:
+            return {"type": "Point", "coordinates": rings[0][0]}
+        return {"type": "Polygon", "coordinates": rings}
+
     def bounds(self) -> tuple[float, float, float, float]:
         """First column, first row, last column, last row it reaches, in pixels."""
         low, high = self.rings[0].min(0), self.rings[0].max(0)

@@ -76,7 +76,7 @@ class Strip:
         corners = sum(len(ring) for ring in part.rings)
         measured = measure and corners <= MOST_CORNERS
         side = LARGEST_TILE if tiny else int(min(TILE * max(corners / CORNERS, 1.0) ** 0.5, LARGEST_TILE))
-        geometry = _geometry(part)
+        geometry = part.geometry()
         # In a strip there may be no centre inside, nor near.
         pixels, cover, centred = ([np.empty(0, kind)] for kind in (np.int64, np.float32, bool))
         for tile_top, tile_left in product(range(0, height, side), range(0, width, side)):
@@ -103,14 +103,10 @@ class Strip:
         return top, left, min(bottom, self.last - 1) - top + 1, min(right, self.width - 1) - left + 1
 
 
-def _geometry(part: Part) -> dict[str, Any]:
-    return {"type": "Polygon", "coordinates": [ring.tolist() for ring in part.rings]}
-
-
 def _inside(part: Part, top: int, left: int, height: int, width: int) -> np.ndarray:
     """Whether the centre is inside, of the pixels of a rectangle and those around it (height + 2, width + 2) uint8."""
     transform = Affine.translation(left - 1, top - 1)
-    return rasterize([_geometry(part)], (height + 2, width + 2), transform=transform, dtype="uint8")
+    return rasterize([part.geometry()], (height + 2, width + 2), transform=transform, dtype="uint8")
 
 
 def _shares(geometry: dict[str, Any], top: int, left: int, shape: tuple[int, ...], subpixels: int) -> np.ndarray:

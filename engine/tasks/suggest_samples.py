@@ -95,9 +95,7 @@ def _covered(parts: list[Part], window: Window) -> np.ndarray:
             continue
         if bottom < window.row_off or top > window.row_off + window.height:
             continue
-        rings = [ring.tolist() for ring in part.rings]
-        point = {"type": "Point", "coordinates": rings[0][0]}
-        shapes.append(point if part.is_point else {"type": "Polygon", "coordinates": rings})
+        shapes.append(part.geometry())
     shape = (int(window.height), int(window.width))
     if not shapes:
         return np.zeros(shape, bool)
