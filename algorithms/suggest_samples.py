@@ -85,18 +85,16 @@ class SuggestSamplesAlgorithm(SpectraFilmAlgorithm):
     ) -> dict[str, Any]:
         scene, crs = self.raster_of(parameters, "INPUT", context)
         drawn = self.parameterAsSource(parameters, "POLYGONS", context)
-        if drawn is not None and not drawn.featureCount():
-            drawn = None
         with temporary_folder() as folder:
-            path = folder / "labelled.geojson"
-            label_crs = crs
-            if drawn is not None:
-                label_crs = export_features(drawn, None, Legend(), crs, path, context, feedback)
+            labelled, label_crs = "", crs
+            if drawn is not None and drawn.featureCount():
+                path = folder / "labelled.geojson"
+                labelled, label_crs = str(path), export_features(drawn, None, Legend(), crs, path, context, feedback)
             job = SuggestSamples(
                 scene=scene,
                 model=self.parameterAsFile(parameters, "MODEL", context),
                 count=self.parameterAsInt(parameters, "COUNT", context),
-                labelled=str(path) if drawn is not None else "",
+                labelled=labelled,
                 labelled_crs=crs_text(label_crs),
                 features=self.features_of(parameters, context),
                 backbone=self.parameterAsString(parameters, "BACKBONE", context),
