@@ -18,6 +18,8 @@ USUAL = (1.0, 99.0)
 ENOUGH = 25_000  # pixels that tell percentiles
 # In widths of the usual range. No scene of the benchmarks has such a value.
 FAR = 5.0
+# In widths of the labelled range, on average of the bands.
+UNLIKE = 0.5
 
 
 def usual_ranges(pixels: np.ndarray) -> list[Range | None]:
@@ -45,6 +47,18 @@ def widened_by_classes(
     medians = np.array([np.median(spectra[class_ids == c], axis=0) for c in np.unique(class_ids)])
     low, high = medians.min(0).tolist(), medians.max(0).tolist()
     return [r and (min(r[0], a), max(r[1], b)) for r, a, b in zip(ranges, low, high, strict=True)]
+
+
+def unlike(values: np.ndarray, labelled: np.ndarray) -> np.ndarray:
+    """Which pixels (..., bands) are unlike all that is labelled (n, bands), as clouds are: (...) bool.
+
+    They lie beyond the labelled values by more than half of what these differ by, on average of the bands. On the
+    scenes of the benchmarks that is up to 2 per cent of the pixels, with any three labels a class.
+    """
+    low, high = labelled.min(0), labelled.max(0)
+    beyond = np.maximum(low - values, values - high).clip(min=0)
+    far: np.ndarray = (beyond / np.maximum(high - low, 1e-12)).mean(-1) > UNLIKE
+    return far
 
 
 def draw_in(values: np.ndarray, ranges: Sequence[Range | None]) -> None:

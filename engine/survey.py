@@ -10,9 +10,11 @@ from rasterio.windows import Window
 
 from .components import neighbour_noise
 from .errors import EngineError
-from .outliers import draw_in, usual_ranges, widened_by_classes
+from .labels import Labels
+from .outliers import draw_in, unlike, usual_ranges, widened_by_classes
 from .progress import Progress
 from .projection import Projection
+from .sampling import read_pixels
 from .scene import Band, Scene
 
 BLOCK = 64
@@ -21,6 +23,8 @@ ENOUGH_PIXELS = 100_000
 BLOCKING_SHARE = 0.2
 FILL_SHARE = 0.01
 WORTH_TELLING = 0.0001
+# Fewer decide little; where most of a scene is unlike what is labelled, it is the labels that say little of the scene.
+UNLIKE_SHARES = (0.05, 0.5)
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Survey:
     Attributes:
         bands: the usable bands, with their usual ranges.
         pixels: (n, bands) float32 spectra of valid pixels from all over the scene, as these bands are read; without
-            undeclared fill.
+            undeclared fill, and without what is unlike anything labelled.
         noise: (bands, bands) covariance of the noise, from differences between neighbouring ones.
         change: the same from differences between those two apart.
         fill: None where there is none.
@@ -64,6 +68,7 @@ class Survey:
         blocking: bands that alone make many pixels invalid, with the share of pixels (0..1).
         valid_share: share of the sampled pixels that are valid (0..1).
         outlying_share: share of the valid ones that have a value far beyond the usual range of its band (0..1).
+        unlike_share: share of the valid ones that are left out as unlike anything labelled, such as clouds (0..1).
     """
 
     bands: tuple[Band, ...]
@@ -75,22 +80,13 @@ class Survey:
     blocking: dict[Band, float]
     valid_share: float
     outlying_share: float
+    unlike_share: float
 
     def autocorrelation(self, projection: Projection) -> float:
         """How alike pixels two rows or columns apart are in projected spectra, noise left aside: 0 (unrelated) to 1."""
         noise, change = (projection.variance(covariance) for covariance in (self.noise, self.change))
         variance = float(projection.apply(self.pixels).var(0).sum())
         return float(np.clip(1 - (change - noise) / max(variance - noise, 1e-12), 0, 1))
-
-    def knowing(self, spectra: np.ndarray, class_ids: np.ndarray) -> Survey:
-        """The survey by someone who knows labelled pixels: what most of a class show is nothing unusual.
-
-        Args:
-            spectra: (n, bands) of labelled pixels as stored, see `as_stored`.
-            class_ids: (n,) their classes.
-        """
-        ranges = widened_by_classes([b.usual for b in self.bands], spectra, class_ids)
-        return replace(self, bands=tuple(replace(b, usual=r) for b, r in zip(self.bands, ranges, strict=True)))
 
     def log(self, progress: Progress) -> None:
         """Tell the user which bands were left out, and what of the scene is valid and usual."""
@@ -106,6 +102,12 @@ class Survey:
                 "or dead detectors give them. Where no class is known by such values, the largest or smallest usual "
                 "one is taken instead."
             )
+        if self.unlike_share:
+            progress.warning(
+                f"About {self.unlike_share:.0%} of the pixels are unlike anything that is labelled, as clouds may be. "
+                "Nothing about the scene is learned from them, but a map takes them for one of the classes, too; label "
+                "some of them as a class of their own."
+            )
         unknown = [b for b in self.bands if b.wavelength is None]
         if len(unknown) == len(self.bands):
             progress.info(
@@ -120,11 +122,17 @@ class Survey:
         progress.info(f"{len(self.bands)} bands used; about {self.valid_share:.0%} of the pixels are valid.")
 
 
-def survey_scene(scene: Scene, seed: int = 0) -> Survey:
+def survey_scene(
+    scene: Scene, seed: int = 0, labels: Labels | None = None, progress: Progress | None = None
+) -> Survey:
     """Read a sample of the scene, of the whole scene where it is small.
 
     A band is dropped when it is flagged bad (`bbl` = 0), or when the sample holds no data in it or
     the same value in all valid pixels. A pixel is valid when every remaining band has data there.
+
+    Args:
+        labels: pixels that are read, too; what most of a class show is nothing unusual.
+        progress: told of their reading.
 
     Raises:
         EngineError: the scene has fewer than three bands, or no valid pixel, or fewer than three
@@ -167,9 +175,20 @@ def survey_scene(scene: Scene, seed: int = 0) -> Survey:
     if fill:
         stored, near, apart = stored[~fill.is_in(stored)], *(p[~fill.is_in(p).any(1)] for p in (near, apart))
     ranges = usual_ranges(stored)
+    labelled = np.zeros((0, len(bands)), np.float32)
+    if labels is not None:
+        labelled, whole = read_pixels(scene, bands, labels.rows, labels.columns, progress or Progress())
+        labelled = labelled[whole]
+        ranges = widened_by_classes(ranges, labelled, labels.class_ids[whole])
     pixels = stored.copy()
-    for values in (pixels, near, apart):
+    for values in (pixels, near, apart, labelled):
         draw_in(np.moveaxis(values, -1, 0), ranges)
+    outlying_share = float((pixels != stored).any(1).mean())
+    others = unlike(pixels, labelled) if len(labelled) else np.zeros(len(pixels), bool)
+    least, most = UNLIKE_SHARES
+    left_out = least < others.mean() <= most
+    if left_out:
+        pixels, near, apart = pixels[~others], *(p[~unlike(p, labelled).any(1)] for p in (near, apart))
     dropped = {
         "bad": tuple(b for b in scene.bands if not b.good),
         "empty": tuple(b for b, e in zip(good, empty, strict=True) if e),
@@ -184,7 +203,8 @@ def survey_scene(scene: Scene, seed: int = 0) -> Survey:
         dropped={reason: bands for reason, bands in dropped.items() if bands},
         blocking=find_blocking(gaps, bands),
         valid_share=float(valid.sum() / seen),
-        outlying_share=float((pixels != stored).any(1).mean()),
+        outlying_share=outlying_share,
+        unlike_share=float(others.mean()) if left_out else 0.0,
     )
 
 
@@ -239,13 +259,8 @@ def find_fill(pixels: np.ndarray) -> Fill | None:
 
 def sample_bands(scene: Scene, bands: Sequence[Band]) -> np.ndarray:
     """Spectra (n, bands) float32, as stored, of pixels with data in any of the given bands; NaN where one has none."""
-    sample, *_ = _sample(scene, as_stored(bands), 0)
+    sample, *_ = _sample(scene, [replace(b, usual=None) for b in bands], 0)
     return sample
-
-
-def as_stored(bands: Sequence[Band]) -> list[Band]:
-    """The bands without their usual ranges."""
-    return [replace(b, usual=None) for b in bands]
 
 
 def _sample(scene: Scene, bands: Sequence[Band], seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:

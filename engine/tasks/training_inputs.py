@@ -13,9 +13,9 @@ from ..labels import Labels, join_groups, label_pixels
 from ..methods import Method, scale_layers
 from ..polygons import LandCoverClass, class_order, make_classes, read_features, to_parts
 from ..progress import Progress
-from ..sampling import read_pixels, thin_labels
+from ..sampling import thin_labels
 from ..scene import Scene
-from ..survey import Survey, as_stored, survey_scene
+from ..survey import Survey, survey_scene
 from .unused_choices import warn_of_unused
 
 CLEANEST = (0,)
@@ -59,14 +59,12 @@ def read_labels(
 
 
 def survey_labelled(job: LabelJob, scene: Scene, labels: Labels, progress: Progress) -> Survey:
-    """A survey that takes nothing for unusual of which a class mostly consists."""
-    with progress.stage(0.02, 0.05, f"Surveying {job.scene}."):
-        survey = survey_scene(scene, job.seed)
-    survey.log(progress)
+    """A survey of the scene by someone who knows the labels."""
     some = labels.select(thin_labels(labels, TYPICAL, job.seed))
-    with progress.stage(0.05, 0.06):
-        spectra, valid = read_pixels(scene, as_stored(survey.bands), some.rows, some.columns, progress)
-    return survey.knowing(spectra[valid], some.class_ids[valid])
+    with progress.stage(0.02, 0.06, f"Surveying {job.scene}."):
+        survey = survey_scene(scene, job.seed, some, progress)
+    survey.log(progress)
+    return survey
 
 
 def _written_alike(names: list[str]) -> list[list[str]]:

@@ -10,6 +10,7 @@ from training_job import training
 
 from spectrafilm.engine.composites import make_composites
 from spectrafilm.engine.jobs import PredictMap
+from spectrafilm.engine.labels import Labels
 from spectrafilm.engine.model import Model
 from spectrafilm.engine.progress import Progress
 from spectrafilm.engine.projection import fit_spectral, fit_standard
@@ -28,9 +29,15 @@ def spotted(share, bands=slice(None), seed=0):
     return spectra, spots
 
 
-def survey_of(path):
+def survey_of(path, labels=None):
     with Scene.open(str(path)) as scene:
-        return survey_scene(scene)
+        return survey_scene(scene, labels=labels)
+
+
+def labelled(places, class_ids):
+    """Labels of single pixels (row, column)."""
+    rows, columns = np.transpose(places)
+    return Labels(rows, columns, np.array(class_ids), np.arange(len(rows)))
 
 
 def read(path, bands):
@@ -121,14 +128,15 @@ def ships():
 
 
 def test_what_most_of_a_class_shows_is_not_unusual(tmp_path):
-    path = write_scene(tmp_path / "s.tif", ships())
-    survey = survey_of(path)
-    unaware = read(path, survey.bands)
-    assert unaware.max() < 0.2
-    spectra = ships()[:, [10, 30, 66, 0, 1, 5], [12, 60, 40, 0, 3, 3]].T
-    spectra[2] = 400.0  # one of the three is saturated
-    aware = read(path, survey.knowing(spectra, np.array([2, 2, 2, 1, 1, 1])).bands)
-    np.testing.assert_array_equal(aware, ships())
+    spectra = ships()
+    spectra[:, 66, 40] = 400.0  # one of the three is saturated
+    path = write_scene(tmp_path / "s.tif", spectra)
+    assert read(path, survey_of(path).bands).max() < 0.2
+    labels = labelled([(10, 12), (30, 60), (66, 40), (0, 0), (1, 3), (5, 3)], [2, 2, 2, 1, 1, 1])
+    aware = read(path, survey_of(path, labels).bands)
+    spectra[:, 66, 40] = aware[:, 66, 40]
+    np.testing.assert_array_equal(aware, spectra)
+    assert aware[:, 66, 40].max() < 3.1
 
 
 def test_ships_at_sea_are_mapped(tmp_path, backbone_path):
@@ -141,6 +149,57 @@ def test_ships_at_sea_are_mapped(tmp_path, backbone_path):
     ship = mapped_by(tmp_path / "m.safetensors", path, tmp_path) == 1
     assert ship[66:69, 40:43].all()
     assert ship.sum() == 27
+
+
+# Two pixels of each quarter of the scene, one near its middle and one near its corner.
+QUARTERS = labelled([(r, c) for r in (3, 30, 50, 77) for c in (3, 44, 52, 97)], [1, 1, 2, 2] * 2 + [3, 3, 4, 4] * 2)
+
+
+def clouded(rows):
+    """The spectra, and clouds over some of the rows, not all alike and between two quarters of the labels."""
+    spectra, covered = make_spectra(), np.zeros((HEIGHT, WIDTH), bool)
+    covered[rows, 5:40] = True
+    spectra[:, covered] = np.random.default_rng(0).uniform(2, 3, covered.sum())
+    return spectra, covered
+
+
+def test_statistics_of_a_clouded_scene_are_those_of_the_rest(tmp_path, progress):
+    spectra, covered = clouded(slice(8, 28))
+    path, rest = write_scene(tmp_path / "s.tif", spectra), make_spectra()[:, ~covered].T
+    survey = survey_of(path, QUARTERS)
+    assert survey.unlike_share == pytest.approx(covered.mean())
+    np.testing.assert_array_equal(np.sort(survey.pixels, 0), np.sort(rest, 0))
+    unaware, clear = survey_of(path), survey_of(write_scene(tmp_path / "clear.tif", make_spectra()))
+    assert np.trace(survey.noise) == pytest.approx(np.trace(clear.noise), rel=0.1)
+    assert np.trace(survey.change) == pytest.approx(np.trace(clear.change), rel=0.1)
+    assert np.trace(unaware.noise) > 2 * np.trace(clear.noise)
+    survey.log(progress)
+    assert "About 9% of the pixels are unlike anything that is labelled, as clouds may be." in progress.warnings[0]
+
+
+def test_clouds_that_are_labelled_are_like_what_is_labelled(tmp_path, progress):
+    spectra, _ = clouded(slice(8, 28))
+    path = write_scene(tmp_path / "s.tif", spectra)
+    labels = labelled([*zip(QUARTERS.rows, QUARTERS.columns, strict=True), (10, 10), (20, 20)],
+                      [*QUARTERS.class_ids, 5, 5])  # fmt: skip
+    survey = survey_of(path, labels)
+    assert survey.unlike_share == 0
+    assert len(survey.pixels) == HEIGHT * WIDTH
+    survey.log(progress)
+    assert not progress.warnings
+
+
+@pytest.mark.parametrize("rows", [slice(8, 18), None])
+def test_few_pixels_or_most_of_a_scene_are_kept_though_unlike_what_is_labelled(tmp_path, rows):
+    spectra = make_spectra()
+    if rows is None:
+        labels = labelled([(3, 3), (4, 44)], [1, 2])  # of one quarter, and the other three differ
+    else:
+        spectra, labels = clouded(rows)[0], QUARTERS
+        spectra[:, :, 20:40] = make_spectra()[:, :, 20:40]
+    survey = survey_of(write_scene(tmp_path / "s.tif", spectra), labels)
+    assert survey.unlike_share == 0
+    assert len(survey.pixels) == HEIGHT * WIDTH
 
 
 def test_a_map_does_not_hang_on_single_bands_that_are_saturated(tmp_path, scene_path, polygons_path, backbone_path):
