@@ -9,6 +9,7 @@ on a scene, which sees all bands at once instead of three-channel composites.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,9 @@ from .scene_backbone import Denoiser, SceneBackbone, device_of, noise_schedule
 diffusers_logging.set_verbosity_error()
 
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors")
+# Parts of attention as diffusers named them before May 2023, `google/ddpm-cifar10-32` among others.
+FORMER_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+_FORMER = re.compile(rf"(?<=\.)({'|'.join(FORMER_NAMES)})(?=\.(weight|bias)$)")
 BUNDLED = Path(__file__).resolve().parent.parent / "resources" / "backbones" / "landscapes64"
 
 
@@ -126,7 +130,7 @@ class Backbone:
             # Without memory for weights at first: whatever sizes it asks for must be those of the file.
             with torch.device("meta"):
                 outline = UNet2DModel.from_config(config)
-            weights = load_file(weights_path)
+            weights = {_FORMER.sub(lambda m: FORMER_NAMES[m[1]], k): v for k, v in load_file(weights_path).items()}
         except SafetensorError as error:
             raise EngineError(f"The weights {weights_path} are damaged ({error}); copy them again.") from error
         except Exception as error:  # diffusers passes on whatever its modules raise

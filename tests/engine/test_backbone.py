@@ -6,6 +6,8 @@ import json
 import shutil
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 from synthetic import save_backbone
 from training_job import training
 
@@ -21,6 +23,21 @@ def test_where_a_backbone_is_does_not_depend_on_the_working_folder(backbone_path
         monkeypatch.chdir(folder)
         backbone = Backbone.load(given, choose_device("cpu", progress))
         assert (backbone.path, backbone.name) == (backbone_path, backbone_path.name)
+
+
+def test_attention_may_have_the_names_that_diffusers_gave_it_at_first(tmp_path, progress):
+    """As in `google/ddpm-cifar10-32`."""
+    folder = save_backbone(tmp_path)
+    path = folder / "diffusion_pytorch_model.safetensors"
+    weights = load_file(path)
+    image = torch.rand(1, 3, 32, 32)
+    expected = Backbone.load(str(folder), choose_device("cpu", progress)).activations(image, 0, [4, 11])
+    for now, then in (("to_q", "query"), ("to_k", "key"), ("to_v", "value"), ("to_out.0", "proj_attn")):
+        weights = {name.replace(f".{now}.", f".{then}."): tensor for name, tensor in weights.items()}
+    assert any("attentions.1.proj_attn.bias" in name for name in weights)
+    save_file(weights, path)
+    found = Backbone.load(str(folder), choose_device("cpu", progress)).activations(image, 0, [4, 11])
+    torch.testing.assert_close(found, expected)
 
 
 def change(path, **values):
