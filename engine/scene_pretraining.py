@@ -236,9 +236,9 @@ class _Run:
         self._loss: AbsoluteError | ContrastiveError = self._error
         if isinstance(denoiser, StagedDenoiser):
             self._loss = ContrastiveError(denoiser.config["width"]).to(device.target)
-        elif denoiser.config["in_channels"] <= 16:
+        elif denoiser.config["in_channels"] <= 16 or (device.target.type == "cpu" and torch.get_num_threads() == 1):
             # Gradients of bfloat16 are wrong on a CPU where a spectral axis of 2 is convolved (torch 2.13), as it is
-            # deep within U-Nets of 8 and of 16 positions.
+            # deep within U-Nets of 8 and of 16 positions. On a single thread, one of 4 is enough.
             self._half = False
         self._optimizer = torch.optim.Adam([*denoiser.parameters(), *self._loss.parameters()])
         self.best = denoiser

@@ -222,6 +222,17 @@ def test_the_weights_that_do_best_on_held_out_cubes_are_kept(monkeypatch):
     assert not torch.equal(checked[2]["out.weight"], checked[3]["out.weight"])
 
 
+def test_a_single_thread_will_do(scene_path, tmp_path):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        # Of the usual shape, whose gradients are no numbers in half precision.
+        values = run_job(pretraining(scene_path, tmp_path, cubes=8, positions=0, width=0), Progress())
+    finally:
+        torch.set_num_threads(threads)
+    assert np.isfinite(values["held_out_loss"])
+
+
 @pytest.mark.parametrize(("bands", "size", "channels"), [(3, 160, 8), (BANDS, 20, 16), (12, 160, 16), (12, 80, 16)])
 def test_few_bands_and_small_scenes_will_do(tmp_path, bands, size, channels):
     spectra = np.tile(make_spectra(), (1, 2, 2))[:bands, :size, :size]
