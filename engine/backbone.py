@@ -86,7 +86,8 @@ class Backbone:
         self._unet = unet.eval().requires_grad_(False)
         if isinstance(unet, UNet2DModel):
             unet.to(device.target, device.dtype, memory_format=torch.channels_last)
-            # A class-conditional U-Net is run without a class: no embedding is added.
+            # A class-conditional U-Net is run without a class: no embedding is added. The authors of GeoDiffNet draw
+            # a class at random each time, which could not be repeated in mapping.
             unet.class_embedding = None
             self._modules = decoder_modules(unet)
         else:

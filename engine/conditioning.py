@@ -61,7 +61,7 @@ class Conditioning:
         Timestep t stands for the sigma that makes as much noise as timestep t of 1000 of the cosine schedule.
 
         Source: Karras et al. (2022), Elucidating the design space of diffusion-based generative
-        models, table 1, where the factor is 1/4; Song et al. (2023), Consistency models, appendix C, where it is 250.
+        models, table 1, where the factor is 1/4; Song et al. (2023), Consistency models, the code, where it is 250.
         """
         abar = DDPMScheduler(1000, beta_schedule="squaredcos_cap_v2").alphas_cumprod
         sigma = ((1 - abar) / abar).sqrt()

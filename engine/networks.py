@@ -1,8 +1,10 @@
 """The networks of GeoDiffNet and GeoDiffNet-F as published.
 
-Source: GeoDiffNet-F, sections on the spectral encoder and FiLM fusion; widths from the authors' code
-for GeoDiffNet. What the paper leaves open (the FiLM regressors, the fused head, and how spectra are padded)
-is marked below.
+Source: Hu, Banerjee & Prasad (2025), Label-efficient hyperspectral image classification via spectral FiLM modulation of
+low-level pretrained diffusion features (arXiv 2512.03430), which other modules call GeoDiffNet: sections on the
+spectral encoder and FiLM fusion; widths from the authors' code for GeoDiffNet. What the paper leaves open (the FiLM
+regressors, the fused head, and how spectra are padded) is marked below. Spectra come with mean 0 and standard deviation
+1 in every band, features as the U-Net gives them.
 
 Every network maps spectra (n, k) and spatial features (n, d) to logits (1, n, classes): the first
 axis counts the members of an ensemble. Features beyond the `channels` of a network are not looked at.

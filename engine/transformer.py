@@ -2,8 +2,10 @@
 
 Source: DiffSpectralNet (arXiv 2312.12441), section on classification; cross-layer adaptive fusion as in SpectralFormer
 (Hong et al. 2022); widths from the code. Chosen here: features are not whitened, which with few labels drowned them in
-noise; a token holds 16 consecutive principal components of a pixel's features, whose receptive field takes the place
-of the code's windows of 13 x 13 pixels; four heads; dropout.
+noise; a token holds 16 consecutive ones of the 48 principal components (600 to 1200 in the code) of a pixel's features,
+whose receptive field takes the place of the code's windows of 13 x 13 pixels; four heads; dropout. Fusion takes a share
+for each token, where SpectralFormer convolves all of them, and begins with the second of the two layers, where
+SpectralFormer's begins with the third.
 """
 
 from __future__ import annotations
