@@ -41,7 +41,8 @@ class ContrastiveError(nn.Module):
     which often show its own class, are not compared.
 
     Source: DiffCRN (arXiv 2502.19699), section on losses, which names both. Their formulas are not known: log(1 + |e|)
-    and the contrast, its weight and temperature are chosen here.
+    and the contrast, its weight and temperature are chosen here. The paper's error penalises larger discrepancies
+    dynamically, ours counts them less; -log(1 - |e| / (1 + max |e|)), which counts them more, was slightly worse.
     """
 
     views = 2
