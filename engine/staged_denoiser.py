@@ -115,5 +115,9 @@ def _separable(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def _per_pixel(norm: nn.LayerNorm, values: torch.Tensor) -> torch.Tensor:
-    """Normalise the channels of every pixel."""
-    return norm(values.movedim(1, -1)).movedim(-1, 1)
+    """Normalise the channels of every pixel.
+
+    In the number type of the norm's weights: where training computes in bfloat16, a CPU would also add up their
+    gradients over all pixels in it (torch 2.13), and lose most of them.
+    """
+    return norm(values.movedim(1, -1).to(norm.weight.dtype)).movedim(-1, 1)

@@ -89,6 +89,20 @@ def test_it_keeps_shapes_and_tells_timesteps_apart():
         StagedDenoiser(12, 6, 64)
 
 
+def test_gradients_in_half_precision_are_those_in_single():
+    torch.manual_seed(0)
+    denoiser = StagedDenoiser(8, 16, 64)
+    cubes, told = torch.randn(8, 8, 32, 32), torch.full((8,), 50.0)
+    gradients = {}
+    for half in (False, True):
+        denoiser.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            denoiser(cubes, told).float().square().mean().backward()
+        gradients[half] = {name: weights.grad.clone() for name, weights in denoiser.named_parameters()}
+    for name, expected in gradients[False].items():
+        assert (gradients[True][name] - expected).norm() < 0.1 * expected.norm(), name
+
+
 def test_the_contrast_wants_partners_alike_and_other_cubes_apart():
     torch.manual_seed(0)
     first = F.normalize(torch.randn(6, 16), dim=1)
