@@ -58,19 +58,28 @@ class KernelMachine(nn.Module):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Log-probabilities (n, classes) of inputs (n, sum of widths)."""
         rows = max(min(PAIRS // len(self.pixels), BLOCK), 1)
-        scores = (self._kernel(block) @ self.weights for block in inputs.split(rows))
-        return torch.cat([torch.log_softmax(self.sharpness * scored, -1) for scored in scores])
+        said = torch.cat([kernel @ self.weights for kernel in self._kernels(inputs, rows)])
+        return torch.log_softmax(self.sharpness * said, -1)
 
-    def _kernel(self, inputs: torch.Tensor) -> torch.Tensor:
-        distance, kernel = inputs.new_zeros(()), inputs.new_zeros(())
+    def _kernels(self, inputs: torch.Tensor, rows: int) -> Iterator[torch.Tensor]:
+        """Kernels (rows, centres) of inputs with the labelled pixels, so many rows at a time."""
         scales = self.scales.repeat_interleave(torch.tensor(self.widths, device=self.scales.device))
-        parts = zip((inputs * scales).split(self.widths, 1), (self.pixels * scales).split(self.widths, 1), strict=True)
-        for (ours, theirs), typical in zip(parts, self.typical, strict=True):
-            # As one matrix product, several times faster than torch.cdist.
-            square = torch.addmm((theirs**2).sum(1), ours, theirs.T, alpha=-2).add_((ours**2).sum(1, keepdim=True))
-            distance = square.add_(distance).clamp_(min=0)
-            kernel = torch.exp(distance * (-self.bandwidth / typical)).add_(kernel)
-        return kernel / len(self.widths)
+        ours, theirs = ((values * scales).split(self.widths, 1) for values in (inputs, self.pixels))
+        # |x - y|^2 as one matrix product of (x, |x|^2, 1) and (-2 y, 1, |y|^2), several times faster than torch.cdist.
+        # All else are passes over as many numbers, which take as long as the product: as few as can be.
+        left = [torch.cat([x, _squares(x), torch.ones_like(x[:, :1])], 1).split(rows) for x in ours]
+        right = [torch.cat([-2 * y, torch.ones_like(y[:, :1]), _squares(y)], 1).T for y in theirs]
+        factors = -self.bandwidth / self.typical
+        for block in zip(*left, strict=True):
+            distance, kernel = inputs.new_zeros(2, len(block[0]), len(self.pixels))
+            for x, y, factor in zip(block, right, factors, strict=True):
+                distance.addmm_(x, y).clamp_(min=0)
+                kernel += (distance * factor).exp_()
+            yield kernel.div_(len(self.widths))
+
+
+def _squares(values: torch.Tensor) -> torch.Tensor:
+    return (values**2).sum(1, keepdim=True)
 
 
 def fit_kernel(
@@ -106,7 +115,7 @@ def fit_kernel(
     machine.sharpness.fill_(sharpness)
     inputs = torch.from_numpy(np.concatenate(list(parts), 1)[kept].astype(np.float32))
     machine.pixels.copy_(inputs)
-    regularized = machine._kernel(inputs).numpy().astype(np.float64)
+    regularized = next(machine._kernels(inputs, len(inputs))).numpy().astype(np.float64)
     regularized[np.diag_indices(len(kept))] += ridge / _pixel_weights(targets[kept], trust[kept])
     solution = solve(regularized, _indicators(shares[kept]), assume_a="sym", overwrite_a=True)
     machine.weights.copy_(torch.from_numpy(solution))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.special import log_softmax
 
 from spectrafilm.engine import kernel
 from spectrafilm.engine.kernel import KernelMachine, fit_kernel
@@ -34,6 +35,19 @@ def test_one_part_modulates_the_other():
     assert hits(machine, others, truth) > 0.8
     blind = fitted(parts[:1], targets, np.arange(300), 2)
     assert hits(blind, others[:1], truth) < 0.6
+
+
+def test_kernels_are_what_their_definition_says(monkeypatch):
+    monkeypatch.setattr(kernel, "BLOCK", 7)
+    parts, targets = two_parts(60)
+    machine = fitted([5 * parts[0], parts[1]], targets, np.arange(60), 2)
+    kept = machine.pixels.numpy().astype(float)
+    pixels = np.concatenate([kept, kept + RNG.normal(0, 1, kept.shape)])
+    parts = [(pixels[:, s], kept[:, s], scale) for s, scale in zip(np.s_[:2, 2:], machine.scales.tolist(), strict=True)]
+    near = np.cumsum([(scale * (x[:, None] - y)) ** 2 @ np.ones(2) for x, y, scale in parts], 0)
+    kernels = np.exp(-float(machine.bandwidth) * near / machine.typical.numpy()[:, None, None]).mean(0)
+    expected = log_softmax(float(machine.sharpness) * kernels @ machine.weights.numpy(), -1)
+    np.testing.assert_allclose(machine(torch.from_numpy(pixels).float()), expected, atol=1e-3)
 
 
 def test_leaving_polygons_out_in_closed_form_is_what_refitting_gives():
