@@ -110,7 +110,7 @@ class FilmEnsemble(nn.Module):
         self.shares = self._equal_shares().to(self.shares.device)
 
     def experts(
-        self, spectra: torch.Tensor, features: torch.Tensor, drop: torch.Tensor | float = 1.0
+        self, spectra: torch.Tensor, features: torch.Tensor, drop: torch.Tensor | None = None
     ) -> list[torch.Tensor]:
         """Log-probabilities of each expert: (R, n, classes).
 
@@ -119,14 +119,14 @@ class FilmEnsemble(nn.Module):
             features: (R or 1, n, channels + means).
             drop: what hidden units are multiplied by in training, (R, n, HIDDEN), the same in all experts.
         """
-        experts = [self.spectral_out(drop * F.gelu(self.spectral_embed(spectra)))]
+        experts = [self.spectral_out(_activate(self.spectral_embed(spectra), drop))]
         spatial, means = features[..., : self.channels], features[..., self.channels :]
         if self.means:
-            embedding = drop * F.gelu(self.neighbourhood_embed(torch.cat([spectra, means], -1)))
+            embedding = _activate(self.neighbourhood_embed(torch.cat([spectra, means], -1)), drop)
             experts.append(self.neighbourhood_out(embedding))
         if self.channels:
-            embedding = drop * F.gelu(self.film_embed(spectra))
-            hidden = drop * F.gelu(self.hidden(self._fuse(embedding, spatial)))
+            embedding = _activate(self.film_embed(spectra), drop)
+            hidden = _activate(self.hidden(self._fuse(embedding, spatial)), drop)
             experts.append(self.embed_out(embedding) + self.out(hidden))
         probabilities = [F.log_softmax(logits, -1) for logits in experts]
         if self.kernel:
@@ -166,3 +166,7 @@ class FilmEnsemble(nn.Module):
             name: value if name == "shares" else value[list(members)] for name, value in self.state_dict().items()
         })  # fmt: skip
         return chosen
+
+
+def _activate(units: torch.Tensor, drop: torch.Tensor | None) -> torch.Tensor:
+    return F.gelu(units) if drop is None else drop * F.gelu(units)
