@@ -259,8 +259,8 @@ def find_fill(pixels: np.ndarray) -> Fill | None:
 
 def sample_bands(scene: Scene, bands: Sequence[Band]) -> np.ndarray:
     """Spectra (n, bands) float32, as stored, of pixels with data in any of the given bands; NaN where one has none."""
-    sample, *_ = _sample(scene, [replace(b, usual=None) for b in bands], 0)
-    return sample
+    stored = [replace(b, usual=None) for b in bands]
+    return np.concatenate([pixels for _, pixels in _images(scene, stored, 0)])
 
 
 def _sample(scene: Scene, bands: Sequence[Band], seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
@@ -268,25 +268,32 @@ def _sample(scene: Scene, bands: Sequence[Band], seed: int) -> tuple[np.ndarray,
 
     All hold NaN in bands without data.
     """
-    budget = min(ENOUGH_PIXELS, SAMPLE_VALUES // len(bands))
-    parts = [np.zeros((0, len(bands)), np.float32)]
-    near = [np.zeros((0, 2, len(bands)), np.float32)]
-    apart = near.copy()
-    seen = filled = 0
-    for window in _blocks(scene, seed, shuffle=scene.width * scene.height > budget):
-        image = scene.read_with_nan(window, bands)
-        pixels = image.reshape(len(bands), -1).T
-        some = np.isfinite(pixels).any(1)
-        seen += len(pixels)
-        filled += int(some.sum())
-        parts.append(pixels[some])
+    parts: list[np.ndarray] = []
+    near: list[np.ndarray] = []
+    apart: list[np.ndarray] = []
+    seen = 0
+    for image, pixels in _images(scene, bands, seed):
+        seen += image[0].size
+        parts.append(pixels)
         for turned in (image, image.swapaxes(1, 2)):
             near.append(_pairs(turned, 1))
             apart.append(_pairs(turned, 2))
+    return np.concatenate(parts), np.concatenate(near), np.concatenate(apart), seen
+
+
+def _images(scene: Scene, bands: Sequence[Band], seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Parts (bands, height, width) of a scene until they tell enough, and their pixels with data in any band."""
+    budget = min(ENOUGH_PIXELS, SAMPLE_VALUES // len(bands))
+    seen = filled = 0
+    for window in _blocks(scene, seed, shuffle=scene.width * scene.height > budget):
+        image = scene.read_with_nan(window, bands)
+        pixels = image[:, np.isfinite(image).any(0)].T
+        yield image, pixels
+        seen += image[0].size
+        filled += len(pixels)
         # A scene that is mostly nodata is read on until there is something to learn from.
         if seen >= budget and filled >= budget // 50:
             break
-    return np.concatenate(parts), np.concatenate(near), np.concatenate(apart), seen
 
 
 def _pairs(image: np.ndarray, distance: int) -> np.ndarray:
