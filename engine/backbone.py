@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from . import openai_unet
+from .backbone_files import WEIGHTS
 from .composites import Composites
 from .conditioning import Conditioning, read_conditioning
 from .device import Device
@@ -33,7 +34,6 @@ from .scene_backbone import Denoiser, SceneBackbone, device_of, noise_schedule
 # Its warnings speak to people who write pipelines, not to those who map scenes.
 diffusers_logging.set_verbosity_error()
 
-WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors")
 # Parts of attention as diffusers named them before May 2023, `google/ddpm-cifar10-32` among others.
 FORMER_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 _FORMER = re.compile(rf"(?<=\.)({'|'.join(FORMER_NAMES)})(?=\.(weight|bias)$)")
@@ -204,14 +204,6 @@ class Backbone:
         image = torch.zeros(1, self.channels, self.patch, self.patch, device=self.device.target)
         outputs = self.activations(image, 0, range(len(self._modules)))
         return tuple(DecoderLayer(o.shape[1], self.patch // o.shape[2]) for o in outputs)
-
-
-def files_of(path: str) -> list[str]:
-    """What a backbone is read from, as far as its path tells: a file, a folder, or what belongs to a config.json."""
-    chosen = Path(path)
-    if chosen.name != "config.json":
-        return [path]
-    return [path, *(str(chosen.with_name(name)) for name in WEIGHTS)]
 
 
 def decoder_modules(unet: UNet2DModel) -> list[nn.Module]:

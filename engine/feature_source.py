@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from rasterio.windows import Window
 
-from .backbone import Backbone
 from .composites import image_itself
 from .errors import EngineError
 from .feature_settings import CHANNELS_TAG, COMPOSITES_TAG, SCENE_TAG, TAG, FeatureSettings
@@ -20,6 +19,10 @@ from .progress import Progress
 from .projection import Projection
 from .sampling import read_pixels
 from .scene import Band, Scene
+
+if TYPE_CHECKING:
+    # Diffusers is loaded for it.
+    from .backbone import Backbone
 
 
 class FeatureSource(Protocol):

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from rasterio.windows import Window
 from torch.nn import functional as F
 
-from .backbone import Backbone
 from .patches import PatchGrid, SceneImages, blend_window, fill_invalid
 from .pieces import Piece
 from .progress import Progress
 from .projection import Projection
+
+if TYPE_CHECKING:
+    # Diffusers is loaded for it.
+    from .backbone import Backbone
 
 BATCH = 24
 BATCH_VALUES = 150_000_000

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..accuracy import known
-from ..backbone import Backbone, files_of
+from ..backbone import Backbone
+from ..backbone_files import files_of
 from ..device import choose_device
 from ..errors import EngineError
 from ..feature_analysis import FeatureAnalysis, analyse_features

@@ -7,7 +7,8 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from ..backbone import Backbone, files_of
+from ..backbone import Backbone
+from ..backbone_files import files_of
 from ..composites import Composites, image_itself, make_composites
 from ..device import choose_device
 from ..feature_settings import CHANNELS_TAG, COMPOSITES_TAG, SCENE_TAG, TAG, FeatureSettings

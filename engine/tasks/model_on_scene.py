@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import repeat
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rasterio.windows import Window
 
-from ..backbone import Backbone
 from ..device import Device
 from ..errors import EngineError
 from ..feature_settings import FeatureSettings
@@ -24,6 +24,9 @@ from ..smoothing import ScoredRows, in_context
 from ..survey import find_blocking, find_fill, sample_bands, warn_of_blocking
 from ..wavelengths import match_bands
 from .unused_choices import warn_of_unused
+
+if TYPE_CHECKING:
+    from ..backbone import Backbone
 
 CHUNK = 8192
 SUSPICIOUS_RATIO = 5.0
@@ -155,6 +158,9 @@ def _fitting_raster(path: str, settings: FeatureSettings, scene: Scene, bands: l
 
 def _load_backbone(given: str, settings: FeatureSettings, device: Device) -> Backbone:
     """The backbone a model was trained with: as given, the bundled one, or where it was then."""
+    # Diffusers is loaded for it, which other methods and models with a features raster can do without.
+    from ..backbone import Backbone
+
     tried = []
     for path in [given] if given else ["", settings.backbone_path]:
         try:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backbone import files_of
+from ..backbone_files import files_of
 from ..device import Device, choose_device
 from ..jobs import PredictMap
 from ..map_style import style_files, style_map, write_style_files

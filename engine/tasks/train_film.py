@@ -6,7 +6,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from ..accuracy import known
-from ..backbone import Backbone, files_of
+from ..backbone import Backbone
+from ..backbone_files import files_of
 from ..composites import band_wavelengths
 from ..device import choose_device
 from ..errors import EngineError

@@ -17,7 +17,7 @@ from rasterio.windows import Window
 
 from spectrafilm.engine import outputs as outputs_module
 from spectrafilm.engine import partial_outputs
-from spectrafilm.engine.backbone import files_of
+from spectrafilm.engine.backbone_files import files_of
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.outputs import Outputs
 from spectrafilm.engine.partial_outputs import identity, partial_path, remove_partial_outputs

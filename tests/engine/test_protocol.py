@@ -19,7 +19,7 @@ import torch
 from synthetic import CRS, HEIGHT, QUARTERS, TRANSFORM, WIDTH
 
 from spectrafilm.engine import protocol, runner
-from spectrafilm.engine.jobs import JOBS, AssessAccuracy, SelectBands, TrainFilm, from_json, to_json
+from spectrafilm.engine.jobs import JOBS, AssessAccuracy, PredictMap, SelectBands, TrainFilm, from_json, to_json
 from spectrafilm.engine.map_style import style_map
 from spectrafilm.engine.outputs import Outputs
 from spectrafilm.engine.partial_outputs import PUBLISHED, SCRATCH
@@ -126,18 +126,30 @@ def test_bands_are_selected_and_maps_assessed_without_loading_torch(scene_path, 
         SelectBands(str(scene_path), str(tmp_path / "rgb.tif")),
         AssessAccuracy(str(land_cover), str(polygons_path), str(tmp_path / "report.html"), reference_crs=CRS),
     ]
+    assert loaded_by(jobs) == set()
+
+
+def test_a_method_without_features_maps_without_loading_diffusers(scene_path, polygons_path, tmp_path):
+    model = str(tmp_path / "m.safetensors")
+    runner.run_job(TrainFilm(str(scene_path), str(polygons_path), model, polygons_crs="EPSG:32633", method="spectral",
+                             validate=False), Recorder())  # fmt: skip
+    assert loaded_by([PredictMap(str(scene_path), model, str(tmp_path / "map.tif"))]) == {"torch"}
+
+
+def loaded_by(jobs):
+    """Which of the heavy libraries some jobs load."""
     code = f"""
 import sys
-from spectrafilm.engine.jobs import AssessAccuracy, SelectBands
+from spectrafilm.engine.jobs import AssessAccuracy, PredictMap, SelectBands
 from spectrafilm.engine.progress import Recorder
 from spectrafilm.engine.runner import run_job
 for job in {jobs!r}:
     run_job(job, Recorder())
-print({{"torch", "diffusers"}} & sys.modules.keys())
+print(*{{"torch", "diffusers"}} & sys.modules.keys())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
                           env={**os.environ, "PYTHONPATH": str(ROOT / "build" / "plugins")})  # fmt: skip
-    assert done.stdout == "set()\n"
+    return set(done.stdout.split())
 
 
 def test_closing_the_input_ends_the_engine_within_two_seconds(engine, scene_path, polygons_path, tmp_path):
