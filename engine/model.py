@@ -93,13 +93,12 @@ class Model:
         """Logits (members, n, C) of pixels, each by itself.
 
         Args:
-            spectra: (n, bands) as read from the scene.
-            features: (n, k) spatial features, projected already; (n, 0) for spectral methods.
+            spectra: (n, k) projected.
+            features: (n, d) projected; (n, 0) for spectral methods.
             device: where the network is.
             votes: whether the votes of an ensemble's experts follow, see `FilmEnsemble.forward`.
         """
-        projected = torch.from_numpy(self.spectral.apply(spectra)).to(device)
-        inputs = projected, torch.from_numpy(features).to(device)
+        inputs = [torch.from_numpy(values).to(device) for values in (spectra, features)]
         logits: torch.Tensor = self.network(*inputs, votes=True) if votes else self.network(*inputs)
         return logits.cpu().numpy()
 

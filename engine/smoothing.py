@@ -146,7 +146,7 @@ class ScoredRows:
 
     Attributes:
         window: the columns of the strip, and the rows from the first to the last of the arrays.
-        spectra: (bands, height, span), where the span may reach beyond the window's columns on both sides.
+        spectra: (k, height, span) projected, where the span may reach beyond the window's columns on both sides.
         valid: (height, span).
         logits: (members, C, height, span), anything where not valid; the votes of experts may follow.
     """

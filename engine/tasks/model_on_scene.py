@@ -39,7 +39,7 @@ def classified_pieces(
     job: ModelJob, model: Model, scene: Scene, bands: list[Band], device: Device, progress: Progress,
     votes: bool = False,
 ) -> Iterator[tuple[Window, np.ndarray, np.ndarray, Classification]]:  # fmt: skip
-    """The whole scene in windows: window, spectra (n, bands) of its valid pixels, which they are, and their classes.
+    """The whole scene in windows: window, projected spectra (n, k) of valid pixels, which these are, their classes.
 
     Args:
         votes: whether the experts of an ensemble are asked for their disagreement.
@@ -54,18 +54,16 @@ def classified_pieces(
     for window, around in in_context(pieces, reach, scene.height):
         rows, columns = np.nonzero(around.valid)
         logits = around.logits[:, :, rows, columns].swapaxes(1, 2)
+        spectra = np.ascontiguousarray(around.spectra[:, rows, columns].T)
         if reach:
-            # Row by row, since copies of all bands would fill the memory.
-            of_rows = zip(around.spectra.swapaxes(0, 1), around.valid, strict=True)
-            projected = np.concatenate([model.spectral.apply(row[:, valid].T) for row, valid in of_rows])
-            logits = model.smoothing.apply(logits, projected, rows, columns, device.target)
+            logits = model.smoothing.apply(logits, spectra, rows, columns, device.target)
         top, left = int(window.row_off - around.window.row_off), int(min(reach, window.col_off))
         place = np.s_[top : top + int(window.height), left : left + int(window.width)]
         inside = np.zeros(around.valid.shape, bool)
         inside[place] = True
-        spectra = around.spectra[:, inside & around.valid].T
-        any_valid = any_valid or bool(spectra.size)
-        yield window, spectra, around.valid[place], model.classification(logits[:, inside[rows, columns]])
+        ours = inside[rows, columns]
+        any_valid = any_valid or bool(ours.any())
+        yield window, spectra[ours], around.valid[place], model.classification(logits[:, ours])
     if not any_valid:
         raise EngineError(
             f"{scene.path} has no valid pixel in the {len(bands)} bands that the model needs; check its nodata value "
@@ -181,11 +179,15 @@ def _score(model: Model, piece: Piece, device: Device, votes: bool) -> ScoredRow
     """A piece with the logits of its valid pixels, and the votes of experts after them."""
     window, spectra, valid, features = piece
     pixels, theirs = spectra[:, valid].T, features[:, valid].T
+    chunks = [slice(i, i + CHUNK) for i in range(0, len(pixels), CHUNK)]
+    seen = [model.spectral.apply(pixels[c]) for c in chunks]
     parts = [
-        model.logits(pixels[i : i + CHUNK], np.ascontiguousarray(theirs[i : i + CHUNK]), device.target, votes)
-        for i in range(0, len(pixels), CHUNK)
+        model.logits(s, np.ascontiguousarray(theirs[c]), device.target, votes)
+        for s, c in zip(seen, chunks, strict=True)
     ]
+    projected = np.zeros((len(model.spectral.components), *valid.shape), np.float32)
     logits = np.zeros((model.members + votes, len(model.classes), *valid.shape), np.float32)
     if parts:
+        projected[:, valid] = np.concatenate(seen).T
         logits[:, :, valid] = np.concatenate(parts, 1).swapaxes(1, 2)
-    return ScoredRows(window, spectra, valid, logits)
+    return ScoredRows(window, projected, valid, logits)

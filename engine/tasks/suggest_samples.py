@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -54,8 +53,7 @@ def suggest_samples(job: SuggestSamples, progress: Progress, token: str) -> dict
                                   hesitating * mean_around(hesitating, valid))  # fmt: skip
                 free = ~_covered(labelled, window)[rows, columns]
                 for kept, parts in ((free, free_parts), (~free, labelled_parts)):
-                    few = here.select(kept).one_per_block(block, job.seed)
-                    parts.append(replace(few, spectra=model.spectral.apply(few.spectra)))
+                    parts.append(here.select(kept).one_per_block(block, job.seed))
         # A block can lie in several pieces.
         candidates, covered = (Candidates.join(x).one_per_block(block, job.seed) for x in (free_parts, labelled_parts))
         if not len(candidates):
