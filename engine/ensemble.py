@@ -16,6 +16,9 @@ from torch.nn import functional as F
 from .kernel import KernelMachine
 
 HIDDEN = 64
+# A smaller share changes no probability that anybody sees. It becomes none, and what has none is not computed in
+# mapping; without spatial features that is most of the work.
+LEAST_SHARE = 1e-6
 
 
 class ReplicaLinear(nn.Module):
@@ -86,6 +89,16 @@ class FilmEnsemble(nn.Module):
         blind = ("spectral",) if self.means or self.channels else self.experts_named
         return tuple(name in blind for name in self.experts_named)
 
+    @property
+    def experts_asked(self) -> tuple[str, ...]:
+        """Names of the experts that have a share."""
+        return tuple(name for name, share in zip(self.experts_named, self.shares.tolist(), strict=True) if share)
+
+    @property
+    def asks_about_features(self) -> bool:
+        """Whether an expert that has a share looks at spatial features, other than means of neighbourhoods."""
+        return self.channels > 0 and not {"FiLM", "kernel"}.isdisjoint(self.experts_asked)
+
     def kernel_inputs(self, spectra: torch.Tensor, features: torch.Tensor) -> list[torch.Tensor]:
         """What the kernel expert compares, in its order: spectra, means of neighbourhoods, spatial features.
 
@@ -110,29 +123,35 @@ class FilmEnsemble(nn.Module):
         self.shares = self._equal_shares().to(self.shares.device)
 
     def experts(
-        self, spectra: torch.Tensor, features: torch.Tensor, drop: torch.Tensor | None = None
-    ) -> list[torch.Tensor]:
+        self, spectra: torch.Tensor, features: torch.Tensor, drop: torch.Tensor | None = None,
+        asked: Sequence[str] | None = None,
+    ) -> list[torch.Tensor]:  # fmt: skip
         """Log-probabilities of each expert: (R, n, classes).
 
         Args:
             spectra: (R or 1, n, bands).
             features: (R or 1, n, channels + means).
             drop: what hidden units are multiplied by in training, (R, n, HIDDEN), the same in all experts.
+            asked: names of those to compute; by default all.
         """
-        experts = [self.spectral_out(_activate(self.spectral_embed(spectra), drop))]
+        experts = []
         spatial, means = features[..., : self.channels], features[..., self.channels :]
-        if self.means:
-            embedding = _activate(self.neighbourhood_embed(torch.cat([spectra, means], -1)), drop)
-            experts.append(self.neighbourhood_out(embedding))
-        if self.channels:
-            embedding = _activate(self.film_embed(spectra), drop)
-            hidden = _activate(self.hidden(self._fuse(embedding, spatial)), drop)
-            experts.append(self.embed_out(embedding) + self.out(hidden))
-        probabilities = [F.log_softmax(logits, -1) for logits in experts]
-        if self.kernel:
-            compared = self.kernel(torch.cat(self.kernel_inputs(spectra[0], features[0]), 1))
-            probabilities.append(compared.expand_as(probabilities[0]))
-        return probabilities
+        for name in self.experts_named if asked is None else asked:
+            if name == "kernel" and self.kernel:
+                compared = self.kernel(torch.cat(self.kernel_inputs(spectra[0], features[0]), 1))
+                experts.append(compared.expand(self.replicas, -1, -1))
+                continue
+            if name == "spectral":
+                logits = self.spectral_out(_activate(self.spectral_embed(spectra), drop))
+            elif name == "neighbourhood":
+                embedding = _activate(self.neighbourhood_embed(torch.cat([spectra, means], -1)), drop)
+                logits = self.neighbourhood_out(embedding)
+            else:
+                embedding = _activate(self.film_embed(spectra), drop)
+                hidden = _activate(self.hidden(self._fuse(embedding, spatial)), drop)
+                logits = self.embed_out(embedding) + self.out(hidden)
+            experts.append(F.log_softmax(logits, -1))
+        return experts
 
     def forward(self, spectra: torch.Tensor, features: torch.Tensor, votes: bool = False) -> torch.Tensor:
         """Logits (R, n, classes) of spectra (n, bands) and features (n, channels + means).
@@ -141,12 +160,13 @@ class FilmEnsemble(nn.Module):
             votes: whether one more (n, classes) follows: each class's share (0..1) of the votes of all members'
                 experts, who vote for what they find most probable and count by their shares.
         """
-        experts = torch.stack(self.experts(spectra[None], features[None]))
-        logits = torch.tensordot(self.shares, experts, 1)
+        experts = torch.stack(self.experts(spectra[None], features[None], asked=self.experts_asked))
+        shares = self.shares[self.shares > 0]
+        logits = torch.tensordot(shares, experts, 1)
         if not votes:
             return logits
         chosen = F.one_hot(experts.argmax(-1), experts.shape[-1]).float().mean(1)
-        return torch.cat([logits, torch.tensordot(self.shares, chosen, 1)[None]])
+        return torch.cat([logits, torch.tensordot(shares, chosen, 1)[None]])
 
     def _equal_shares(self) -> torch.Tensor:
         count = len(self.experts_named)
@@ -157,7 +177,7 @@ class FilmEnsemble(nn.Module):
 
     def set_shares(self, shares: Sequence[float]) -> None:
         """Weigh the experts, in the order of `experts_named`; weights of 0 to 1 that add up to 1."""
-        self.shares.copy_(torch.tensor(shares))
+        self.shares.copy_(torch.tensor([share if share >= LEAST_SHARE else 0.0 for share in shares]))
 
     def select(self, members: Sequence[int]) -> FilmEnsemble:
         """An ensemble of some of the members, before the kernel expert joins."""

@@ -69,7 +69,7 @@ class FeatureExtractor:
         per_pass = [backbone.layers[layer].channels for layer in self.layers]
         means = backbone.channels * composites * len(self.neighbourhoods)
         self.channels = composites * len(self.timesteps) * sum(per_pass) + means
-        # By composite, timestep and layer, counted from 0.
+        # By composite, timestep and layer, counted from 0; empty where nothing that the U-Net says is left.
         self._slices: dict[tuple[int, int, int], torch.Tensor] | None = None
         if projection is not None:
             parts = np.split(projection.components, [self.channels - means], 1)
@@ -79,7 +79,7 @@ class FeatureExtractor:
             )
             places = product(range(composites), range(len(self.timesteps)), range(len(self.layers)))
             slices = of_features.split(composites * len(self.timesteps) * per_pass, 1)
-            self._slices = dict(zip(places, slices, strict=True))
+            self._slices = dict(zip(places, slices, strict=True)) if of_features.any() else {}
             shift = torch.from_numpy(projection.components @ projection.mean)
             self._shift = shift.float().to(backbone.device.target)
 
@@ -97,33 +97,39 @@ class FeatureExtractor:
 
     @torch.inference_mode()
     def _features(self, images: torch.Tensor) -> torch.Tensor:
-        backbone, count = self.backbone, len(images)
-        flat = images.flatten(0, 1)
-        per_timestep = []
-        for timestep in self.timesteps:
-            noised = backbone.conditioning.add_noise(flat, self._noise, timestep)
-            per_timestep.append(backbone.activations(noised, timestep, self.layers))
-        by_composite = [[a.unflatten(0, (count, -1)) for a in activations] for activations in per_timestep]
         if self._slices is None:
+            by_timestep = self._activations(images)
             parts = [
                 self._enlarge(activation[:, k])
                 for k in range(self.composites)
-                for activations in by_composite
+                for activations in by_timestep
                 for activation in activations
             ]
             return torch.cat([*parts, *self._means(images)], 1)
-        total = torch.zeros(count, self.channels, backbone.patch, backbone.patch, device=images.device)
-        for layer in range(len(self.layers)):
-            # All composites and timesteps of a layer are summed before they are enlarged.
-            mapped = [
-                torch.einsum("kc,nchw->nkhw", self._slices[k, t, layer], by_composite[t][layer][:, k].float())
-                for k in range(self.composites)
-                for t in range(len(self.timesteps))
-            ]
-            total += self._enlarge(torch.stack(mapped).sum(0))
+        patch = self.backbone.patch
+        total = torch.zeros(len(images), self.channels, patch, patch, device=images.device)
+        if self._slices:
+            by_timestep = self._activations(images)
+            for layer in range(len(self.layers)):
+                # All composites and timesteps of a layer are summed before they are enlarged.
+                mapped = [
+                    torch.einsum("kc,nchw->nkhw", self._slices[k, t, layer], by_timestep[t][layer][:, k].float())
+                    for k in range(self.composites)
+                    for t in range(len(self.timesteps))
+                ]
+                total += self._enlarge(torch.stack(mapped).sum(0))
         if self.neighbourhoods:
             total += torch.einsum("kc,nchw->nkhw", self._of_means, torch.cat(self._means(images), 1))
         return total - self._shift[:, None, None]
+
+    def _activations(self, images: torch.Tensor) -> list[list[torch.Tensor]]:
+        """Activations (n, composites, channels, h, w) by timestep and layer."""
+        flat, by_timestep = images.flatten(0, 1), []
+        for timestep in self.timesteps:
+            noised = self.backbone.conditioning.add_noise(flat, self._noise, timestep)
+            activations = self.backbone.activations(noised, timestep, self.layers)
+            by_timestep.append([a.unflatten(0, (len(images), -1)) for a in activations])
+        return by_timestep
 
     def _means(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Means of all composites (n, all their channels, patch, patch) over each neighbourhood."""

@@ -5,7 +5,7 @@ The file is one `.safetensors` with the numbers as tensors and everything else a
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,14 @@ class Model:
     def members(self) -> int:
         """How many networks vote."""
         return getattr(self.network, "replicas", 1)
+
+    def spatial_asked(self) -> Projection | None:
+        """The projection of features, with zeros for what no expert with a share looks at."""
+        if self.spatial is None or not isinstance(self.network, FilmEnsemble) or self.network.asks_about_features:
+            return self.spatial
+        components = self.spatial.components.copy()
+        components[: self.network.channels] = 0
+        return replace(self.spatial, components=components)
 
     @torch.inference_mode()
     def logits(

@@ -134,13 +134,13 @@ def _pieces(
     raster = _fitting_raster(job.features, model.features, scene, bands) if job.features else None
     if raster:
         warn_of_unused({"backbone": job.backbone}, f"the features raster {job.features} is given", progress)
-        return raster.stream(model.spatial, progress, reach, derived)
+        return raster.stream(model.spatial_asked(), progress, reach, derived)
     # The bands are matched already: by themselves a few of them might be taken for their neighbours.
     trained_on = zip(bands, model.band_numbers, model.wavelengths or repeat(None))
     composites = model.features.load_composites().on([replace(b, number=n, wavelength=w) for b, n, w in trained_on])
     backbone = _load_backbone(job.backbone, model.features, device)
     source = ComputedFeatures(SceneImages(scene, bands, composites), backbone, model.features)
-    return source.stream(model.spatial, progress, reach, derived)
+    return source.stream(model.spatial_asked(), progress, reach, derived)
 
 
 def _fitting_raster(path: str, settings: FeatureSettings, scene: Scene, bands: list[Band]) -> RasterFeatures:

@@ -18,6 +18,7 @@ from synthetic import BANDS, WAVELENGTHS, make_spectra, save_backbone, write_sce
 from spectrafilm.engine.calibration import mixture
 from spectrafilm.engine.ensemble import FilmEnsemble
 from spectrafilm.engine.errors import EngineError
+from spectrafilm.engine.features import FeatureExtractor
 from spectrafilm.engine.jobs import PredictMap
 from spectrafilm.engine.methods import METHODS
 from spectrafilm.engine.model import FORMAT, Model
@@ -152,6 +153,26 @@ def test_a_model_remembers_its_backbone_and_says_when_it_is_gone(trained, scene_
     run_job(PredictMap(str(scene_path), str(trained[0] / "m.safetensors"), str(tmp_path / "m.tif"),
                        backbone=str(moved)), Recorder())  # fmt: skip
     assert model.features.backbone == "small"
+
+
+def test_the_unet_is_not_run_where_no_expert_asks_for_it(trained, scene_path, tmp_path, monkeypatch):
+    model = Model.load(str(trained[0] / "m.safetensors"))
+    assert model.network.experts_named == ("spectral", "neighbourhood", "FiLM", "kernel")
+    runs, found = [], []
+    real = FeatureExtractor._activations
+    monkeypatch.setattr(FeatureExtractor, "_activations", lambda *arguments: runs.append(1) or real(*arguments))
+    paths = [str(tmp_path / name) for name in ("m.safetensors", "map.tif", "c.tif", "p.tif", "u.tif")]
+    for least in (1e-9, 0.0):
+        model.network.shares.copy_(torch.tensor([0.3, 0.7, least, least]))
+        model.save(tmp_path / "m.safetensors")
+        before = len(runs)
+        run_job(PredictMap(str(scene_path), *paths), Recorder())
+        found.append((len(runs) - before, [rasterio.open(path).read() for path in paths[2:]]))
+    (with_unet, expected), (without, same) = found
+    assert with_unet
+    assert not without
+    for one, other in zip(expected, same, strict=True):
+        np.testing.assert_allclose(other, one, atol=1e-5)
 
 
 def test_values_on_another_scale_are_pointed_out(trained, tmp_path):

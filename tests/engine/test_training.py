@@ -182,6 +182,21 @@ def test_the_kernel_expert_joins_after_training(samples, progress):
     assert (experts[2, 0].argmax(1) == samples.targets).mean() > 0.75
 
 
+def test_an_expert_without_a_share_is_not_asked(samples, progress, monkeypatch):
+    network = fit(METHODS["spectrafilm"], samples, [np.ones(240, bool)], 0, progress)[0].network
+    experts = predict_experts(network, samples)
+    for shares, asked in (([0.3, 0.7, 1e-7], ("spectral", "FiLM")), ([0.0, 0.0, 1.0], ("kernel",))):
+        network.set_shares(shares)
+        assert network.experts_asked == asked
+        assert network.asks_about_features
+        np.testing.assert_allclose(predict_logits(network, samples), np.tensordot(shares, experts, 1), atol=1e-5)
+    network.set_shares([1.0, 0.0, 0.0])
+    assert not network.asks_about_features
+    monkeypatch.setattr(network, "_fuse", None)
+    monkeypatch.setattr(network.kernel, "forward", None)
+    np.testing.assert_allclose(predict_logits(network, samples), experts[0], atol=1e-5)
+
+
 def test_members_of_an_ensemble_are_independent():
     torch.manual_seed(0)
     ensemble = FilmEnsemble(4, 6, 10, 2, 3).eval()
