@@ -184,11 +184,9 @@ def survey_scene(
     for values in (pixels, near, apart, labelled):
         draw_in(np.moveaxis(values, -1, 0), ranges)
     outlying_share = float((pixels != stored).any(1).mean())
-    others = unlike(pixels, labelled) if len(labelled) else np.zeros(len(pixels), bool)
-    least, most = UNLIKE_SHARES
-    left_out = least < others.mean() <= most
-    if left_out:
-        pixels, near, apart = pixels[~others], *(p[~unlike(p, labelled).any(1)] for p in (near, apart))
+    left_out = _worth_leaving_out(pixels, labelled)
+    if left_out.any():
+        pixels, near, apart = pixels[~left_out], *(p[~unlike(p, labelled).any(1)] for p in (near, apart))
     dropped = {
         "bad": tuple(b for b in scene.bands if not b.good),
         "empty": tuple(b for b, e in zip(good, empty, strict=True) if e),
@@ -204,7 +202,7 @@ def survey_scene(
         blocking=find_blocking(gaps, bands),
         valid_share=float(valid.sum() / seen),
         outlying_share=outlying_share,
-        unlike_share=float(others.mean()) if left_out else 0.0,
+        unlike_share=float(left_out.mean()),
     )
 
 
@@ -224,6 +222,15 @@ def _judge_bands(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray, Fill | Non
         # Some vary only where others have no data. Without them no pixel is lost, so all others still vary.
         constant |= usable & (complete.min(0) == complete.max(0))
     return empty, constant, fill
+
+
+def _worth_leaving_out(pixels: np.ndarray, labelled: np.ndarray) -> np.ndarray:
+    """Which pixels (n, bands) are unlike all that is labelled (m, bands), if their share matters: (n,) bool."""
+    if not len(labelled):
+        return np.zeros(len(pixels), bool)
+    others = unlike(pixels, labelled)
+    least, most = UNLIKE_SHARES
+    return others & (least < others.mean() <= most)
 
 
 def _noise(pairs: np.ndarray) -> np.ndarray:
