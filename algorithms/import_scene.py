@@ -48,7 +48,7 @@ class ImportSceneAlgorithm(SpectraFilmAlgorithm):
         "ortho surface reflectance (.h5).\n\n"
         "All bands are kept, with wavelengths. Bands that the product flags bad, or that lie where the water vapour of "
         "the air lets no light through, are flagged bad, and no algorithm of this plugin uses them. An EMIT scene is "
-        "put in its place on the ground by the table that comes with it. Values are reflectance in steps of 0.0001.\n\n"
+        "put in its place on the ground by the table that comes with it. Values are reflectance times 10 000.\n\n"
         "EnMAP and DESIS products are GeoTIFFs that need no import."
     )
 

@@ -15,8 +15,9 @@ from ..products.opening import damage_reported, open_product
 from ..products.product import ROWS, ProductBand
 from ..progress import Progress
 
-# Stored as whole numbers of a ten-thousandth, as EnMAP and NEON store it: half the size of floats, and no less exact.
-STEP = 0.0001
+# By which reflectance is stored, as in EnMAP and NEON products: half the size of floats, and no less exact. It is not
+# told as the scale of the bands, with which QGIS 3.44 finds no range of values to show small scenes by.
+FACTOR = 10_000
 NODATA = -32768
 
 
@@ -35,7 +36,6 @@ def import_scene(job: ImportScene, progress: Progress, token: str) -> dict[str, 
             job.output, product, len(bands), "int16", NODATA, interleave="band", predictor=2, blockysize=ROWS
         ) as dataset:
             dataset.colorinterp = _colours(bands)
-            dataset.scales = [STEP] * len(bands)
             for number, band in enumerate(bands, 1):
                 dataset.set_band_description(number, f"{band.wavelength:.1f} nm")
                 dataset.update_tags(
@@ -45,7 +45,7 @@ def import_scene(job: ImportScene, progress: Progress, token: str) -> dict[str, 
             valid = 0
             for part in progress.track(product.parts()):
                 with damage_reported(job.product):
-                    numbers = _to_steps(product.read(part))
+                    numbers = _to_numbers(product.read(part))
                 valid += int(np.count_nonzero(numbers != NODATA))
                 dataset.write(numbers, range(part.bands.start + 1, part.bands.stop + 1), window=part.window)
         share = valid / (len(bands) * product.width * product.height)
@@ -53,11 +53,10 @@ def import_scene(job: ImportScene, progress: Progress, token: str) -> dict[str, 
     return {"bands": len(bands)}
 
 
-def _to_steps(reflectance: np.ndarray) -> np.ndarray:
-    """Reflectance as int16 of `STEP`, `NODATA` for NaN; what is out of range becomes the nearest number in it."""
-    with np.errstate(invalid="ignore"):
-        steps = np.clip(np.rint(reflectance / STEP), NODATA + 1, 32767)
-    return np.where(np.isnan(steps), NODATA, steps).astype(np.int16)
+def _to_numbers(reflectance: np.ndarray) -> np.ndarray:
+    """Reflectance times `FACTOR` as int16, `NODATA` for NaN; what is out of range becomes the nearest number in it."""
+    numbers = np.clip(np.rint(reflectance * FACTOR), NODATA + 1, 32767)
+    return np.where(np.isnan(numbers), NODATA, numbers).astype(np.int16)
 
 
 def _colours(bands: Sequence[ProductBand]) -> list[ColorInterp]:
