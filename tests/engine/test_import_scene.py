@@ -102,24 +102,17 @@ def test_emit_pixels_go_where_the_lookup_table_says(tmp_path, progress):
     np.testing.assert_allclose(scene.geotransform, (13, 0.0005, 0, 52.5, 0, -0.0005))
 
 
-def test_neon_tiles(tmp_path, progress):
+@pytest.mark.parametrize(("write", "geotransform"), [
+    (write_neon, (257000, 1, 0, 4112000, 0, -1)), (write_tanager, (329340, 30, 0, 3775800, 0, -30)),
+])  # fmt: skip
+def test_neon_tiles_and_tanager_grids(tmp_path, progress, write, geotransform):
     cube = make_cube(5, 20, 9)
     cube[:, 3, 4] = np.nan
-    scene = imported(write_neon(tmp_path / "NEON.h5", cube, VISIBLE), progress)
+    scene = imported(write(tmp_path / "product.h5", cube, VISIBLE), progress)
     np.testing.assert_allclose(scene.values, cube, atol=0.00006)
     assert scene.tag("bbl") == ["1", "1", "1", "0", "1"]
     assert scene.epsg == 32611
-    assert scene.geotransform == (257000, 1, 0, 4112000, 0, -1)
-
-
-def test_tanager_grids(tmp_path, progress):
-    cube = make_cube(5, 20, 9)
-    cube[:, 3, 4] = np.nan
-    scene = imported(write_tanager(tmp_path / "ortho_sr_hdf5.h5", cube, VISIBLE), progress)
-    np.testing.assert_allclose(scene.values, cube, atol=0.00006)
-    assert scene.tag("bbl") == ["1", "1", "1", "0", "1"]
-    assert scene.epsg == 32611
-    assert scene.geotransform == (329340, 30, 0, 3775800, 0, -30)
+    assert scene.geotransform == geotransform
 
 
 def test_what_is_written_is_a_scene_of_natural_colours(tmp_path, progress):
