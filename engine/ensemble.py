@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from .kernel import KernelMachine
 
 HIDDEN = 64
-# A smaller share changes no probability that anybody sees. It becomes none, and what has none is not computed in
-# mapping; without spatial features that is most of the work.
+# A smaller share changes no probability that anybody sees, so it counts as none: an expert without a share is not asked
+# in mapping, and where none of those asked looks at spatial features, these need not be computed.
 LEAST_SHARE = 1e-6
 
 

@@ -3,6 +3,8 @@
 A few of them would decide deviations, components and noise of a whole scene: 52 of 21 025 pixels of Indian Pines at
 65535 cost 6 points of overall accuracy with random pixels and 8 with areas apart, one value in 500 of every band 21 and
 22. So they are taken for the largest or smallest usual value, wherever a scene is read.
+
+Clouds that nobody labelled are not as far out, but many: `unlike` finds them.
 """
 
 from __future__ import annotations
@@ -52,8 +54,8 @@ def widened_by_classes(
 def unlike(values: np.ndarray, labelled: np.ndarray) -> np.ndarray:
     """Which pixels (..., bands) are unlike all that is labelled (n, bands), as clouds are: (...) bool.
 
-    They lie beyond the labelled values by more than half of what these differ by, on average of the bands. On the
-    scenes of the benchmarks that is up to 2 per cent of the pixels, with any three labels a class.
+    They lie beyond the labelled values by more than half of what these differ by, on average of the bands. In three
+    draws of 3, 5 and 20 labels a class that were 2 per cent of the pixels of the benchmarks' scenes at most.
     """
     low, high = labelled.min(0), labelled.max(0)
     beyond = np.maximum(low - values, values - high).clip(min=0)

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import h5py
 import matplotlib
 import numpy as np
 import rasterio
@@ -48,6 +49,6 @@ def check_environment(job: CheckEnvironment, progress: Progress, _token: str) ->
                 raise EngineError("A raster that was just written reads back differently.")
     versions = {"python": platform.python_version(), "gdal": rasterio.__gdal_version__}
     versions |= {name: importlib.metadata.version(name) for name in PACKAGES}
-    versions |= {"matplotlib": matplotlib.__version__, "scikit-learn": sklearn.__version__}
+    versions |= {"matplotlib": matplotlib.__version__, "scikit-learn": sklearn.__version__, "h5py": h5py.__version__}
     progress.info(", ".join(f"{name} {version}" for name, version in versions.items()))
     return {"device": device.name, "versions": versions}
