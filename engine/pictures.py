@@ -190,15 +190,27 @@ def learning_picture(points: Sequence[CurvePoint]) -> bytes:
 
 
 def labels_picture(
-    image: np.ndarray, rows: np.ndarray, columns: np.ndarray, class_ids: np.ndarray, classes: Sequence[LandCoverClass]
-) -> bytes:
-    """A pseudo-RGB image (height, width, 3) in 0..1 with the labelled pixels in their class colours."""
+    image: np.ndarray, rows: np.ndarray, columns: np.ndarray, class_ids: np.ndarray, classes: Sequence[LandCoverClass],
+    marks: Sequence[tuple[int, int]] = (),
+) -> bytes:  # fmt: skip
+    """A pseudo-RGB image (height, width, 3) in 0..1 with the labelled pixels in their class colours.
+
+    Args:
+        marks: row and column of places that are numbered from 1; those beyond the image are not shown.
+    """
     painted = 0.25 + 0.6 * image
     for land_cover in classes:
         ours = class_ids == land_cover.id
         painted[rows[ours], columns[ours]] = to_rgb(land_cover.colour)
     figure, axes = _map_axes(image.shape[0], image.shape[1])
     axes.imshow(painted, interpolation="nearest")
+    for number, (row, column) in enumerate(marks, 1):
+        if 0 <= row < image.shape[0] and 0 <= column < image.shape[1]:
+            axes.annotate(
+                f"{number}", (column, row), (9, 9), textcoords="offset points", ha="center", va="center", fontsize=7,
+                bbox={"boxstyle": "circle,pad=0.2", "fc": "white", "ec": INK, "lw": 0.6},
+                arrowprops={"arrowstyle": "-", "color": "white", "lw": 0.8},
+            )  # fmt: skip
     _legend(axes, classes)
     return _png(figure)
 

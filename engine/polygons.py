@@ -34,11 +34,15 @@ class LandCoverClass:
 
 
 class Feature(NamedTuple):
-    """A feature of a layer: the name of its class, its GeoJSON geometry, and the group it belongs to; "" for none."""
+    """A feature of a layer: the name of its class, its GeoJSON geometry, the group it belongs to, and its id.
+
+    Group and id are "" where there is none.
+    """
 
     name: str
     geometry: dict[str, Any]
     group: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Part:
 
     Attributes:
         class_id: its class.
-        group: of its feature.
+        group, feature: group and id of its feature.
         rings: (n, 2) float64 arrays of (column, row) in pixels of the scene, the outer ring first;
             a point is one ring of one vertex.
     """
@@ -55,6 +59,7 @@ class Part:
     class_id: int
     rings: tuple[np.ndarray, ...]
     group: str = ""
+    feature: str = ""
 
     @property
     def is_point(self) -> bool:
@@ -114,7 +119,7 @@ def read_features(path: str, class_field: str, progress: Progress, group_field: 
             raise EngineError(f"The polygons have no field '{field}'; choose the field that holds {held}.")
     groups = [class_name(p.get(group_field)) if group_field else "" for p in properties]
     named = [
-        Feature(class_name(p.get(class_field)), f.get("geometry") or {}, group)
+        Feature(class_name(p.get(class_field)), f.get("geometry") or {}, group, str(f.get("id", "")))
         for f, p, group in zip(features, properties, groups, strict=True)
     ]
     if not any(feature.name for feature in named):
@@ -209,7 +214,7 @@ def to_parts(
     pieces = iter(np.split(pixels, np.cumsum(lengths)[:-1]))
     # Longitudes are the same a turn further, and some scenes count them from 0 to 360.
     turn = 360 / abs(transform.a) if target_crs.is_geographic and not (transform.b or transform.d) else math.inf
-    return [Part(ids[f.name], _within_turn([next(pieces) for _ in rings], turn), f.group) for f, rings in kept]
+    return [Part(ids[f.name], _within_turn([next(pieces) for _ in rings], turn), f.group, f.id) for f, rings in kept]
 
 
 def _reprojected(vertices: np.ndarray, source_crs: str, target_crs: CRS) -> np.ndarray:

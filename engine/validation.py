@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from .accuracy import Accuracy, assess, known
 from .calibration import (
@@ -18,6 +17,7 @@ from .calibration import (
     share_prior,
     shares_beforehand,
 )
+from .doubtful import DoubtfulPolygon, find_doubtful
 from .ensemble import FilmEnsemble
 from .folds import Folds, split_by_polygon
 from .methods import Method
@@ -41,6 +41,7 @@ class Trained:
         temperature: by which logits are divided.
         accuracy: None where nothing was validated.
         scores: for the model file.
+        doubtful: polygons that the others contradict.
     """
 
     fits: list[Fit]
@@ -49,6 +50,7 @@ class Trained:
     temperature: float
     accuracy: Accuracy | None
     scores: dict[str, Any]
+    doubtful: list[DoubtfulPolygon]
 
     @property
     def network(self) -> Any:
@@ -71,8 +73,8 @@ def train(
         folds = Folds((), (), np.zeros(len(data.labels), bool))
     everything = np.ones(len(data.labels), bool)
     fits = fit(method, data.samples, [everything, *folds.training], seed, progress, ensemble)
-    networks = [f.network for f in fits]
-    accuracy, smoothing, temperature, scores = _validate(data, folds, networks[0], networks[1:])
+    trained = _validate(data, folds, fits)
+    scores = trained.scores
     if "experts" in scores:
         progress.info(
             "Experts, weighed by the probabilities that they give to held-out pixels, the spectral one favoured where "
@@ -80,24 +82,24 @@ def train(
             f"{describe_experts(scores['experts'])}."
         )
     if "neighbours" in scores:
-        progress.info(f"Neighbours that look alike: {describe_neighbours(smoothing.shares)}.")
-    return Trained(fits, folds, smoothing, temperature, accuracy, scores)
+        progress.info(f"Neighbours that look alike: {describe_neighbours(scores['neighbours'])}.")
+    return trained
 
 
-def _validate(
-    data: TrainingData, folds: Folds, final: nn.Module, networks: list[Any]
-) -> tuple[Accuracy | None, Smoothing, float, dict[str, Any]]:
-    """Accuracy, smoothing, temperature and scores from predictions of pixels that a fold held out.
+def _validate(data: TrainingData, folds: Folds, fits: list[Fit]) -> Trained:
+    """What predictions of pixels that a fold held out say.
 
     The same predictions decide the shares of the experts, which are set in every network, and that of the
     neighbours; a few numbers make the accuracy hardly optimistic. Without folds the shares are those that are likely
     beforehand, and neighbours are not asked.
     """
+    final: Any = fits[0].network
+    networks: list[Any] = [f.network for f in fits[1:]]
     mixed = final if isinstance(final, FilmEnsemble) else None
     if not len(folds):
         if mixed:
             mix_beforehand(mixed, data.autocorrelation)
-        return None, Smoothing(), 1.0, {}
+        return Trained(fits, folds, Smoothing(), 1.0, None, {}, [])
     tested = folds.validated
     targets = data.samples.targets[tested]
     scores: dict[str, Any] = {}
@@ -129,7 +131,8 @@ def _validate(
         "samples": accuracy.samples,
         "polygons": accuracy.groups,
     }
-    return accuracy, smoothing, temperature, scores
+    doubtful = find_doubtful(probabilities, data.labels.select(tested))
+    return Trained(fits, folds, smoothing, temperature, accuracy, scores, doubtful)
 
 
 def mix_beforehand(ensemble: FilmEnsemble, autocorrelation: float) -> None:

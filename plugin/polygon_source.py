@@ -176,6 +176,7 @@ def export_features(
             continue
         features.append({
             "type": "Feature",
+            "id": feature.id(),
             "properties": {
                 key: legends[key].name_of(feature.attribute(index)) for key, index in indices.items()
             },

@@ -52,7 +52,7 @@ def analyse_scene(job: AnalyseFeatures, progress: Progress, token: str) -> dict[
         scene = stack.enter_context(Scene.open(job.scene, job.scene_crs))
         outputs = stack.enter_context(Outputs([*scene.files, job.polygons, *files_of(job.backbone)], token))
         outputs.check(*report_files(job.report))
-        classes, labels = read_labels(job, scene, progress)
+        classes, labels, _ = read_labels(job, scene, progress)
         survey = survey_labelled(job, scene, labels, progress)
         backbone = Backbone.load(job.backbone, choose_device(job.device, progress))
         composites = composites_for(job.composites, DEFAULT, survey, backbone, progress)

@@ -49,7 +49,7 @@ def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]
         outputs.check(job.model, *report_files(job.report))
         _warn_of_unused(job, method, progress)
         # Published methods count every pixel alike.
-        classes, labels = read_labels(job, scene, progress, measure_cover=method.ensemble)
+        classes, labels, parts = read_labels(job, scene, progress, measure_cover=method.ensemble)
         survey = survey_labelled(job, scene, labels, progress)
         source: FeatureSource | None = None
         with progress.stage(0.06, 0.4 if job.analyse else 0.08):
@@ -86,8 +86,13 @@ def train_film(job: TrainFilm, progress: Progress, token: str) -> dict[str, Any]
             with progress.stage(0.92, 0.95, "Measuring a learning curve with a quick stand-in for the model."):
                 learning = measure_learning_curve(method, data, trained.folds, job.seed, progress)
             progress.info(learning.advice)
+            if trained.doubtful:
+                progress.info(
+                    f"{len(trained.doubtful)} polygon(s) are taken for another class by models that have not seen "
+                    "them; the report names those to look at."
+                )
             with progress.stage(0.95, 1.0, "Writing the report."):
-                result = TrainingResult(job, model, labels, data, trained, learning)
+                result = TrainingResult(job, model, labels, parts, data, trained, learning)
                 write_training_report(result, scene, survey, outputs, progress)
     accuracy = trained.accuracy
     if accuracy is None:

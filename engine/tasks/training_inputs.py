@@ -11,7 +11,7 @@ from ..feature_settings import FeatureSettings
 from ..jobs import AnalyseFeatures, TrainFilm
 from ..labels import Labels, join_groups, label_pixels
 from ..methods import Method, scale_layers
-from ..polygons import LandCoverClass, class_order, make_classes, read_features, to_parts
+from ..polygons import LandCoverClass, Part, class_order, make_classes, read_features, to_parts
 from ..progress import Progress
 from ..sampling import thin_labels
 from ..scene import Scene
@@ -28,8 +28,11 @@ LabelJob = TrainFilm | AnalyseFeatures
 
 def read_labels(
     job: LabelJob, scene: Scene, progress: Progress, measure_cover: bool = False
-) -> tuple[list[LandCoverClass], Labels]:
-    """The classes of a job's polygons, and the pixels that they label; `measure_cover` as in `label_pixels`."""
+) -> tuple[list[LandCoverClass], Labels, list[Part]]:
+    """The classes of a job's polygons, the pixels that they label, and their parts, which `Labels.polygons` counts.
+
+    `measure_cover` as in `label_pixels`.
+    """
     features = read_features(job.polygons, job.class_field, progress, job.group_field)
     present = {feature.name for feature in features}
     # Classes of the layer's legend that nothing was drawn for do not belong on the map.
@@ -55,7 +58,7 @@ def read_labels(
     if job.group_field:
         before, after = (len(np.unique(found.polygons)) for found in (labels, joined))
         progress.info(f"Polygons of one group count as one: {before} polygons with labels are {after}.")
-    return classes, joined
+    return classes, joined, parts
 
 
 def survey_labelled(job: LabelJob, scene: Scene, labels: Labels, progress: Progress) -> Survey:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from rasterio.transform import xy
 from rasterio.windows import Window
 
 from ..composites import make_composites
@@ -16,6 +17,7 @@ from ..learning_curve import REPETITIONS, LearningCurve
 from ..model import Model
 from ..outputs import Outputs
 from ..pictures import confusion_picture, curve_picture, labels_picture, learning_picture, spectra_picture
+from ..polygons import Part
 from ..progress import Progress
 from ..report import write_report
 from ..scene import Scene
@@ -24,15 +26,17 @@ from ..training_data import TrainingData
 from ..validation import Trained, describe_experts, describe_neighbours
 
 LARGEST_PICTURE = 512
+MOST_DOUBTFUL = 10
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What came out of a training; `labels` are all labelled pixels, `data.labels` those used."""
+    """What came out of a training; `labels` are all labelled pixels of `parts`, `data.labels` those used."""
 
     job: TrainFilm
     model: Model
     labels: Labels
+    parts: list[Part]
     data: TrainingData
     trained: Trained
     learning: LearningCurve
@@ -65,12 +69,13 @@ def write_training_report(
         "folds": len(result.trained.folds),
         "learning_curve": result.learning,
         "label_rows": rows,
+        "doubtful": _doubtful_rows(result, scene),
         "settings": _settings(result),
         "warnings": progress.warnings,
     }
     shown = {
         "colours": [c.colour for c in data.classes], "repetitions": REPETITIONS, "validate": result.job.validate,
-        "grouped": bool(result.job.group_field),
+        "grouped": bool(result.job.group_field), "doubtful_count": len(result.trained.doubtful),
     }  # fmt: skip
     title = f"Training of {model.method.title}"
     write_report(outputs, result.job.report, "training.html", title, figures, shown, pictures)
@@ -104,6 +109,23 @@ def _settings(result: TrainingResult) -> dict[str, Any]:
     return settings
 
 
+def _doubtful_rows(result: TrainingResult, scene: Scene) -> list[dict[str, Any]]:
+    """The polygons that the others contradict most, as a user finds them in the layer and on the scene."""
+    classes = {c.id: {"name": c.name, "colour": c.colour} for c in result.data.classes}
+    digits = 6 if scene.crs.is_geographic else 1
+    rows = []
+    for doubtful in result.trained.doubtful[:MOST_DOUBTFUL]:
+        part = result.parts[doubtful.polygon]
+        x, y = xy(scene.transform, doubtful.row, doubtful.column)
+        rows.append({
+            "polygon": f"group {part.group}" if part.group else f"feature {part.feature}" if part.feature else "",
+            "class": classes[doubtful.class_id], "taken_for": classes[doubtful.taken_for], "pixels": doubtful.pixels,
+            "probability": doubtful.own, "probability_of_other": doubtful.other,
+            "x": round(x, digits), "y": round(y, digits),
+        })  # fmt: skip
+    return rows
+
+
 def _labels_picture(result: TrainingResult, scene: Scene, survey: Survey) -> bytes:
     """The part of the scene around the labels, at most 512 pixels a side: reading more would take
     the longer the larger the scene is."""
@@ -118,7 +140,8 @@ def _labels_picture(result: TrainingResult, scene: Scene, survey: Survey) -> byt
     shown = np.where(valid, (composites.apply(spectra)[0] + 1) / 2, 1.0).transpose(1, 2, 0)
     rows, columns = labels.rows - top, labels.columns - left
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    return labels_picture(shown, rows[inside], columns[inside], labels.class_ids[inside], result.data.classes)
+    marks = [(d.row - top, d.column - left) for d in result.trained.doubtful[:MOST_DOUBTFUL]]
+    return labels_picture(shown, rows[inside], columns[inside], labels.class_ids[inside], result.data.classes, marks)
 
 
 def _span(positions: np.ndarray, size: int) -> tuple[int, int]:

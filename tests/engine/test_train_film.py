@@ -91,7 +91,7 @@ def test_polygons_of_a_group_stay_on_one_side_whatever_their_classes(scene_path,
     job = training(scene_path, polygons, backbone_path, tmp_path, group_field="plot")
     recorder = Recorder()
     with Scene.open(str(scene_path)) as scene:
-        classes, labels = read_labels(job, scene, recorder)
+        classes, labels, _ = read_labels(job, scene, recorder)
     assert "12 polygons with labels are 5" in recorder.messages[-1]
     folds = split_by_polygon(labels, classes, 0, recorder)
     sides = [[set(labels.polygons[side]) for side in fold] for fold in zip(folds.training, folds.testing, strict=True)]
@@ -104,6 +104,36 @@ def test_polygons_of_a_group_stay_on_one_side_whatever_their_classes(scene_path,
     assert "Polygons of one group count as one polygon" in (tmp_path / "r.html").read_text()
     with pytest.raises(EngineError, match="no field 'field'; choose the field that holds what belongs together"):
         run_job(replace(job, group_field="field"), recorder)
+
+
+def test_a_polygon_of_the_wrong_class_is_named_in_the_report(scene_path, backbone_path, tmp_path):
+    right, wrong = NAMES[:2]
+    drawn = quarter_polygons()
+    at = next(index for index, (name, _) in enumerate(drawn) if name == right)
+    drawn[at] = (wrong, drawn[at][1])
+    polygons = write_polygons(tmp_path / "p.geojson", drawn)
+    collection = json.loads(polygons.read_text())
+    for number, feature in enumerate(collection["features"], 100):
+        feature["id"] = number
+    polygons.write_text(json.dumps(collection))
+    recorder = Recorder()
+    run_job(training(scene_path, polygons, backbone_path, tmp_path), recorder)
+    assert any(m.startswith("1 polygon(s) are taken for another class") for m in recorder.messages)
+    (doubtful,) = json.loads((tmp_path / "r.json").read_text())["doubtful"]
+    ring = np.array(drawn[at][1]["coordinates"][0])
+    assert (doubtful["polygon"], doubtful["pixels"]) == (f"feature {100 + at}", 16)
+    assert (doubtful["class"]["name"], doubtful["taken_for"]["name"]) == (wrong, right)
+    assert doubtful["probability"] < 0.5 < doubtful["probability_of_other"]
+    assert (ring.min(0) < (doubtful["x"], doubtful["y"])).all() and ((doubtful["x"], doubtful["y"]) < ring.max(0)).all()
+    assert f"feature {100 + at}" in (tmp_path / "r.html").read_text()
+
+
+def test_where_no_polygon_is_doubtful_nothing_is_said_of_any(scene_path, polygons_path, backbone_path, tmp_path):
+    recorder = Recorder()
+    run_job(training(scene_path, polygons_path, backbone_path, tmp_path), recorder)
+    assert json.loads((tmp_path / "r.json").read_text())["doubtful"] == []
+    assert "Polygons to look at" not in (tmp_path / "r.html").read_text()
+    assert not any("taken for another class" in m for m in recorder.messages)
 
 
 def test_one_polygon_a_class_is_mapped_but_not_validated(scene_path, backbone_path, tmp_path):
@@ -221,7 +251,7 @@ def test_colours_of_a_legend_stay_with_their_classes(scene_path, polygons_path, 
     job = training(scene_path, polygons_path, "", tmp_path, class_names=("moon", *NAMES),
                    class_colours=("#010101", *COLOURS))  # fmt: skip
     with Scene.open(str(scene_path)) as scene:
-        classes, _ = read_labels(job, scene, progress)
+        classes, _, _ = read_labels(job, scene, progress)
     assert [(c.name, c.colour) for c in classes] == list(zip(NAMES, COLOURS, strict=True))
 
 

@@ -92,6 +92,12 @@ def test_selected_features_only(export):
     assert classes_of(export(layer, selected=True)) == ["b"]
 
 
+def test_features_keep_the_ids_that_they_have_in_the_layer(export):
+    layer = memory_layer([("a", SQUARE), ("b", SQUARE), ("c", SQUARE)])
+    layer.selectByExpression("class <> 'a'")
+    assert sorted(f["id"] for f in export(layer, selected=True)) == sorted(layer.selectedFeatureIds()) == [2, 3]
+
+
 def test_the_case_of_a_field_does_not_matter_to_the_legend():
     layer = QgsVectorLayer(POLYGONS, "labels", "ogr")
     layer.loadDefaultStyle()
