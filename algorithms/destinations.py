@@ -89,6 +89,16 @@ def problem_of_folder(
     return ""
 
 
+def is_occupied(
+    definition: QgsProcessingParameterDefinition, parameters: dict[str, Any], context: QgsProcessingContext
+) -> bool:
+    """Whether a file, or a layer in it, is there already where an output shall go."""
+    place = _written(text_of(parameters.get(definition.name()), context), definition)
+    if place is None or not os.path.exists(place.file):  # noqa: PTH110  (Path's raises where one may not look)
+        return False
+    return not place.table or place.table in _tables(place.file)
+
+
 def _is_full(folder: Path) -> bool:
     """Whether a folder's disk is full; one that does not tell, as some on a network, is taken not to be."""
     try:
@@ -130,8 +140,12 @@ def _places_of(layer: QgsMapLayer, project: QgsProject) -> Iterator[Place]:
 
 def _only_table(file: str) -> str:
     """The table of a file that has one; empty where it has several, or is none of tables."""
-    tables = QgsProviderRegistry.instance().providerMetadata("ogr").querySublayers(file)
-    return str(tables[0].name()) if len(tables) == 1 else ""
+    tables = _tables(file)
+    return tables[0] if len(tables) == 1 else ""
+
+
+def _tables(file: str) -> list[str]:
+    return [str(table.name()) for table in QgsProviderRegistry.instance().providerMetadata("ogr").querySublayers(file)]
 
 
 def text_of(value: Any, context: QgsProcessingContext) -> str:

@@ -10,6 +10,7 @@ from ..algorithms.assess_accuracy import AssessAccuracyAlgorithm
 from ..algorithms.download_backbone import DownloadBackboneAlgorithm
 from ..algorithms.extract_features import ExtractFeaturesAlgorithm
 from ..algorithms.import_scene import ImportSceneAlgorithm
+from ..algorithms.make_labels import MakeLabelsAlgorithm
 from ..algorithms.predict_map import PredictMapAlgorithm
 from ..algorithms.pretrain_scene import PretrainSceneAlgorithm
 from ..algorithms.select_bands import SelectBandsAlgorithm
@@ -25,6 +26,7 @@ ALGORITHMS = (
     ExtractFeaturesAlgorithm,
     PretrainSceneAlgorithm,
     AnalyseFeaturesAlgorithm,
+    MakeLabelsAlgorithm,
     TrainFilmAlgorithm,
     PredictMapAlgorithm,
     AssessAccuracyAlgorithm,

@@ -14,7 +14,7 @@ REQUIREMENTS = (ROOT / "resources" / "requirements.txt").read_text().splitlines(
 ENGINE_PACKAGES = {re.match(r"[a-z0-9-]+", line)[0] for line in REQUIREMENTS if not line.startswith("#")}
 ENGINE_PACKAGES = ENGINE_PACKAGES - {"scikit-learn"} | {"sklearn"}
 HALVES = {"plugin": ROOT / "plugin", "algorithms": ROOT / "algorithms", "ui": ROOT / "ui"}
-SHARED = {"jobs", "partial_outputs", "backbone_registry"}
+SHARED = {"jobs", "partial_outputs", "backbone_registry", "class_colours"}
 
 
 def modules_of(path):

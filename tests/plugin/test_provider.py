@@ -17,6 +17,7 @@ from qgis.PyQt.QtCore import QUrl
 
 KEYS = {
     "importscene": (["INPUT"], ["OUTPUT"]),
+    "makelabels": (["INPUT", "CLASSES"], ["OUTPUT"]),
     "selectbands": (["INPUT", "METHOD", "BANDS", "STRETCH_LOW", "STRETCH_HIGH"], ["OUTPUT"]),
     "extractfeatures": (
         ["INPUT", "BACKBONE", "COMPOSITES", "LAYERS", "TIMESTEPS", "STRIDE", "DEVICE", "SEED"], ["OUTPUT"]),
