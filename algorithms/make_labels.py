@@ -23,6 +23,7 @@ from qgis.core import (
     QgsVectorLayer,
     QgsWkbTypes,
 )
+from qgis.PyQt.QtCore import QCoreApplication
 from qgis.PyQt.QtGui import QColor
 
 from ..engine.class_colours import default_colours
@@ -122,10 +123,14 @@ def _prepare(layer: QgsVectorLayer, classes: list[str]) -> None:
         for name, colour in zip(classes, default_colours(classes), strict=True)
     ]
     # What has no class, or one that was added, would not be seen.
-    categories.append(QgsRendererCategory("", _symbol(UNNAMED), ""))
+    none = QCoreApplication.translate("SpectraFiLM", "none of them")
+    categories.append(QgsRendererCategory("", _symbol(UNNAMED), none))
     layer.setRenderer(QgsCategorizedSymbolRenderer(FIELD, categories))
     index = layer.fields().lookupField(FIELD)
     layer.setEditorWidgetSetup(index, QgsEditorWidgetSetup("ValueMap", {"map": [{name: name} for name in classes]}))
+    for other in set(layer.fields().allAttributesList()) - {index}:
+        # Numbers of features, which files have.
+        layer.setEditorWidgetSetup(other, QgsEditorWidgetSetup("Hidden", {}))
     form = layer.editFormConfig()
     # One class after the other is drawn. Not in every version of QGIS.
     with suppress(AttributeError):

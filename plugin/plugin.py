@@ -11,12 +11,13 @@ from .provider import SpectraFilmProvider
 
 
 class SpectraFilmPlugin:
-    """Registers the Processing provider, and in the desktop a page of options."""
+    """Registers the Processing provider, and in the desktop a page of options and a menu."""
 
     def __init__(self, iface: QgisInterface | None) -> None:
         self.iface = iface
         self.provider: SpectraFilmProvider | None = None
         self.options: Any = None
+        self.menu: Any = None
 
     def initProcessing(self) -> None:  # noqa: N802
         """Register the provider; all that `qgis_process` needs."""
@@ -32,10 +33,16 @@ class SpectraFilmPlugin:
 
         self.options = OptionsFactory()
         if self.iface is not None:
+            from ..ui.menu import PluginMenu
+
             self.iface.registerOptionsWidgetFactory(self.options)
+            self.menu = PluginMenu(self.iface, self.provider)
 
     def unload(self) -> None:
         """Take everything out again."""
+        if self.menu is not None:
+            self.menu.remove()
+            self.menu = None
         if self.provider is not None:
             try:
                 if self.iface is not None:

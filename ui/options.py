@@ -13,6 +13,9 @@ from qgis.PyQt.QtWidgets import QFormLayout, QLabel, QPushButton, QWidget
 from ..plugin import environment, settings
 from ..plugin.paths import ICONS
 
+# By which QGIS finds the page.
+PAGE = "spectrafilm"
+
 
 def _tr(text: str) -> str:
     return QCoreApplication.translate("SpectraFiLM", text)
@@ -23,6 +26,7 @@ class OptionsPage(QgsOptionsPageWidget):
 
     def __init__(self, parent: QWidget | None) -> None:
         super().__init__(parent)
+        self.setObjectName(PAGE)
         self.interpreter = QgsFileWidget()
         self.interpreter.setFilePath(settings.python_interpreter())
         self.interpreter.setDialogTitle(_tr("Python interpreter of the compute environment"))
