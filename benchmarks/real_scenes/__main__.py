@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import warnings
 from functools import partial
 from pathlib import Path
+
+from PIL import Image
 
 from spectrafilm.benchmarks.command_line import ROOT, make_parser
 from spectrafilm.benchmarks.kept_arrays import kept_array
@@ -16,6 +17,9 @@ from spectrafilm.tools.qgis_shell import QgisShell
 from .rows import ROWS, SLOW_ROWS, Bench
 from .scenes import SCENES, LabelledScene
 from .table import Measured, write_page
+
+# Of overviews in pixels: a package of the plugin, with its guide, must not grow too large.
+WIDTH = 1100
 
 
 def main() -> None:
@@ -51,7 +55,9 @@ def draw_overview(labelled: LabelledScene, plugins: Path, folder: Path, python: 
                         str(folder / "profile"), "--python", python, "--out", str(drawn.parent), "--scene",
                         labelled.path, "--polygons", str(layer), "--class-field", real.class_field],
                        check=True)  # fmt: skip
-    shutil.copyfile(drawn, picture)
+    with Image.open(drawn) as overview:
+        overview.thumbnail((WIDTH, WIDTH))
+        overview.convert("RGB").save(picture, optimize=True)
 
 
 def measure(labelled: LabelledScene, bench: Bench, seeds: int) -> Measured:
