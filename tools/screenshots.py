@@ -14,6 +14,7 @@ from pathlib import Path
 import processing
 from qgis.core import (
     QgsApplication,
+    QgsFeature,
     QgsPalLayerSettings,
     QgsProject,
     QgsRasterLayer,
@@ -21,8 +22,8 @@ from qgis.core import (
     QgsVectorLayer,
     QgsVectorLayerSimpleLabeling,
 )
-from qgis.PyQt.QtCore import QTimer
-from qgis.PyQt.QtWidgets import QApplication, QDockWidget, QWidget
+from qgis.PyQt.QtCore import QPoint, QTimer
+from qgis.PyQt.QtWidgets import QApplication, QDialog, QDockWidget, QWidget
 from qgis.utils import iface
 
 ROOT = Path(os.environ["SPECTRAFILM_ROOT"])
@@ -52,7 +53,7 @@ def show_ranks(places: QgsVectorLayer) -> None:
 def steps() -> Iterator[None]:
     """One picture after another; every `yield` lets QGIS draw."""
     window = iface.mainWindow()
-    window.resize(1400, 900)
+    window.setGeometry(0, 0, 1400, 900)
     project = QgsProject.instance()
     scene = QgsRasterLayer(str(SAMPLE / "scene.tif"), "Scene")
     polygons = QgsVectorLayer(str(DEMO / "labels" / "polygons.gpkg"), "Training polygons", "ogr")
@@ -67,6 +68,7 @@ def steps() -> Iterator[None]:
     yield
     grab(window, "desktop_polygons.png")
 
+    yield from drawing_steps(window, scene, polygons)
     parameters = {"INPUT": scene.id(), "POLYGONS": polygons.id(), "CLASS_FIELD": "class"}
     dialog = processing.createAlgorithmDialog("spectrafilm:trainfilm", parameters)
     dialog.resize(900, 640)
@@ -97,6 +99,40 @@ def steps() -> Iterator[None]:
     grab(window, "desktop_suggestions.png")
 
     yield from designer_steps()
+
+
+def drawing_steps(window: QWidget, scene: QgsRasterLayer, polygons: QgsVectorLayer) -> Iterator[None]:
+    """A label layer with every other polygon drawn, and the form of the next one."""
+    project = QgsProject.instance()
+    classes = [category.label() for category in polygons.renderer().categories() if category.label()]
+    parameters = {"INPUT": scene.id(), "CLASSES": ",".join(classes), "OUTPUT": "TEMPORARY_OUTPUT"}
+    labels = processing.run("spectrafilm:makelabels", parameters)["OUTPUT"]
+    labels.setName("Labels")
+    project.addMapLayer(labels)
+    nodes = [project.layerTreeRoot().findLayer(layer) for layer in (polygons, labels)]
+    nodes[0].setItemVisibilityChecked(False)
+    nodes[0].setExpanded(False)
+    nodes[1].setExpanded(True)
+    labels.startEditing()
+    for drawn in list(polygons.getFeatures())[::2]:
+        feature = QgsFeature(labels.fields())
+        feature.setAttribute("class", drawn["class"])
+        feature.setGeometry(drawn.geometry())
+        labels.addFeature(feature)
+    iface.setActiveLayer(labels)
+    iface.openFeatureForm(labels, feature, True, False)
+    yield
+    form = next(w for w in QApplication.topLevelWidgets() if isinstance(w, QDialog) and w.isVisible())
+    form.move(window.geometry().center() + QPoint(60, 60))
+    yield
+    corner = window.geometry()
+    screen = window.screen().grabWindow(0, corner.x(), corner.y(), corner.width(), corner.height())
+    screen.save(str(IMAGES / "desktop_labels.png"))
+    form.close()
+    labels.rollBack()
+    project.removeMapLayer(labels)
+    nodes[0].setItemVisibilityChecked(True)
+    nodes[0].setExpanded(True)
 
 
 def designer_steps() -> Iterator[None]:
