@@ -98,9 +98,10 @@ class MakeLabelsAlgorithm(SpectraFilmAlgorithm):
         if isinstance(layer, QgsVectorLayer):
             _prepare(layer, self._classes)
             file = Path(layer.source().split("|")[0])
+            style = file.with_suffix(".qml")
             # There may be one of other layers in the file.
-            if file.is_file() and not file.with_suffix(".qml").exists():
-                layer.saveDefaultStyle()
+            if file.is_file() and not style.exists():
+                layer.saveNamedStyle(str(style))
         return {}
 
     def _problem(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
