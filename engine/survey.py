@@ -25,6 +25,8 @@ FILL_SHARE = 0.01
 WORTH_TELLING = 0.0001
 # Fewer decide little; where most of a scene is unlike what is labelled, it is the labels that say little of the scene.
 UNLIKE_SHARES = (0.05, 0.5)
+# Of neighbours that are equal in a band; more are fields without noise, as in a drawing.
+REPEATED_SHARES = (0.3, 0.95)
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ def survey_scene(
             f"All but {len(good)} bands of {scene.path} are flagged bad (bbl = 0); at least three good "
             "bands are needed."
         )
-    sample, near, apart, seen = _sample(scene, good, seed)
+    sample, near, between, apart, seen = _sample(scene, good, seed)
     if not len(sample):
         raise EngineError(f"{scene.path} holds no valid pixel; check its nodata value and its content.")
     empty, constant, fill = _judge_bands(sample)
@@ -171,9 +173,9 @@ def survey_scene(
             f"{scene.path} has no valid pixel: none has data in all of its {usable.sum()} bands; "
             f"band {worst.label} has the most gaps, mark such bands as bad (bbl = 0)."
         )
-    stored, near, apart = sample[valid][:, usable], near[..., usable], apart[..., usable]
+    stored, pairs = sample[valid][:, usable], [p[..., usable] for p in (near, between, apart)]
     if fill:
-        stored, near, apart = stored[~fill.is_in(stored)], *(p[~fill.is_in(p).any(1)] for p in (near, apart))
+        stored, *pairs = stored[~fill.is_in(stored)], *(p[~fill.is_in(p).any(1)] for p in pairs)
     ranges = usual_ranges(stored)
     labelled = np.zeros((0, len(bands)), np.float32)
     if labels is not None:
@@ -181,12 +183,13 @@ def survey_scene(
         labelled = labelled[whole]
         ranges = widened_by_classes(ranges, labelled, labels.class_ids[whole])
     pixels = stored.copy()
-    for values in (pixels, near, apart, labelled):
+    for values in (pixels, *pairs, labelled):
         draw_in(np.moveaxis(values, -1, 0), ranges)
     outlying_share = float((pixels != stored).any(1).mean())
     left_out = _worth_leaving_out(pixels, labelled)
     if left_out.any():
-        pixels, near, apart = pixels[~left_out], *(p[~unlike(p, labelled).any(1)] for p in (near, apart))
+        pixels, *pairs = pixels[~left_out], *(p[~unlike(p, labelled).any(1)] for p in pairs)
+    near, between, apart = (_steps(p) for p in pairs)
     dropped = {
         "bad": tuple(b for b in scene.bands if not b.good),
         "empty": tuple(b for b, e in zip(good, empty, strict=True) if e),
@@ -195,8 +198,8 @@ def survey_scene(
     return Survey(
         bands=tuple(replace(b, usual=r) for b, r in zip(bands, ranges, strict=True)),
         pixels=pixels,
-        noise=_noise(near),
-        change=_noise(apart),
+        noise=_noise(near, between),
+        change=neighbour_noise(apart),
         fill=fill,
         dropped={reason: bands for reason, bands in dropped.items() if bands},
         blocking=find_blocking(gaps, bands),
@@ -233,10 +236,26 @@ def _worth_leaving_out(pixels: np.ndarray, labelled: np.ndarray) -> np.ndarray:
     return others & (least < others.mean() <= most)
 
 
-def _noise(pairs: np.ndarray) -> np.ndarray:
-    """Covariance (bands, bands) of noise from pairs (m, 2, bands) of pixels, those with data in all bands."""
+def _steps(pairs: np.ndarray) -> np.ndarray:
+    """Differences (m, bands) in pairs (n, 2, bands) of pixels, those with data in all bands."""
     steps = pairs[:, 1] - pairs[:, 0]
-    return neighbour_noise(steps[np.isfinite(steps).all(1)])
+    return steps[np.isfinite(steps).all(1)]
+
+
+def _noise(near: np.ndarray, between: np.ndarray) -> np.ndarray:
+    """Covariance (bands, bands) of noise from differences (m, bands) in pairs of neighbours and between these pairs.
+
+    Where pixels were repeated, as those of 20 m are beside bands of 10 m, neighbours are often equal, in pairs perhaps
+    all, which says nothing of noise: only the others count.
+    """
+    both = np.concatenate([near, between])
+    equal = (both == 0).mean(0) if len(both) else np.zeros(both.shape[1])
+    least, most = REPEATED_SHARES
+    repeated = (least < equal) & (equal <= most)
+    if not repeated.any():
+        return neighbour_noise(near)
+    scale = np.where(repeated, 1 - equal, 1.0) ** -0.5
+    return neighbour_noise(both) * np.outer(scale, scale)
 
 
 def find_blocking(gaps: np.ndarray, bands: Sequence[Band]) -> dict[Band, float]:
@@ -270,13 +289,17 @@ def sample_bands(scene: Scene, bands: Sequence[Band]) -> np.ndarray:
     return np.concatenate([pixels for _, pixels in _images(scene, stored, 0)])
 
 
-def _sample(scene: Scene, bands: Sequence[Band], seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Pixels (n, bands) with data in any of the bands, pairs (m, 2, bands) of them one and two apart, and pixels seen.
+def _sample(
+    scene: Scene, bands: Sequence[Band], seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
+    """Pixels (n, bands) with data in any of the bands, pairs (m, 2, bands) of them, and how many pixels were seen.
 
-    All hold NaN in bands without data.
+    Pairs are of neighbours, of neighbours in two of these pairs, and of pixels two apart. All hold NaN in bands without
+    data.
     """
     parts: list[np.ndarray] = []
     near: list[np.ndarray] = []
+    between: list[np.ndarray] = []
     apart: list[np.ndarray] = []
     seen = 0
     for image, pixels in _images(scene, bands, seed):
@@ -284,8 +307,9 @@ def _sample(scene: Scene, bands: Sequence[Band], seed: int) -> tuple[np.ndarray,
         parts.append(pixels)
         for turned in (image, image.swapaxes(1, 2)):
             near.append(_pairs(turned, 1))
+            between.append(_pairs(turned[:, :, 1:], 1))
             apart.append(_pairs(turned, 2))
-    return np.concatenate(parts), np.concatenate(near), np.concatenate(apart), seen
+    return np.concatenate(parts), np.concatenate(near), np.concatenate(between), np.concatenate(apart), seen
 
 
 def _images(scene: Scene, bands: Sequence[Band], seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -167,7 +167,21 @@ def test_noise_is_looked_for_along_rows_and_columns(tmp_path):
     assert (np.diag(survey.noise) > 0.3).all()
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.5])
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("factor", [2, 3, 6])
+def test_pixels_that_were_repeated_beside_finer_bands_are_as_noisy_as_they_were(tmp_path, factor, first):
+    """As bands of 20 and 60 m beside those of 10 m. Half of all neighbours, and all of our pairs, lie in one of 20 m."""
+    rng = np.random.default_rng(0)
+    fine = rng.normal(20, 1, (3, 192, 192))
+    coarse = rng.normal(20, 1, (3, 100, 100)).repeat(factor, 1).repeat(factor, 2)
+    spectra = np.concatenate([fine, coarse[:, first : first + 192, first : first + 192]]).astype(np.float32)
+    noise = survey_of(write_scene(tmp_path / "s.tif", spectra, wavelengths=None)).noise
+    np.testing.assert_allclose(np.diag(noise), 1, rtol=0.15)
+    assert np.abs(noise - np.diag(np.diag(noise))).max() < 0.15
+
+
+# Without any, fields of 5 pixels would be taken for pixels that were repeated.
+@pytest.mark.parametrize("noise", [0.02, 0.5])
 def test_autocorrelation_is_of_the_ground_and_not_of_the_noise(tmp_path, noise):
     """Fields of 16 pixels are alike across two pixels, mixed pixels without objects are not; noise changes neither."""
     rng = np.random.default_rng(0)
