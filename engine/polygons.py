@@ -117,11 +117,13 @@ def read_features(path: str, class_field: str, progress: Progress, group_field: 
     for field, held in ((class_field, "the class"), (group_field, "what belongs together")):
         if field and not any(field in p for p in properties):
             raise EngineError(f"The polygons have no field '{field}'; choose the field that holds {held}.")
-    groups = [class_name(p.get(group_field)) if group_field else "" for p in properties]
     named = [
-        Feature(class_name(p.get(class_field)), f.get("geometry") or {}, group, str(f.get("id", "")))
-        for f, p, group in zip(features, properties, groups, strict=True)
-    ]
+        Feature(
+            class_name(p.get(class_field)), f.get("geometry") or {},
+            class_name(p.get(group_field)) if group_field else "", class_name(f.get("id")),
+        )
+        for f, p in zip(features, properties, strict=True)
+    ]  # fmt: skip
     if not any(feature.name for feature in named):
         raise EngineError(f"The class field '{class_field}' is empty (NULL) in every feature; fill it in.")
     kept = [feature for feature in named if feature.name and feature.geometry]

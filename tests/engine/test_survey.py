@@ -170,7 +170,7 @@ def test_noise_is_looked_for_along_rows_and_columns(tmp_path):
 @pytest.mark.parametrize("first", [0, 1])
 @pytest.mark.parametrize("factor", [2, 3, 6])
 def test_pixels_that_were_repeated_beside_finer_bands_are_as_noisy_as_they_were(tmp_path, factor, first):
-    """As bands of 20 and 60 m beside those of 10 m. Half of all neighbours, and all of our pairs, lie in one of 20 m."""
+    """As bands of 20 and 60 m beside those of 10 m. Our pairs may all lie within pixels of 20 m."""
     rng = np.random.default_rng(0)
     fine = rng.normal(20, 1, (3, 192, 192))
     coarse = rng.normal(20, 1, (3, 100, 100)).repeat(factor, 1).repeat(factor, 2)
