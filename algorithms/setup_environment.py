@@ -36,8 +36,8 @@ class SetupEnvironmentAlgorithm(SpectraFilmAlgorithm):
         "what they need, in a folder of their own. QGIS's Python is left as it is. Needs a network or a folder of "
         "wheels, and 1 to 2 GB of disk; on Linux about 6 GB, since torch comes with CUDA there by default. "
         "Intel Macs and macOS before 14 have no torch that is new enough.\n\n"
-        "At its end it runs the diffusion U-Net once, as proof. An environment that is complete and up to date is "
-        "only checked.\n\n"
+        "At its end it runs the diffusion U-Net once, as proof. An environment that is complete, up to date and works "
+        "is only checked.\n\n"
         "You can also use an environment of your own: name its interpreter under Settings > Options > SpectraFiLM, "
         "or in the variable SPECTRAFILM_PYTHON."
     )
@@ -106,7 +106,15 @@ class SetupEnvironmentAlgorithm(SpectraFilmAlgorithm):
         def check() -> dict[str, Any]:
             return engine_process.run_job(CheckEnvironment(), python, feedback)
 
-        if self.parameterAsBool(parameters, "REBUILD", context) or not environment.is_current(folder):
+        values = None
+        if not self.parameterAsBool(parameters, "REBUILD", context) and environment.is_current(folder):
+            feedback.pushInfo(self.tr("The environment {0} is complete; it is checked.").format(folder))
+            try:
+                values = check()
+            except QgsProcessingException as error:
+                # As after an update of the system's Python, which looks for packages in a folder of another name.
+                feedback.pushWarning(self.tr("{0} It is made anew.").format(_problem(error)))
+        if values is None:
             values = make_environment(
                 Installation(
                     folder=folder,
@@ -119,9 +127,6 @@ class SetupEnvironmentAlgorithm(SpectraFilmAlgorithm):
                 check,
                 feedback,
             )
-        else:
-            feedback.pushInfo(self.tr("The environment {0} is complete; it is checked.").format(folder))
-            values = check()
         environment.mark_complete(folder)
         feedback.pushInfo(self.tr("SpectraFiLM computes on {0}.").format(values["device"]))
         variable = os.environ.get(environment.VARIABLE, "")
@@ -131,3 +136,10 @@ class SetupEnvironmentAlgorithm(SpectraFilmAlgorithm):
                     environment.VARIABLE, variable)
             )  # fmt: skip
         return {"PYTHON": python}
+
+
+def _problem(error: QgsProcessingException) -> str:
+    """What is wrong with the environment, without the advice to set it up; raises an error about something else."""
+    if not str(error).endswith(engine_process.SET_IT_UP):
+        raise error
+    return str(error).removesuffix(engine_process.SET_IT_UP).rstrip()

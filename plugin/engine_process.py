@@ -39,6 +39,8 @@ FOREIGN_SETTINGS = ("PYTHON", "GDAL_", "PROJ_", "OGR_", "QT_", "CPL_")
 NETWORK_SETTINGS = ("GDAL_HTTP_", "GDAL_PROXY_AUTH", "CPL_VSIL_CURL_")
 WINDOWS_POLICY_ERRORS = ("WinError 4551", "Application Control policy")
 WINDOWS_LIBRARY_ERRORS = ("WinError 126", "WinError 127", "WinError 1114", "DLL load failed")
+# At the end of errors that to make the plugin's own environment anew would mend.
+SET_IT_UP = "Run 'Set up compute environment' from the Processing toolbox."
 
 
 def run_job(job: Job, python: str, feedback: QgsProcessingFeedback) -> dict[str, Any]:
@@ -245,4 +247,4 @@ def _remedy(problem: str, python: str) -> str:
     variable = os.environ.get(VARIABLE, "")
     if variable and Path(variable) == Path(python):
         return f"Clear the variable {VARIABLE}, or name an interpreter in it that has all packages."
-    return "Run 'Set up compute environment' from the Processing toolbox."
+    return SET_IT_UP

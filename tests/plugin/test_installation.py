@@ -194,6 +194,24 @@ def test_an_interpreter_of_its_own_may_be_chosen_and_checked(made, feedback, mon
     assert values == {"PYTHON": str(python)}
 
 
+def test_an_environment_that_works_no_more_is_made_anew(made, feedback, monkeypatch):
+    """As after an update of the system's Python, which leaves its packages behind."""
+    (made / "mine.txt").write_text("x")
+    run_job = engine_process.run_job
+
+    def works_in_the_end(*arguments):
+        return {"device": "the CPU"} if feedback.warnings else run_job(*arguments)
+
+    monkeypatch.setattr(engine_process, "run_job", works_in_the_end)
+    algorithm = SetupEnvironmentAlgorithm()
+    algorithm.initAlgorithm()
+    algorithm.processAlgorithm({"FOLDER": str(made)}, QgsProcessingContext(), feedback)
+    (warning,) = feedback.warnings
+    assert warning == "The compute environment is broken (No module named 'threadpoolctl'). It is made anew."
+    assert not (made / "mine.txt").exists()
+    assert environment.is_current(made)
+
+
 def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path, feedback):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("x")
