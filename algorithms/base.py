@@ -25,7 +25,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from ..engine.jobs import Job
 from ..plugin import engine_process, settings
-from ..plugin.environment import find_python
+from ..plugin.environment import find_python, is_outdated
 from ..plugin.help_page import help_address
 from ..plugin.paths import ICONS
 from ..plugin.raster_legend import gdal_name
@@ -317,7 +317,13 @@ class SpectraFilmAlgorithm(QgsProcessingAlgorithm):
 
     def run_job(self, job: Job, feedback: QgsProcessingFeedback) -> dict[str, Any]:
         """Let the engine do a job."""
-        return engine_process.run_job(job, find_python(), feedback)
+        python = find_python()
+        if is_outdated(python):
+            feedback.pushWarning(
+                self.tr("The compute environment was made for another version of SpectraFiLM; run 'Set up compute "
+                        "environment' to bring it up to date.")
+            )  # fmt: skip
+        return engine_process.run_job(job, python, feedback)
 
 
 def crs_text(crs: QgsCoordinateReferenceSystem) -> str:

@@ -96,6 +96,12 @@ def is_current(folder: Path) -> bool:
     return False
 
 
+def is_outdated(python: str) -> bool:
+    """Whether an interpreter is that of the plugin's own environment, made from other requirements than today's."""
+    folder = settings.environment_folder()
+    return Path(python) == interpreter_of(folder) and not is_current(folder)
+
+
 def mark_complete(folder: Path) -> None:
     """Remember that an environment was made to its end and passed its check."""
     # One that others share may be read-only.

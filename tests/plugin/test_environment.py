@@ -10,7 +10,9 @@ import pytest
 from in_qgis import unchecked
 from qgis.core import QgsProcessingException
 
-from spectrafilm.plugin import environment, settings
+from spectrafilm.algorithms.base import SpectraFilmAlgorithm
+from spectrafilm.engine.jobs import CheckEnvironment
+from spectrafilm.plugin import engine_process, environment, settings
 from spectrafilm.plugin.installation import Installation, make_environment
 from spectrafilm.ui.options import OptionsPage
 
@@ -58,6 +60,20 @@ def test_an_environment_is_current_until_the_requirements_change(made, requireme
     requirements.write_text("# something else\n")
     assert environment.is_complete(made)
     assert not environment.is_current(made)
+
+
+def test_a_run_in_an_environment_of_another_version_says_so(made, requirements, feedback, monkeypatch):
+    """As after an update of the plugin: what has changed may fail in any way, or give other figures."""
+    monkeypatch.setattr(engine_process, "run_job", lambda *_: {})
+    SpectraFilmAlgorithm().run_job(CheckEnvironment(), feedback)
+    assert not feedback.warnings
+    requirements.write_text("# something else\n")
+    SpectraFilmAlgorithm().run_job(CheckEnvironment(), feedback)
+    (warning,) = feedback.warnings
+    assert "made for another version of SpectraFiLM; run 'Set up compute environment'" in warning
+    monkeypatch.setenv(environment.VARIABLE, sys.executable)
+    SpectraFilmAlgorithm().run_job(CheckEnvironment(), feedback)
+    assert len(feedback.warnings) == 1, "of the user's own environment nothing is known"
 
 
 def test_without_the_python_it_was_made_from_it_is_made_anew(made, tmp_path, feedback):
