@@ -83,6 +83,8 @@ def make_environment(
     """
     folder = installation.folder
     with closed_folder_reported(folder):
+        if folder.is_symlink():  # to another disk, say, where the environment before must stay, too
+            folder = folder.resolve()
         if folder.exists() and not folder.is_dir():
             raise QgsProcessingException(f"{folder} is a file; choose a folder for the environment.")
         ours = (folder / MARKER).is_file() or (folder / BEGUN).is_file()
@@ -145,7 +147,8 @@ def _replacing(folder: Path) -> Iterator[None]:
             shutil.rmtree(before, ignore_errors=True)
             folder.rename(before)
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
+        # A folder that was made for the user by another may be all that can be written to.
+        folder.mkdir(exist_ok=not any(folder.glob("*")))
         (folder / BEGUN).touch()
     except OSError as error:
         raise QgsProcessingException(

@@ -57,6 +57,34 @@ def test_a_file_is_no_folder_for_an_environment(tmp_path, feedback):
         make_environment(Installation(tmp_path / "file"), unchecked, feedback)
 
 
+def test_a_link_to_a_folder_elsewhere_stays_one(tmp_path, feedback):
+    """As where an environment shall lie on a larger disk."""
+    link, elsewhere = tmp_path / "link", tmp_path / "elsewhere" / "env"
+    elsewhere.mkdir(parents=True)
+    link.symlink_to(elsewhere)
+    for _ in ("new", "anew"):
+        make_environment(Installation(link), unchecked, feedback)
+        environment.mark_complete(link)
+        assert link.is_symlink()
+        assert environment.is_complete(elsewhere)
+        assert [path.name for path in elsewhere.parent.iterdir()] == ["env"]
+
+
+def test_an_empty_folder_that_cannot_be_deleted_is_filled(tmp_path, feedback, monkeypatch):
+    """As one that an administrator made for a user, in a folder where only he may write; a stand-in for that."""
+    given = tmp_path / "given"
+    given.mkdir()
+    delete = installation.shutil.rmtree
+
+    def rmtree(folder, ignore_errors):
+        for path in folder.iterdir() if folder == given else ():
+            delete(path, ignore_errors=True)
+
+    monkeypatch.setattr(installation.shutil, "rmtree", rmtree)
+    make_environment(Installation(given), unchecked, feedback)
+    assert environment.interpreter_of(given).exists()
+
+
 def test_a_folder_of_the_users_beside_an_environment_is_left_alone(made, feedback):
     thesis = made.with_name("made.before") / "thesis.txt"
     thesis.parent.mkdir()
