@@ -18,6 +18,8 @@ from .paths import REQUIREMENTS
 
 VARIABLE = "SPECTRAFILM_PYTHON"
 MARKER = "spectrafilm-environment.json"
+# Where users may have pip install.
+PIP_PLACES = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT")
 # Otherwise a console opens on Windows for each process.
 NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 
@@ -112,11 +114,13 @@ def mark_complete(folder: Path) -> None:
 
 
 def variables_for_python() -> dict[str, str]:
-    """The environment variables without those by which QGIS leads its own Python.
+    """The environment variables without those by which QGIS leads its own Python, and users pip.
 
     PYTHONEXECUTABLE, which QGIS sets on Windows, is heeded even with `-I`: pip would install into QGIS's Python.
     """
-    return {name: value for name, value in os.environ.items() if not name.upper().startswith("PYTHON")}
+    return {
+        name: value for name, value in os.environ.items() if not name.upper().startswith(("PYTHON", *PIP_PLACES))
+    }
 
 
 def _existing(path: str, origin: str) -> str:

@@ -102,7 +102,11 @@ def make_environment(
             [base, "-m", "venv", str(folder)], feedback, (0.0, 4.0),
             "The virtual environment could not be made; on Debian and Ubuntu install the package python3-venv",
         )  # fmt: skip
-        pip = [str(interpreter_of(folder)), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+        # Users may have set pip to install into their own folder, which no virtual environment allows.
+        pip = [
+            str(interpreter_of(folder)), "-m", "pip", "install", "--no-input", "--no-user",
+            "--disable-pip-version-check",
+        ]  # fmt: skip
         lacking = "check the network, the proxy and the space on the disk"
         if installation.wheels:
             pip += ["--no-index", "--find-links", installation.wheels]
@@ -125,10 +129,14 @@ def _alone(folder: Path) -> Iterator[None]:
     """No other run makes the environment in this folder meanwhile."""
     with contextlib.suppress(OSError):  # what is wrong is said where the folder itself is made
         folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = QLockFile(str(folder) + ".lock")
+    file = str(folder) + ".lock"
+    lock = QLockFile(file)
     lock.setStaleLockTime(0)  # only that of a program that has ended
     if not lock.tryLock(0) and lock.error() == QLockFile.LockError.LockFailedError:
-        raise QgsProcessingException(f"Another run is making the environment {folder} just now; wait for its end.")
+        raise QgsProcessingException(
+            f"Another run is making the environment {folder} just now; wait for its end, or delete {file} if it was on "
+            "another computer and has ended."
+        )
     try:
         yield
     finally:

@@ -122,6 +122,16 @@ def test_wheels_are_installed_without_a_network(tmp_path, requirements, feedback
     assert feedback.positions == sorted(feedback.positions)
 
 
+def test_where_a_user_has_pip_install_does_not_count(tmp_path, requirements, feedback, monkeypatch):
+    monkeypatch.setenv("PIP_USER", "1")
+    monkeypatch.setenv("PIP_TARGET", str(tmp_path / "target"))
+    make_wheel(tmp_path / "tiny_part-1.0-py3-none-any.whl")
+    requirements.write_text("tiny-part==1.0\n")
+    make_environment(Installation(tmp_path / "new", wheels=str(tmp_path)), unchecked, feedback)
+    assert list((tmp_path / "new").rglob("tiny_part.py"))
+    assert not (tmp_path / "target").exists()
+
+
 def make_wheel(path):
     """The smallest wheel there is."""
     import zipfile
@@ -311,7 +321,7 @@ def test_two_runs_do_not_make_the_same_environment(tmp_path, feedback):
     begun = tmp_path / "new" / installation.BEGUN
     begun.parent.mkdir()
     begun.touch()
-    with pytest.raises(QgsProcessingException, match="Another run is making the environment"):
+    with pytest.raises(QgsProcessingException, match=r"Another run is making the .*, or delete .*new\.lock"):
         make_environment(Installation(begun.parent), unchecked, feedback)
     lock.unlock()
     assert begun.exists(), "what the other run has made so far"
