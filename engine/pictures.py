@@ -44,6 +44,8 @@ def font_families(installed: Collection[str]) -> list[str]:
     return ["DejaVu Sans", *(name for name in (*CHINESE_JAPANESE_KOREAN, *OTHER_SCRIPTS) if name in installed)]
 
 
+# A user's own matplotlibrc may ask for LaTeX, or turn pictures upside down.
+matplotlib.rcdefaults()
 plt.rcParams.update({
     "font.family": font_families(font_manager.get_font_names()),
     "font.size": 9, "axes.edgecolor": "#888888", "axes.labelcolor": INK, "text.color": INK,

@@ -33,8 +33,9 @@ CREEP_SHARE = 0.006
 CANCEL_SECONDS = 1.8
 EXIT_SECONDS = 10
 OUT_OF_MEMORY = (-9, 137)
-# Settings of QGIS's own Python, GDAL and Qt would send the engine to the wrong libraries and data.
-FOREIGN_SETTINGS = ("PYTHON", "GDAL_", "PROJ_", "OGR_", "QT_", "CPL_")
+# Settings of QGIS's own Python, GDAL and Qt would send the engine to the wrong libraries and data, those of a notebook
+# to a display that is not there.
+FOREIGN_SETTINGS = ("PYTHON", "GDAL_", "PROJ_", "OGR_", "QT_", "CPL_", "MPLBACKEND")
 # But a scene on a server is only reached by way of the proxy and with the header or password that the user has set.
 NETWORK_SETTINGS = ("GDAL_HTTP_", "GDAL_PROXY_AUTH", "CPL_VSIL_CURL_")
 WINDOWS_POLICY_ERRORS = ("WinError 4551", "Application Control policy")
@@ -65,7 +66,7 @@ def run_job(job: Job, python: str, feedback: QgsProcessingFeedback) -> dict[str,
 
 
 def _is_foreign(variable: str) -> bool:
-    """Whether an environment variable is QGIS's own."""
+    """Whether an environment variable is meant for another program than the engine."""
     return variable.startswith(FOREIGN_SETTINGS) and not variable.startswith(NETWORK_SETTINGS)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -96,6 +98,22 @@ def test_what_is_no_class_is_white_in_the_picture_of_a_map():
     pixels = np.asarray(Image.open(picture).convert("RGB")).reshape(-1, 3)
     red, blue = ((pixels == colour).all(1).sum() for colour in ((255, 0, 0), (0, 0, 255)))
     assert blue == pytest.approx(red, rel=0.1)
+
+
+def test_pictures_do_not_heed_a_users_settings_of_matplotlib(tmp_path):
+    """Without LaTeX 'text.usetex' fails, and 'image.origin' turns maps upside down."""
+    program = (
+        "import sys, numpy as np; from spectrafilm.engine.pictures import map_picture; "
+        "from spectrafilm.engine.polygons import LandCoverClass; "
+        "sys.stdout.buffer.write(map_picture(np.array([[1], [0]]), [LandCoverClass(1, 'a', '#ff0000')]))"
+    )
+
+    def picture():
+        return subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, check=True).stdout
+
+    expected = picture()
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nimage.origin: lower\n")
+    assert picture() == expected
 
 
 def figures(folder, land_cover, reference, **options):

@@ -192,7 +192,7 @@ def test_a_library_that_windows_blocks_is_explained(tmp_path, job, feedback, err
 
 
 def test_settings_of_qgis_do_not_reach_the_engine(tmp_path, job, feedback, monkeypatch):
-    for name in ("PYTHONHOME", "GDAL_DATA", "PROJ_LIB"):
+    for name in ("PYTHONHOME", "GDAL_DATA", "PROJ_LIB", "MPLBACKEND"):
         monkeypatch.setenv(name, "/wrong")
     body = BEGIN + "say(type='result', values={k: v for k, v in os.environ.items() if v == '/wrong'})"
     # The fake is started by its own interpreter, which a wrong PYTHONHOME would keep from starting at all.
