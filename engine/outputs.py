@@ -29,6 +29,7 @@ from .partial_outputs import (
     PUBLISHING,
     identity,
     partial_path,
+    real_place,
     remove_partial_outputs,
     tries,
 )
@@ -94,7 +95,7 @@ class Outputs:
                 inputs, another output, or a file that this plugin did not write.
         """
         names = [identity(d) for d in destinations if d]
-        for path in (Path(d) for d in destinations if d):
+        for path in (Path(real_place(d)) for d in destinations if d):
             if self._inputs & {identity(path), *map(identity, path.absolute().parents)}:
                 raise EngineError(
                     f"The output {path} is also an input of this run, or lies in a folder that is; choose another "
@@ -164,7 +165,7 @@ class Outputs:
                 os.chmod(part, 0o666 & ~_umask())
             for left in tries(ATTEMPTS):
                 try:
-                    os.replace(part, destination)
+                    os.replace(part, real_place(destination))
                     break
                 except OSError as error:
                     if not left:

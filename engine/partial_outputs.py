@@ -35,13 +35,19 @@ def identity(path: str | Path) -> str:
     return name.lower() if sys.platform == "darwin" else name
 
 
+def real_place(destination: str) -> str:
+    """Where an output is written: a link stays one, as to a larger disk."""
+    is_link = os.path.islink(destination)  # noqa: PTH114  (Path's raises for names too long)
+    return os.path.realpath(destination) if is_link else destination
+
+
 def partial_path(destination: str, token: str) -> Path:
     """Where an output is written until it is whole.
 
     A short name, since that of the destination may be as long as names can be; its suffix stays, since drivers go by
     it.
     """
-    path = Path(destination)
+    path = Path(real_place(destination))
     suffix = path.suffix if len(path.suffix) <= LONGEST_SUFFIX else ""
     digest = hashlib.sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return path.with_name(f"{MARK}{token}-{digest}{suffix}")
@@ -53,7 +59,7 @@ def remove_partial_outputs(destinations: Iterable[str], token: str, attempts: in
     Args:
         attempts: how often each file is tried; `ATTEMPTS` after the run was ended by force.
     """
-    for folder in {Path(d).parent for d in destinations if d}:
+    for folder in {Path(real_place(d)).parent for d in destinations if d}:
         with contextlib.suppress(OSError):
             for path in folder.iterdir():
                 if path.name.startswith(f"{MARK}{token}-"):

@@ -35,6 +35,22 @@ def test_files_appear_at_the_end_under_their_own_name(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
+@pytest.mark.parametrize("old", ["old", None])
+def test_an_output_that_is_a_link_stays_one(tmp_path, old):
+    """As to another disk with more room."""
+    link, target = tmp_path / "a.txt", tmp_path / "elsewhere" / "b.txt"
+    target.parent.mkdir()
+    link.symlink_to(target)
+    if old:
+        target.write_text(old)
+    with Outputs() as outputs:
+        outputs.reserve(str(link)).write_text("new")
+        assert {p.name for p in tmp_path.iterdir()} == {"a.txt", "elsewhere"}
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+    assert [p.name for p in target.parent.iterdir()] == ["b.txt"]
+
+
 def test_after_a_failure_the_old_file_is_untouched_and_nothing_else_is_there(tmp_path):
     target = tmp_path / "a.txt"
     target.write_text("old")
