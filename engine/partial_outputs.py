@@ -20,6 +20,8 @@ ATTEMPTS = 10 if os.name == "nt" else 1
 PAUSE_SECONDS = 0.2
 LONGEST_SUFFIX = 16
 MARK = ".spectrafilm-part-"
+# No run leaves a file alone for so long.
+FORGOTTEN_SECONDS = 7 * 24 * 3600
 # Variable of the engine's process: its folder for temporary files, which it may delete.
 SCRATCH = "SPECTRAFILM_SCRATCH"
 # Held while outputs get their names: a cancel meanwhile would leave new ones beside old ones.
@@ -54,7 +56,7 @@ def partial_path(destination: str, token: str) -> Path:
 
 
 def remove_partial_outputs(destinations: Iterable[str], token: str, attempts: int = 1) -> None:
-    """Delete what a run left behind in the folders of its destinations.
+    """Delete what a run left behind in the folders of its destinations, and what others did that nobody could end.
 
     Args:
         attempts: how often each file is tried; `ATTEMPTS` after the run was ended by force.
@@ -62,8 +64,16 @@ def remove_partial_outputs(destinations: Iterable[str], token: str, attempts: in
     for folder in {Path(real_place(d)).parent for d in destinations if d}:
         with contextlib.suppress(OSError):
             for path in folder.iterdir():
-                if path.name.startswith(f"{MARK}{token}-"):
+                if path.name.startswith(f"{MARK}{token}-") or _is_forgotten(path):
                     _remove(path, attempts)
+
+
+def _is_forgotten(path: Path) -> bool:
+    """Whether a file is what a run has left that ended with the whole computer."""
+    if path.name.startswith(MARK):
+        with contextlib.suppress(OSError):
+            return time.time() - path.stat().st_mtime > FORGOTTEN_SECONDS
+    return False
 
 
 def _remove(path: Path, attempts: int) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from spectrafilm.engine import partial_outputs
 from spectrafilm.engine.backbone_files import files_of
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.outputs import Outputs
-from spectrafilm.engine.partial_outputs import identity, partial_path, remove_partial_outputs
+from spectrafilm.engine.partial_outputs import MARK, identity, partial_path, remove_partial_outputs
 from spectrafilm.engine.scene import Scene
 from spectrafilm.engine.tensor_files import write_tensors
 
@@ -299,6 +300,16 @@ def test_remains_are_found_by_token_and_nothing_else_is_deleted(tmp_path):
         path.write_text("x")
     remove_partial_outputs([str(tmp_path / "a.tif"), "", str(tmp_path / "nowhere" / "b")], "t1")
     assert {p.name for p in tmp_path.iterdir()} == {others.name, "a.tif"}
+
+
+def test_what_a_power_cut_left_is_deleted_a_week_later(tmp_path):
+    old, recent, theirs = (tmp_path / name for name in (f"{MARK}t1-a.tif", f"{MARK}t2-a.tif", "old.tif"))
+    for path, days in ((old, 8), (recent, 6), (theirs, 8)):
+        path.write_text("half")
+        os.utime(path, times=(time.time() - days * 24 * 3600,) * 2)
+    with Outputs() as outputs:
+        outputs.reserve(str(tmp_path / "a.tif")).write_text("new")
+    assert {p.name for p in tmp_path.iterdir()} == {recent.name, theirs.name, "a.tif"}
 
 
 class mounted:  # noqa: N801
