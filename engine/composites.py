@@ -139,7 +139,10 @@ class Composites:
             return cls(data["kind"], tuple(data["numbers"]), tuple(data["wavelengths"]),
                        gamma=float(data["gamma"]), **arrays)  # fmt: skip
         except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise EngineError(f"The description of the composites is damaged ({error}).") from error
+            raise EngineError(
+                f"The description of the composites is damaged, or of another version of SpectraFiLM ({error}); make "
+                "anew what it was read from."
+            ) from error
 
 
 def band_wavelengths(bands: Sequence[Band]) -> tuple[float, ...]:

@@ -69,7 +69,10 @@ class FeatureSettings:
         try:
             return cls.from_dict(json.loads(text))
         except (ValueError, KeyError, TypeError, OverflowError) as error:
-            raise EngineError(f"The description of the features in {source} is damaged ({error}).") from error
+            raise EngineError(
+                f"The description of the features in {source} is damaged, or of another version of SpectraFiLM "
+                f"({error}); extract them again."
+            ) from error
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> FeatureSettings:

@@ -78,7 +78,8 @@ def serve() -> int:
     try:
         job, token = from_json(sys.stdin.readline())
     except ValueError as error:
-        messages.send("error", text=f"The engine was given no job it understands ({error}).")
+        text = f"The engine was given no job it understands ({error}); if the plugin was just updated, start QGIS anew."
+        messages.send("error", text=text)
         return EXIT_ERROR
     _stop_when_stdin_closes(job, token)
     try:

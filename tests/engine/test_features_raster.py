@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -50,6 +51,14 @@ def test_features_are_compared_by_all_that_decides_on_them():
     }.items():  # fmt: skip
         assert settings.differences(replace(settings, **change)) == [name]
     assert settings.differences(replace(settings, backbone="a copy", backbone_path="copy.pt")) == []
+
+
+@pytest.mark.parametrize("change", [{"neighbourhoods": None}, {"of_a_later_version": 1}])
+def test_features_of_another_version_are_to_be_extracted_again(change):
+    settings = FeatureSettings("b", "b.pt", "digest", (7,), (0,), 64, 32, 0, "", (3, 5))
+    described = {key: value for key, value in (asdict(settings) | change).items() if value is not None}
+    with pytest.raises(EngineError, match=r"features in f\.tif is damaged, or of another .*; extract them again"):
+        FeatureSettings.from_json(json.dumps(described), "f.tif")
 
 
 def test_a_features_raster_of_another_place_is_refused(scene_path, backbone_path, tmp_path, progress):

@@ -83,6 +83,7 @@ def test_what_is_no_job_is_one_message(engine, text):
     engine.send(text)
     messages = engine.messages()
     assert [m["type"] for m in messages] == ["hello", "error"]
+    assert "if the plugin was just updated, start QGIS anew" in messages[-1]["text"]
     assert engine.process.wait() == 1
 
 
