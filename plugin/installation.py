@@ -98,9 +98,14 @@ def make_environment(
     base = _base_interpreter(installation.base)
     feedback.pushInfo(f"Making an environment in {folder} from {base}.")
     with _alone(folder), _replacing(folder):
+        # Gigabytes, for which the usual folder may have no room, and which would stay there after a cancel.
+        temporary = folder / "temporary"
+        temporary.mkdir()
+        variables = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary))
         _run(
             [base, "-m", "venv", str(folder)], feedback, (0.0, 4.0),
-            "The virtual environment could not be made; on Debian and Ubuntu install the package python3-venv",
+            "The virtual environment could not be made; check the space on the disk, and on Debian and Ubuntu install "
+            "the package python3-venv", variables,
         )  # fmt: skip
         # Users may have set pip to install into their own folder, which no virtual environment allows.
         pip = [
@@ -119,8 +124,9 @@ def make_environment(
         proxy = {"PIP_PROXY": installation.proxy} if installation.proxy else {}
         _run(
             [*pip, "--requirement", str(REQUIREMENTS)], feedback, (4.0, 85.0),
-            f"The packages could not be installed; {lacking}", proxy,
+            f"The packages could not be installed; {lacking}", variables | proxy,
         )  # fmt: skip
+        shutil.rmtree(temporary, ignore_errors=True)
         return check()
 
 

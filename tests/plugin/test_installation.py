@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from file_server import serving
 from in_qgis import unchecked
 from qgis.core import QgsProcessingContext, QgsProcessingException
 from qgis.PyQt.QtCore import QLockFile
@@ -117,6 +118,7 @@ def test_wheels_are_installed_without_a_network(tmp_path, requirements, feedback
     make_wheel(wheels / "tiny_part-1.0-py3-none-any.whl")
     requirements.write_text("tiny-part==1.0\n")
     make_environment(Installation(tmp_path / "new", wheels=str(wheels)), unchecked, feedback)
+    assert not (tmp_path / "new" / "temporary").exists()
     site = next((tmp_path / "new").rglob("site-packages"))
     assert (site / "tiny_part.py").is_file()
     assert feedback.positions == sorted(feedback.positions)
@@ -150,6 +152,29 @@ def test_cancelling_leaves_nothing(tmp_path, feedback):
     canceller.start()
     with pytest.raises(QgsProcessingException, match="cancelled"):
         make_environment(Installation(tmp_path / "new"), unchecked, feedback)
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_is_fetched_goes_with_a_cancelled_run(tmp_path, requirements, feedback, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "PIP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "usual").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "usual"))
+    make_wheel(tmp_path / "tiny_part-1.0-py3-none-any.whl")
+    with serving(tmp_path) as server:
+        server.break_after, server.stall = 100, True
+        requirements.write_text(f"tiny-part @ {server.url}/tiny_part-1.0-py3-none-any.whl\n")
+
+        def cancel():
+            while not server.sent:
+                time.sleep(0.05)
+            time.sleep(0.5)
+            feedback.cancel()
+
+        threading.Thread(target=cancel, daemon=True).start()
+        with pytest.raises(QgsProcessingException, match="cancelled"):
+            make_environment(Installation(tmp_path / "new"), unchecked, feedback)
+    assert not list((tmp_path / "usual").iterdir())
     assert not (tmp_path / "new").exists()
 
 
