@@ -115,18 +115,24 @@ class SetupEnvironmentAlgorithm(SpectraFilmAlgorithm):
                 # As after an update of the system's Python, which looks for packages in a folder of another name.
                 feedback.pushWarning(self.tr("{0} It is made anew.").format(_problem(error)))
         if values is None:
-            values = make_environment(
-                Installation(
-                    folder=folder,
-                    base=self.parameterAsString(parameters, "BASE_PYTHON", context),
-                    wheels=self.parameterAsString(parameters, "WHEELS", context),
-                    index=self.parameterAsString(parameters, "INDEX_URL", context),
-                    extra_index=self.parameterAsString(parameters, "EXTRA_INDEX_URL", context),
-                    proxy=self.proxy_of(parameters, context),
-                ),
-                check,
-                feedback,
-            )
+            try:
+                values = make_environment(
+                    Installation(
+                        folder=folder,
+                        base=self.parameterAsString(parameters, "BASE_PYTHON", context),
+                        wheels=self.parameterAsString(parameters, "WHEELS", context),
+                        index=self.parameterAsString(parameters, "INDEX_URL", context),
+                        extra_index=self.parameterAsString(parameters, "EXTRA_INDEX_URL", context),
+                        proxy=self.proxy_of(parameters, context),
+                    ),
+                    check,
+                    feedback,
+                )
+            except QgsProcessingException as error:
+                raise QgsProcessingException(
+                    self.tr("{0} It was made just now; choose another folder or another base interpreter.").format(
+                        _problem(error))
+                ) from error  # fmt: skip
         environment.mark_complete(folder)
         feedback.pushInfo(self.tr("SpectraFiLM computes on {0}.").format(values["device"]))
         variable = os.environ.get(environment.VARIABLE, "")

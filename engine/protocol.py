@@ -95,7 +95,9 @@ def serve() -> int:
     except Exception as error:
         # Of its own libraries torch says on Windows that they cannot be loaded by an OSError.
         if isinstance(error, ImportError) or getattr(error, "winerror", None) in LIBRARY_ERRORS:
-            messages.send("error", text=f"The compute environment is broken ({error}).", environment=True)
+            # numpy's own error is a page on what may be wrong, about the one that tells what is.
+            cause = error.__cause__ or error
+            messages.send("error", text=f"The compute environment is broken ({cause}).", environment=True)
             return EXIT_ERROR
         if _is_lack_of_memory(error):
             text = f"The engine ran out of memory; {SAVE_MEMORY}."

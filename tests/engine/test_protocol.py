@@ -254,3 +254,15 @@ def test_a_library_that_does_not_load_is_a_matter_of_the_environment(monkeypatch
     assert protocol.serve() == 1
     last = json.loads(stream.getvalue().splitlines()[-1])
     assert last == {"type": "error", "text": f"The compute environment is broken ({error}).", "environment": True}
+
+
+def test_an_environment_whose_numpy_does_not_load_is_one_sentence(tmp_path):
+    """A stand-in for numpy that fails as it does where a library of its own is missing."""
+    (tmp_path / "numpy.py").write_text(r"raise ImportError('\nPlease read this:\n') from ImportError('no umath')")
+    program = "import sys; sys.path.insert(0, sys.argv[1]); from spectrafilm.engine.protocol import serve; serve()"
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        process.stdin.write(to_json(SelectBands("s.tif", "r.tif")) + "\n")
+        process.stdin.flush()
+        message = json.loads(process.stdout.readlines()[-1])
+    assert message["text"] == "The compute environment is broken (no umath)."

@@ -257,6 +257,15 @@ def test_an_interpreter_of_its_own_may_be_chosen_and_checked(made, feedback, mon
     assert values == {"PYTHON": str(python)}
 
 
+def test_advice_on_an_environment_that_was_just_made_is_not_to_make_it(tmp_path, feedback):
+    """As in a folder from which the system loads no libraries; here for lack of packages."""
+    algorithm = SetupEnvironmentAlgorithm()
+    algorithm.initAlgorithm()
+    with pytest.raises(QgsProcessingException, match=r"is broken .* It was made just now; choose another folder"):
+        algorithm.processAlgorithm({"FOLDER": str(tmp_path / "new")}, QgsProcessingContext(), feedback)
+    assert not (tmp_path / "new").exists()
+
+
 def test_an_environment_that_works_no_more_is_made_anew(made, feedback, monkeypatch):
     """As after an update of the system's Python, which leaves its packages behind."""
     (made / "mine.txt").write_text("x")
