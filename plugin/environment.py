@@ -18,6 +18,8 @@ from .paths import REQUIREMENTS
 
 VARIABLE = "SPECTRAFILM_PYTHON"
 MARKER = "spectrafilm-environment.json"
+# Lies in a folder from before anything else is in it: what holds neither is not ours to delete.
+BEGUN = "spectrafilm-environment.begun"
 # Where users may have pip install.
 PIP_PLACES = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT")
 # Otherwise a console opens on Windows for each process.
@@ -42,6 +44,11 @@ def find_python() -> str:
     folder = settings.environment_folder()
     if is_complete(folder):
         return str(interpreter_of(folder))
+    if (folder / BEGUN).is_file() and not (folder / MARKER).is_file():
+        raise QgsProcessingException(
+            f"The compute environment {folder} is not complete: wait if it is being made just now, or run 'Set up "
+            "compute environment' again."
+        )
     raise QgsProcessingException(
         "SpectraFiLM has no compute environment yet: run 'Set up compute environment' from the Processing toolbox "
         "once, or choose a Python interpreter with torch, diffusers, rasterio and scikit-learn in "

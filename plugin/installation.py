@@ -21,6 +21,7 @@ from qgis.PyQt.QtCore import QLockFile
 
 from ..engine.partial_outputs import ATTEMPTS, tries
 from .environment import (
+    BEGUN,
     MARKER,
     NO_WINDOW,
     closed_folder_reported,
@@ -30,8 +31,6 @@ from .environment import (
 )
 from .paths import REQUIREMENTS
 
-# Lies in a folder from before anything else is in it: what holds neither is not ours to delete.
-BEGUN = "spectrafilm-environment.begun"
 # Those that the torch of the requirements has packages for.
 MINIMUM_PYTHON, NEWEST_PYTHON = (3, 10), (3, 14)
 # Where Homebrew and the installers of python.org put it: on macOS programs do not know the PATH of a shell, and on

@@ -35,6 +35,12 @@ def test_without_any_the_sentence_says_what_to_do():
         environment.find_python()
 
 
+def test_one_that_is_being_made_is_not_said_to_be_missing(made):
+    (made / environment.MARKER).unlink()
+    with pytest.raises(QgsProcessingException, match="made is not complete: wait if it is being made just now, or run"):
+        environment.find_python()
+
+
 @pytest.mark.parametrize("where", ["setting", "variable"])
 def test_an_interpreter_that_does_not_exist_is_named_with_its_origin(monkeypatch, where):
     if where == "setting":
