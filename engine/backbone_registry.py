@@ -134,7 +134,7 @@ def read_registry() -> tuple[RegisteredBackbone, ...]:
         backbones = tuple(_entry(entry) for entry in entries)
         if len({backbone.name for backbone in backbones}) != len(backbones):
             raise ValueError("a name is there twice")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"The registry of backbones {path} cannot be used ({error}); restore it.") from error
     return backbones
 

@@ -53,7 +53,7 @@ def download_backbone(job: DownloadBackbone, progress: Progress, _token: str) ->
         # The weights come last and take nearly all of the time.
         end = 0.9 if file == entry.weights else 0.06 + 0.01 * index
         with progress.stage(0.05 + 0.01 * index, end):
-            url = file.url.format(revision=entry.revision)
+            url = file.url.replace("{revision}", entry.revision)
             try:
                 fetch(url, folder / file.path, digests.get(file.path, ""), file.bytes, job.proxy, progress)
             except DownloadError as error:

@@ -76,6 +76,13 @@ def test_a_backbone_arrives_whole_and_is_loaded(hub, job, tmp_path, progress):
     assert progress.positions == sorted(progress.positions)
 
 
+def test_other_braces_in_an_address_stand_for_themselves(hub, job, tmp_path, progress):
+    registry = tmp_path / "registry.json"
+    registry.write_text(registry.read_text().replace("resolve/", "resolve/{other}/"))
+    with pytest.raises(EngineError, match=rf"has no tiny/resolve/{{other}}/{REVISION}/unet/config.json \(answer 404\)"):
+        run_job(job, progress)
+
+
 def test_one_that_is_whole_is_only_checked_and_needs_no_pins_or_consent(hub, job, progress):
     values = run_job(job, progress)
     hub.sent.clear()
@@ -222,6 +229,9 @@ def test_a_damaged_registry_is_named(tmp_path, monkeypatch, change):
     path = tmp_path / "registry.json"
     path.write_text(json.dumps({"backbones": [{**ENTRY, **change}]}))
     monkeypatch.setenv(VARIABLE, str(path))
+    with pytest.raises(ValueError, match=rf"{re.escape(str(path))} cannot be used .*; restore it"):
+        read_registry()
+    path.write_text("[" * 100_000)
     with pytest.raises(ValueError, match=rf"{re.escape(str(path))} cannot be used .*; restore it"):
         read_registry()
 
