@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,8 @@ from pathlib import Path
 import torch
 from diffusers import DDPMScheduler
 
-from .errors import EngineError
+from .errors import EngineError, reason
+from .json_text import parse_json
 
 # Schedulers of models that work with noise levels sigma instead of timesteps, and what the logarithm of sigma is
 # multiplied by when such a model is told it.
@@ -79,7 +79,7 @@ def read_conditioning(folder: Path) -> Conditioning:
     if not path.is_file():
         raise EngineError(f"The backbone {folder} has no scheduler_config.json, so its noise schedule is unknown.")
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = parse_json(path.read_text(encoding="utf-8"))
         name = str(config.get("_class_name"))
         if name in SIGMA_SCHEDULERS:
             sigma_data = float(config.get("sigma_data", 0.5))
@@ -94,4 +94,4 @@ def read_conditioning(folder: Path) -> Conditioning:
             raise ValueError("it has no timestep")
         return conditioning
     except (ValueError, TypeError, AttributeError, NotImplementedError, RuntimeError) as error:
-        raise EngineError(f"{path} does not describe a noise schedule ({error}).") from error
+        raise EngineError(f"{path} does not describe a noise schedule ({reason(error)}).") from error

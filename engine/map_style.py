@@ -14,7 +14,8 @@ from xml.etree import ElementTree
 
 from rasterio.io import DatasetWriter
 
-from .errors import EngineError
+from .errors import EngineError, reason
+from .json_text import parse_json
 from .outputs import STYLE_MARK, Outputs
 from .polygons import COLOUR, LandCoverClass
 
@@ -52,12 +53,12 @@ def classes_from_tag(text: str | None, path: str) -> list[LandCoverClass]:
     if text is None:
         return []
     try:
-        classes = [LandCoverClass(int(i), str(name), str(colour)) for i, name, colour in json.loads(text)]
+        classes = [LandCoverClass(int(i), str(name), str(colour)) for i, name, colour in parse_json(text)]
         if not all(1 <= c.id <= 255 and COLOUR.fullmatch(c.colour) for c in classes):
             raise ValueError("a number is not from 1 to 255, or a colour not as in #1b7837")
         return classes
     except (ValueError, TypeError) as error:
-        raise EngineError(f"The class names in {path} are damaged ({error}).") from error
+        raise EngineError(f"The class names in {path} are damaged ({reason(error)}).") from error
 
 
 def _categories(classes: Sequence[LandCoverClass]) -> ElementTree.Element:

@@ -9,7 +9,6 @@ denoising diffusion probabilistic models, and the flags in the README of either 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
@@ -21,7 +20,8 @@ from diffusers.models.attention_processor import Attention
 from safetensors.torch import load_file
 
 from .conditioning import Conditioning
-from .errors import EngineError
+from .errors import EngineError, reason
+from .json_text import parse_json
 
 SUFFIXES = (".pt", ".pth", ".safetensors")
 RESNET = {
@@ -137,7 +137,7 @@ def read_openai_unet(path: Path) -> tuple[UNet2DModel, Conditioning]:
         unet = convert(weights, architecture, flags)
     except (KeyError, RuntimeError, ValueError) as error:
         raise EngineError(
-            f"The weights in {path} do not form a whole U-Net ({str(error)[:200]}); flags that differ from those of "
+            f"The weights in {path} do not form a whole U-Net ({reason(error)}); flags that differ from those of "
             f"the published networks belong in {path.with_suffix('.json').name} beside it."
         ) from error
     # Linear variances end where those of 1000 steps do (`get_named_beta_schedule` of either repository).
@@ -284,7 +284,7 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         if type(error).__name__ == "UnpicklingError":
             # Torch's text is a page on how to run what the file holds.
             raise EngineError(foreign) from error
-        raise EngineError(f"The weights {path} cannot be read ({str(error)[:200]}); copy the file again.") from error
+        raise EngineError(f"The weights {path} cannot be read ({reason(error)}); copy the file again.") from error
     if not isinstance(weights, dict) or not all(
         isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in weights.items()
     ):
@@ -298,7 +298,7 @@ def _read_flags(path: Path, defaults: Flags) -> Flags:
         return defaults
     known = {field.name: type(getattr(defaults, field.name)) for field in fields(Flags)}
     try:
-        given = {k: v for k, v in json.loads(beside.read_text(encoding="utf-8")).items() if k in known}
+        given = {k: v for k, v in parse_json(beside.read_text(encoding="utf-8")).items() if k in known}
         for name, value in given.items():
             if not isinstance(value, known[name]):
                 raise ValueError(f"{name} {value!r}")
@@ -308,5 +308,5 @@ def _read_flags(path: Path, defaults: Flags) -> Flags:
         if flags.image_size < 1 or flags.diffusion_steps < 1:
             raise ValueError(f"image_size {flags.image_size}, diffusion_steps {flags.diffusion_steps}")
     except (ValueError, TypeError, AttributeError) as error:
-        raise EngineError(f"{beside} does not hold the flags of {path.name} ({error}).") from error
+        raise EngineError(f"{beside} does not hold the flags of {path.name} ({reason(error)}).") from error
     return flags

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,8 @@ from rasterio.errors import CRSError
 from rasterio.warp import transform as transform_coordinates
 
 from .class_colours import default_colours
-from .errors import EngineError
+from .errors import EngineError, reason
+from .json_text import parse_json
 from .progress import Progress
 
 COLOUR = re.compile("#[0-9a-fA-F]{6}")
@@ -145,7 +145,7 @@ def read_geometries(path: str, progress: Progress) -> list[dict[str, Any]]:
 
 def _read_collection(path: str, progress: Progress) -> list[dict[str, Any]]:
     try:
-        collection = json.loads(Path(path).read_text(encoding="utf-8"))
+        collection = parse_json(Path(path).read_text(encoding="utf-8"))
         features = collection["features"]
         if not all(isinstance(feature, dict) for feature in features):
             raise ValueError("a feature is no object")
@@ -200,8 +200,8 @@ def to_parts(
         kept = [(f, rings) for f in features if f.name in ids for rings in _single_parts(f.geometry)]
     except (ValueError, TypeError, AttributeError, LookupError) as error:
         raise EngineError(
-            f"The geometry of a feature is not written as GeoJSON has them ({error}); export the polygons as GeoJSON "
-            "again."
+            f"The geometry of a feature is not written as GeoJSON has them ({reason(error)}); export the polygons as "
+            "GeoJSON again."
         ) from error
     if not kept:
         return []
@@ -226,10 +226,12 @@ def _reprojected(vertices: np.ndarray, source_crs: str, target_crs: CRS) -> np.n
         if source != target_crs:
             vertices = np.column_stack(transform_coordinates(source, target_crs, vertices[:, 0], vertices[:, 1]))
     except CRSError as error:
-        raise EngineError(f"The polygons cannot be brought into the scene's coordinate system ({error}).") from error
+        raise EngineError(
+            f"The polygons cannot be brought into the scene's coordinate system ({reason(error)})."
+        ) from error
     except CPLE_BaseError as error:
         raise EngineError(
-            f"The coordinates of the polygons do not fit the coordinate system of their layer ({str(error)[:200]}); "
+            f"The coordinates of the polygons do not fit the coordinate system of their layer ({reason(error)}); "
             "set the one in which they were drawn."
         ) from error
     if not np.isfinite(vertices).all():

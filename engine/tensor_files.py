@@ -11,7 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from .errors import EngineError
+from .errors import EngineError, reason
+from .json_text import parse_json
 from .version import plugin_version
 
 PACKAGES = ("numpy", "rasterio", "torch", "diffusers", "scikit-learn")
@@ -58,7 +59,7 @@ def read_tensors(
             metadata = file.metadata() or {}
             if mark not in metadata:
                 raise EngineError(f"{path} is not a {kind}; choose a file written by '{writer}'.")
-            content = json.loads(metadata[mark])
+            content = parse_json(metadata[mark])
             if not isinstance(content, dict):
                 raise ValueError("its metadata are no JSON object")
             _check_version(path, content.get("format_version"), version, kind, writer)
@@ -67,9 +68,10 @@ def read_tensors(
             if broken := [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]:
                 raise ValueError(f"{broken[0]} holds numbers that are not finite")
             return content, tensors
-    except (SafetensorError, ValueError, OSError) as error:
+    except (SafetensorError, ValueError, OSError, NotImplementedError) as error:
         raise EngineError(
-            f"{path} is not a {kind}, or it is incomplete ({error}); copy it again, or make a new one with '{writer}'."
+            f"{path} is not a {kind}, or it is incomplete ({reason(error)}); copy it again, or make a new one "
+            f"with '{writer}'."
         ) from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from ..feature_analysis import FeatureAnalysis, analyse_features
 from ..feature_source import ComputedFeatures, patch_grid
 from ..folds import Folds, split_by_polygon
 from ..jobs import AnalyseFeatures
+from ..json_text import parse_json
 from ..labels import Labels
 from ..methods import DEFAULT
 from ..outputs import Outputs
@@ -117,13 +117,13 @@ def read_recommendation(path: str) -> Recommendation:
         EngineError: the file is missing, or is something else.
     """
     try:
-        content = json.loads(Path(json_twin(path)).read_text(encoding="utf-8"))
+        content = parse_json(Path(json_twin(path)).read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
             raise ValueError(content["format"])
         chosen = content["recommended"]
         return Recommendation(
-            tuple(map(int, chosen["layers"])), tuple(map(int, chosen["timesteps"])), content["composites"],
-            content["backbone"], content["backbone_sha256"],
+            tuple(map(int, chosen["layers"])), tuple(map(int, chosen["timesteps"])), str(content["composites"]),
+            str(content["backbone"]), str(content["backbone_sha256"]),
         )  # fmt: skip
     except OSError as error:
         raise EngineError(f"The analysis {json_twin(path)} cannot be read ({error.strerror}).") from error

@@ -18,7 +18,7 @@ from rasterio.vrt import WarpedVRT
 
 from ..accuracy import adjust_for_area, assess, known
 from ..class_colours import default_colours
-from ..errors import EngineError
+from ..errors import EngineError, reason
 from ..jobs import AssessAccuracy
 from ..labels import join_groups, label_strips
 from ..map_style import TAG, classes_from_tag
@@ -259,7 +259,7 @@ def _count_values(
         ) from error
     except CPLE_BaseError as error:
         raise EngineError(
-            f"The reference {path} cannot be brought into the coordinate system of the map ({str(error)[:200]}); set "
+            f"The reference {path} cannot be brought into the coordinate system of the map ({reason(error)}); set "
             "the one in which either lies."
         ) from error
     if not codes:
