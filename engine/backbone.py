@@ -8,7 +8,6 @@ on a scene, which sees all bands at once instead of three-channel composites.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +27,8 @@ from .composites import Composites
 from .conditioning import Conditioning, read_conditioning
 from .device import Device
 from .digests import sha256_of
-from .errors import EngineError
+from .errors import EngineError, reason
+from .json_text import parse_json
 from .scene_backbone import Denoiser, SceneBackbone, device_of, noise_schedule
 
 # Its warnings speak to people who write pipelines, not to those who map scenes.
@@ -37,6 +37,8 @@ diffusers_logging.set_verbosity_error()
 # Parts of attention as diffusers named them before May 2023, `google/ddpm-cifar10-32` among others.
 FORMER_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 _FORMER = re.compile(rf"(?<=\.)({'|'.join(FORMER_NAMES)})(?=\.(weight|bias)$)")
+# More would not fit into memory, and no backbone has them.
+LARGEST_PATCH = 1024
 BUNDLED = Path(__file__).resolve().parent.parent / "resources" / "backbones" / "landscapes64"
 
 
@@ -78,6 +80,11 @@ class Backbone:
         self.sha256 = sha256
         self.device = device
         self.patch = int(unet.config["sample_size"])
+        if not 1 <= self.patch <= LARGEST_PATCH:
+            raise EngineError(
+                f"The backbone {path} takes images of {self.patch} pixels; choose one that takes at most "
+                f"{LARGEST_PATCH}."
+            )
         self.channels = int(unet.config["in_channels"])
         self.composites = composites
         self.timesteps = len(conditioning)
@@ -125,7 +132,7 @@ class Backbone:
                 "format, or a checkpoint of guided-diffusion or improved-diffusion.")
         weights_path = _weights_file(weights_folder)
         try:
-            config = json.loads(config_path.read_text(encoding="utf-8"))
+            config = parse_json(config_path.read_text(encoding="utf-8"))
             if not isinstance(config, dict):  # a text would be looked for on the hub
                 raise TypeError("it is no JSON object")
             # Without memory for weights at first: whatever sizes it asks for must be those of the file.
@@ -133,9 +140,9 @@ class Backbone:
                 outline = UNet2DModel.from_config(config)
             weights = {_FORMER.sub(lambda m: FORMER_NAMES[m[1]], k): v for k, v in load_file(weights_path).items()}
         except SafetensorError as error:
-            raise EngineError(f"The weights {weights_path} are damaged ({error}); copy them again.") from error
+            raise EngineError(f"The weights {weights_path} are damaged ({reason(error)}); copy them again.") from error
         except Exception as error:  # diffusers passes on whatever its modules raise
-            raise EngineError(f"{config_path} does not describe a UNet2DModel ({error}).") from error
+            raise EngineError(f"{config_path} does not describe a UNet2DModel ({reason(error)}).") from error
         _check_weights(outline, weights, weights_path)
         unet = UNet2DModel.from_config(config)
         unet.load_state_dict(weights)

@@ -18,6 +18,7 @@ import numpy as np
 
 from .components import noise_adjusted_components, oriented
 from .errors import EngineError
+from .json_text import parse_json
 from .scene import Band
 from .survey import Survey
 from .wavelengths import match_bands
@@ -128,21 +129,26 @@ class Composites:
         """The inverse of `to_json`.
 
         Raises:
-            EngineError: the text does not describe composites.
+            ValueError: the text does not describe composites.
         """
         try:
-            data: dict[str, Any] = json.loads(text)
+            data: dict[str, Any] = parse_json(text)
             arrays = {key: np.asarray(data[key], np.float32) for key in ("weights", "low", "high")}
-            shape = arrays["weights"].shape
-            if shape[2:] != (len(data["numbers"]),) or arrays["low"].shape != shape[:2]:
-                raise ValueError("shapes disagree")
-            return cls(data["kind"], tuple(data["numbers"]), tuple(data["wavelengths"]),
-                       gamma=float(data["gamma"]), **arrays)  # fmt: skip
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise EngineError(
-                f"The description of the composites is damaged, or of another version of SpectraFiLM ({error}); make "
-                "anew what it was read from."
-            ) from error
+            found = cls(str(data["kind"]), tuple(map(int, data["numbers"])), tuple(map(float, data["wavelengths"])),
+                        gamma=float(data["gamma"]), **arrays)  # fmt: skip
+        except (LookupError, TypeError, OverflowError) as error:
+            raise ValueError(f"composites that lack {error}") from error
+        bands = len(found.numbers)
+        if (
+            found.weights.ndim != 3 or 0 in found.weights.shape[:2] or found.weights.shape[2] != bands
+            or any(ends.shape != found.weights.shape[:2] for ends in (found.low, found.high))
+            or len(found.wavelengths) not in (0, bands)
+        ):
+            raise ValueError("composites whose shapes disagree")
+        numbers = np.concatenate([*map(np.ravel, arrays.values()), found.wavelengths, [found.gamma]])
+        if not np.isfinite(numbers).all() or found.gamma <= 0 or not all(0 < n < 2**31 for n in found.numbers):
+            raise ValueError("composites of impossible numbers")
+        return found
 
 
 def band_wavelengths(bands: Sequence[Band]) -> tuple[float, ...]:

@@ -7,12 +7,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .composites import Composites
-from .errors import EngineError
+from .errors import EngineError, reason
+from .json_text import parse_json
 
 TAG = "SPECTRAFILM_FEATURES"
 COMPOSITES_TAG = "SPECTRAFILM_COMPOSITES"
 SCENE_TAG = "SPECTRAFILM_SCENE"
 CHANNELS_TAG = "SPECTRAFILM_CHANNELS"
+# In pixels, of a neighbourhood.
+WIDEST = 100
 
 
 @dataclass(frozen=True)
@@ -67,19 +70,37 @@ class FeatureSettings:
             EngineError: the text does not describe features.
         """
         try:
-            return cls.from_dict(json.loads(text))
-        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            return cls.from_dict(parse_json(text))
+        except (ValueError, LookupError, TypeError, OverflowError) as error:
             raise EngineError(
                 f"The description of the features in {source} is damaged, or of another version of SpectraFiLM "
-                f"({error}); extract them again."
+                f"({reason(error)}); extract them again."
             ) from error
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> FeatureSettings:
-        """The inverse of `dataclasses.asdict`, from JSON or not; raises what unpacking other data raises."""
-        numbers = {key: int(data[key]) for key in ("patch", "stride", "seed")}
-        lists = {key: tuple(map(int, data[key])) for key in ("layers", "timesteps", "neighbourhoods")}
-        return cls(**data | numbers | lists)
+        """The inverse of `dataclasses.asdict`, from JSON or not.
+
+        Raises:
+            ValueError, or what unpacking other data raises: they cannot be.
+        """
+        values: dict[str, Any] = {
+            key: str(data[key]) for key in ("backbone", "backbone_path", "backbone_sha256", "composites")
+        }
+        values |= {key: int(data[key]) for key in ("patch", "stride", "seed")}
+        values |= {key: tuple(map(int, data[key])) for key in ("layers", "timesteps", "neighbourhoods")}
+        found = cls(**values)
+        wrong = {
+            "seed": not 0 <= found.seed < 2**32,
+            "layers": not found.layers or min(found.layers) < 0,
+            "timesteps": not found.timesteps or min(found.timesteps) < 0,
+            "neighbourhoods": not all(0 < width < WIDEST and width % 2 for width in found.neighbourhoods),
+        }
+        if any(wrong.values()):
+            raise ValueError(f"its {' and '.join(name for name, is_wrong in wrong.items() if is_wrong)}")
+        if found.composites:
+            found.load_composites()
+        return found
 
     def differences(self, other: FeatureSettings) -> list[str]:
         """What distinguishes two settings, in words; empty where features of both are comparable."""
@@ -99,6 +120,7 @@ class FeatureSettings:
 
         Raises:
             EngineError: they are not known, because the features come from an image of unknown origin.
+            ValueError: they are damaged.
         """
         if not self.composites:
             raise EngineError(

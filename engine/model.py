@@ -16,7 +16,7 @@ from torch import nn
 
 from .calibration import mixture
 from .ensemble import FilmEnsemble
-from .errors import EngineError
+from .errors import EngineError, reason
 from .feature_settings import FeatureSettings
 from .methods import METHODS, Method
 from .outliers import Range
@@ -161,10 +161,10 @@ class Model:
             features, smoothing = metadata["features"], metadata["smoothing"]
             model = cls(
                 method=method,
-                classes=[LandCoverClass(**c) for c in metadata["classes"]],
+                classes=[LandCoverClass(int(c["id"]), c["name"], c["colour"]) for c in metadata["classes"]],
                 wavelengths=tuple(metadata["wavelengths"]),
                 band_numbers=tuple(metadata["band_numbers"]),
-                usual=tuple(r and (float(r[0]), float(r[1])) for r in metadata["usual"]),
+                usual=tuple(None if r is None else (float(r[0]), float(r[1])) for r in metadata["usual"]),
                 spectral=spectral,
                 spatial=spatial,
                 network=nn.Identity(),
@@ -172,21 +172,25 @@ class Model:
                 features=FeatureSettings.from_dict(features) if features else None,
                 channels=int(metadata["channels"]),
                 smoothing=Smoothing(tuple(map(float, smoothing["shares"])), float(smoothing["noise"])),
-                scores=metadata["scores"],
+                scores=dict(metadata["scores"]),
             )
             _check_consistency(model)
             channels = len(spatial.components) if spatial else model.channels
             means, sections = (f.means, f.sections) if (f := model.features) else (0, (1, 1))
-            model.network = build_network(
-                method, int(metadata["members"]), len(spectral.components), channels, means, sections,
-                len(model.classes),
-            )
             state = {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
-            if isinstance(model.network, FilmEnsemble):
-                model.network.join_kernel(model.network.empty_kernel(len(state["kernel.pixels"])))
-            model.network.load_state_dict(state)
-        except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
-            raise EngineError(f"The model {path} is damaged ({error}); train it again.") from error
+            # Without memory at first: whatever sizes the file asks for must be those of its tensors.
+            with torch.device("meta"):
+                model.network = build_network(
+                    method, int(metadata["members"]), len(spectral.components), channels, means, sections,
+                    len(model.classes),
+                )
+                if isinstance(model.network, FilmEnsemble):
+                    model.network.join_kernel(model.network.empty_kernel(len(state["kernel.pixels"])))
+            model.network.load_state_dict(state, assign=True)
+            model.network.float()
+            _check_shares(model.network)
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError) as error:
+            raise EngineError(f"The model {path} is damaged ({reason(error)}); train it again.") from error
         model.network.eval()
         return model
 
@@ -196,21 +200,33 @@ def _check_consistency(model: Model) -> None:
     bands = len(model.band_numbers)
     projections = [p for p in (model.spectral, model.spatial) if p is not None]
     wrong = {
-        "temperature": not 0 < model.temperature < np.inf,
-        "classes": [c.id for c in model.classes] != list(range(1, len(model.classes) + 1)),
+        "temperature": not 0.1 <= model.temperature <= 10,
+        "classes": [c.id for c in model.classes] != list(range(1, len(model.classes) + 1))
+        or not 2 <= len(model.classes) <= 255,
         "colours": not all(COLOUR.fullmatch(c.colour) for c in model.classes),
         "names": not all(isinstance(c.name, str) for c in model.classes),
-        "bands": min(model.band_numbers, default=0) < 1 or not all(isinstance(n, int) for n in model.band_numbers),
+        "bands": not all(isinstance(n, int) and 1 <= n < 2**31 for n in model.band_numbers) or not bands,
         "wavelengths": len(model.wavelengths) not in (0, bands) or not np.isfinite(model.wavelengths).all(),
         "usual ranges": len(model.usual) != bands or not all(-np.inf < r[0] < r[1] < np.inf for r in model.usual if r),
         "projections": model.spectral.components.shape[1] != bands
         or (model.spatial is not None and model.spatial.components.shape[1] != model.channels)
         or any(p.mean.shape != p.components.shape[1:] for p in projections),
-        "scores": bool(model.scores) and not {"samples", "polygons"} <= model.scores.keys(),
-        "votes of neighbours": len(model.smoothing.shares) > len(STEPS),
+        "scores": bool(model.scores) and not all(isinstance(model.scores[k], int) for k in ("samples", "polygons")),
+        "features": (model.features is not None) != model.method.uses_features,
+        "votes of neighbours": len(model.smoothing.shares) > len(STEPS)
+        or not all(0 <= share <= 1 for share in model.smoothing.shares)
+        or not 0 <= model.smoothing.noise < np.inf,
     }
     if found := [name for name, is_wrong in wrong.items() if is_wrong]:
         raise ValueError(f"{', '.join(found)} do not fit together")
+
+
+def _check_shares(network: nn.Module) -> None:
+    """Raise ValueError where the experts of an ensemble have no shares that add up to 1."""
+    if isinstance(network, FilmEnsemble) and not (
+        (network.shares >= 0).all() and torch.isclose(network.shares.sum(), torch.ones(()), atol=1e-3)
+    ):
+        raise ValueError("the shares of its experts do not add up to 1")
 
 
 def _projection(tensors: dict[str, torch.Tensor], name: str) -> Projection | None:

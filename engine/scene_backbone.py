@@ -13,7 +13,7 @@ from diffusers import DDPMScheduler
 from .composites import Composites
 from .conditioning import Conditioning
 from .device import Device, for_volumes
-from .errors import EngineError
+from .errors import EngineError, reason
 from .spectral_unet import SpectralUNet
 from .staged_denoiser import StagedDenoiser
 from .tensor_files import has_mark, read_tensors, write_tensors
@@ -91,11 +91,13 @@ class SceneBackbone:
         content, tensors = read_tensors(path, FORMAT, FORMAT_VERSION, "backbone", "Pretrain on scene")
         try:
             shape = content["denoiser"]
-            denoiser = DENOISERS[content["method"]](shape["in_channels"], shape["width"], shape["sample_size"])
-            denoiser.load_state_dict(tensors)
+            # Without memory at first: whatever sizes the file asks for must be those of its tensors.
+            with torch.device("meta"):
+                denoiser = DENOISERS[content["method"]](shape["in_channels"], shape["width"], shape["sample_size"])
+            denoiser.load_state_dict(tensors, assign=True)
             composites = Composites.from_json(content["composites"])
             if composites.low.shape != (1, shape["in_channels"]):
                 raise ValueError(f"{composites.low.shape} channels")
-            return cls(denoiser, composites, content["card"], tuple(content["timesteps"]))
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise EngineError(f"The backbone {path} is damaged ({error}); pretrain it again.") from error
+            return cls(denoiser.float(), composites, content["card"], tuple(map(int, content["timesteps"])))
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:
+            raise EngineError(f"The backbone {path} is damaged ({reason(error)}); pretrain it again.") from error

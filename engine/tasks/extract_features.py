@@ -11,6 +11,7 @@ from ..backbone import Backbone
 from ..backbone_files import files_of
 from ..composites import Composites, image_itself, make_composites
 from ..device import choose_device
+from ..errors import EngineError, reason
 from ..feature_settings import CHANNELS_TAG, COMPOSITES_TAG, SCENE_TAG, TAG, FeatureSettings
 from ..feature_source import ComputedFeatures, patch_grid
 from ..jobs import ExtractFeatures
@@ -68,6 +69,7 @@ def _composites_of(
     if len(scene.bands) == 3 and backbone.composites is None:
         warn_of_unused({"composites": job.composites}, "a raster with three bands is taken as it is", progress)
         if recipe := scene.tag(COMPOSITES_TAG):
+            _check_recipe(recipe, scene)
             return survey.bands, image_itself(), recipe
         progress.warning(
             f"{scene.path} does not say how its three bands were made; a model trained on these features will need a "
@@ -77,6 +79,19 @@ def _composites_of(
     survey.log(progress)
     composites = composites_for(job.composites, DEFAULT, survey, backbone, progress)
     return survey.bands, composites, composites.to_json()
+
+
+def _check_recipe(recipe: str, scene: Scene) -> None:
+    """Raise EngineError unless a text says how the three bands of a scene were made."""
+    try:
+        shape = Composites.from_json(recipe).low.shape
+        if shape != (1, 3):
+            raise ValueError(f"composites of shape {shape}")
+    except ValueError as error:
+        raise EngineError(
+            f"What {scene.path} says of how its bands were made is damaged ({reason(error)}); make it again with "
+            "'Select bands'."
+        ) from error
 
 
 def _describe(dataset: Any, backbone: Backbone, settings: FeatureSettings, composites: int) -> None:

@@ -13,7 +13,7 @@ from rasterio.windows import Window
 from ..device import Device
 from ..errors import EngineError
 from ..feature_settings import FeatureSettings
-from ..feature_source import ComputedFeatures, RasterFeatures
+from ..feature_source import ComputedFeatures, FeatureSource, RasterFeatures
 from ..jobs import PredictMap, SuggestSamples
 from ..model import Classification, Model
 from ..patches import SceneImages
@@ -134,13 +134,24 @@ def _pieces(
     raster = _fitting_raster(job.features, model.features, scene, bands) if job.features else None
     if raster:
         warn_of_unused({"backbone": job.backbone}, f"the features raster {job.features} is given", progress)
+        _check_channels(model, raster)
         return raster.stream(model.spatial_asked(), progress, reach, derived)
     # The bands are matched already: by themselves a few of them might be taken for their neighbours.
     trained_on = zip(bands, model.band_numbers, model.wavelengths or repeat(None))
     composites = model.features.load_composites().on([replace(b, number=n, wavelength=w) for b, n, w in trained_on])
     backbone = _load_backbone(job.backbone, model.features, device)
     source = ComputedFeatures(SceneImages(scene, bands, composites), backbone, model.features)
+    _check_channels(model, source)
     return source.stream(model.spatial_asked(), progress, reach, derived)
+
+
+def _check_channels(model: Model, source: FeatureSource) -> None:
+    """Raise EngineError where a model's settings give other features than it was trained on."""
+    if source.channels != model.channels:
+        raise EngineError(
+            f"The model was trained on {model.channels} spatial features, and its settings give {source.channels}, so "
+            "that its file is damaged; train it again."
+        )
 
 
 def _fitting_raster(path: str, settings: FeatureSettings, scene: Scene, bands: list[Band]) -> RasterFeatures:

@@ -57,6 +57,7 @@ def change(path, **values):
         (lambda f: change(f / "config.json", block_out_channels=[2**20] * 4), "do not fit their config.json"),
         (lambda f: change(f / "config.json", act_fn=None), "does not describe a UNet2DModel"),
         (lambda f: change(f / "config.json", sample_size=7), "images of 7 pixels, which cannot be halved"),
+        (lambda f: change(f / "config.json", sample_size=2**20), "takes images of 1048576 pixels; choose one that"),
         (lambda f: change(f / "scheduler_config.json", num_train_timesteps=0), "does not describe a noise schedule"),
         (lambda f: (f / "diffusion_pytorch_model.safetensors").unlink(), "has no weights"),
         (lambda f: (f / "diffusion_pytorch_model.safetensors").write_bytes(b"x" * 50), "are damaged"),

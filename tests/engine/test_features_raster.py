@@ -14,7 +14,7 @@ from synthetic import BANDS, HEIGHT, TRANSFORM, WIDTH, make_spectra, write_scene
 from training_job import training
 
 from spectrafilm.engine.errors import EngineError
-from spectrafilm.engine.feature_settings import TAG, FeatureSettings
+from spectrafilm.engine.feature_settings import COMPOSITES_TAG, TAG, FeatureSettings
 from spectrafilm.engine.feature_source import RasterFeatures
 from spectrafilm.engine.jobs import ExtractFeatures, PredictMap, SelectBands
 from spectrafilm.engine.model import Model
@@ -177,6 +177,15 @@ def test_a_pseudo_rgb_chains_into_features_and_a_map(scene_path, polygons_path, 
     run_job(training(scene_path, polygons_path, "", tmp_path, features=features), Recorder())
     # The recipe travelled from the image through the features into the model.
     run_job(PredictMap(str(scene_path), model, str(tmp_path / "map.tif")), Recorder())
+
+
+def test_a_pseudo_rgb_whose_origin_is_damaged_is_one_sentence(scene_path, backbone_path, tmp_path, progress):
+    rgb = str(tmp_path / "rgb.tif")
+    run_job(SelectBands(str(scene_path), rgb), progress)
+    with rasterio.open(rgb, "r+") as dataset:
+        dataset.update_tags(**{COMPOSITES_TAG: '{"kind": "true colour"}'})
+    with pytest.raises(EngineError, match="of how its bands were made is damaged"):
+        extracted(rgb, backbone_path, tmp_path, progress)
 
 
 def test_features_of_a_pseudo_rgb_of_another_scene_are_refused(scene_path, backbone_path, tmp_path, progress):

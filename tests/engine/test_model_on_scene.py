@@ -223,18 +223,32 @@ def test_models_that_cannot_be_read_are_one_sentence(model_path, scene_path, bac
                    lambda d: d.update(channels=1e999), lambda d: d.update(channels=3),
                    lambda d: d["classes"][0].update(name=None), lambda d: d["wavelengths"].__setitem__(0, "x"),
                    lambda d: d["band_numbers"].__setitem__(0, 1.5), lambda d: d["features"].update(layers=[[1]]),
-                   lambda d: d["features"].update(stride=None)):  # fmt: skip
+                   lambda d: d["features"].update(stride=None), lambda d: d["features"].update(seed=-1),
+                   lambda d: d["features"].update(layers=[]), lambda d: d["features"].update(neighbourhoods=[2, 5]),
+                   lambda d: d["features"].update(neighbourhoods=[3]), lambda d: d["features"].update(composites="{}"),
+                   # Of 10^14 bytes.
+                   lambda d: d.update(members=10**9),
+                   lambda d: d.update(temperature=1e9), lambda d: d.update(features=None),
+                   lambda d: d.update(usual=[[1.0]] * len(d["usual"])), lambda d: d["usual"].__setitem__(0, 0),
+                   lambda d: d.update(scores="x"), lambda d: d["scores"].update(polygons="many"),
+                   lambda d: d["band_numbers"].__setitem__(0, 10**30)):  # fmt: skip
         model_path.write_bytes(whole)
         rewritten(model_path, change)
-        with pytest.raises(EngineError, match="damaged"):
+        with pytest.raises(EngineError, match="damaged") as raised:
             load()
+        assert "\n" not in str(raised.value) and len(str(raised.value)) < 250 + len(str(model_path))
     for name, spoil, sentence in (
         ("spectral.mean", lambda t: t[:1], "damaged"), ("network.shares", lambda t: t * np.nan, "not finite"),
+        ("network.shares", lambda t: t * 0, "do not add up to 1"), ("spectral.components", lambda t: t[0], "damaged"),
+        ("spectral.mean", lambda t: t.to(torch.float8_e4m3fn), "incomplete"),
     ):  # fmt: skip
         model_path.write_bytes(whole)
         rewritten(model_path, lambda d: None, {name: spoil(load_file(model_path)[name])})
         with pytest.raises(EngineError, match=sentence):
             load()
+    save_file({}, model_path, {FORMAT: "[" * 100_000})
+    with pytest.raises(EngineError, match="nested too deeply"):
+        load()
     model_path.unlink()
     with pytest.raises(EngineError, match="does not exist"):
         load()

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from synthetic import BANDS, HEIGHT, WIDTH, make_spectra, write_scene
 from training_job import training
 
@@ -21,7 +23,7 @@ from spectrafilm.engine.patches import MirroredRows
 from spectrafilm.engine.progress import Progress, Recorder
 from spectrafilm.engine.runner import run_job
 from spectrafilm.engine.scene import Scene
-from spectrafilm.engine.scene_backbone import DENOISERS, SceneBackbone, noise_schedule
+from spectrafilm.engine.scene_backbone import DENOISERS, FORMAT, SceneBackbone, noise_schedule
 from spectrafilm.engine.scene_pretraining import BLOCK, CUBE, SCHEMES, _away_from, _Block, _read_blocks, _Run
 from spectrafilm.engine.spectral_unet import SpectralUNet, sinusoids
 from spectrafilm.engine.survey import survey_scene
@@ -324,5 +326,12 @@ def test_scenes_and_files_that_do_not_fit_are_one_sentence(pretrained, polygons_
         run_job(training(fewer, polygons_path, path, tmp_path), Recorder())
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(EngineError, match="damaged"):
+    with pytest.raises(EngineError, match="cannot be read"):
         Backbone.load(str(damaged), choose_device("cpu", Progress()))
+    with safe_open(path, "pt") as file:
+        content = json.loads(file.metadata()[FORMAT])
+    for key, value in (("width", 2**20), ("sample_size", 2**20), ("in_channels", "8")):
+        changed = {**content, "denoiser": {**content["denoiser"], key: value}}
+        save_file(load_file(path), damaged, {FORMAT: json.dumps(changed)})
+        with pytest.raises(EngineError, match="is damaged|takes images of 1048576 pixels"):
+            Backbone.load(str(damaged), choose_device("cpu", Progress()))
