@@ -100,7 +100,12 @@ class Backbone:
         else:
             unet.to(device.target, device.dtype)
             self._modules = list(unet.decoder)
-        self.layers = self._probe()
+        try:
+            self.layers = self._probe()
+        except torch.OutOfMemoryError:
+            raise
+        except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+            raise EngineError(f"The backbone {path} cannot be run ({reason(error)}); choose another.") from error
 
     @classmethod
     def load(cls, path: str, device: Device) -> Backbone:
@@ -136,9 +141,11 @@ class Backbone:
             if not isinstance(config, dict):  # a text would be looked for on the hub
                 raise TypeError("it is no JSON object")
             # Without memory for weights at first: whatever sizes it asks for must be those of the file.
+            weights = {_FORMER.sub(lambda m: FORMER_NAMES[m[1]], k): v for k, v in load_file(weights_path).items()}
+            if config.get("layers_per_block", 0) > len(weights):
+                raise ValueError("it has more layers than there are weights")
             with torch.device("meta"):
                 outline = UNet2DModel.from_config(config)
-            weights = {_FORMER.sub(lambda m: FORMER_NAMES[m[1]], k): v for k, v in load_file(weights_path).items()}
         except SafetensorError as error:
             raise EngineError(f"The weights {weights_path} are damaged ({reason(error)}); copy them again.") from error
         except Exception as error:  # diffusers passes on whatever its modules raise

@@ -25,6 +25,8 @@ TIMESTEP_SCHEDULERS = (
     "DEISMultistep", "UniPCMultistep", "EulerDiscrete", "EulerAncestralDiscrete", "HeunDiscrete", "LMSDiscrete",
     "KDPM2Discrete", "KDPM2AncestralDiscrete", "SASolver",
 )  # fmt: skip
+# More than any model was trained with.
+MOST_TIMESTEPS = 100_000
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,8 @@ def read_conditioning(folder: Path) -> Conditioning:
             return Conditioning.of_sigmas(sigma_data, factor)
         if name.removesuffix("Scheduler") not in TIMESTEP_SCHEDULERS:
             raise ValueError(f"'{name}' is no scheduler of DDPM, EDM or consistency models that is known here")
-        conditioning = Conditioning.of_schedule(DDPMScheduler.from_config(config))
-        if not len(conditioning):
-            raise ValueError("it has no timestep")
-        return conditioning
-    except (ValueError, TypeError, AttributeError, NotImplementedError, RuntimeError) as error:
+        if not 1 <= (steps := config.get("num_train_timesteps", 1000)) <= MOST_TIMESTEPS:
+            raise ValueError(f"it has {steps} timesteps")
+        return Conditioning.of_schedule(DDPMScheduler.from_config(config))
+    except (ValueError, TypeError, AttributeError, OverflowError, RuntimeError) as error:
         raise EngineError(f"{path} does not describe a noise schedule ({reason(error)}).") from error

@@ -19,7 +19,7 @@ from diffusers import DDPMScheduler, UNet2DModel
 from diffusers.models.attention_processor import Attention
 from safetensors.torch import load_file
 
-from .conditioning import Conditioning
+from .conditioning import MOST_TIMESTEPS, Conditioning
 from .errors import EngineError, reason
 from .json_text import parse_json
 
@@ -305,7 +305,7 @@ def _read_flags(path: Path, defaults: Flags) -> Flags:
         flags = replace(defaults, **given)
         if flags.noise_schedule not in SCHEDULES:
             raise ValueError(f"noise_schedule {flags.noise_schedule!r}")
-        if flags.image_size < 1 or flags.diffusion_steps < 1:
+        if flags.image_size < 1 or not 1 <= flags.diffusion_steps <= MOST_TIMESTEPS:
             raise ValueError(f"image_size {flags.image_size}, diffusion_steps {flags.diffusion_steps}")
     except (ValueError, TypeError, AttributeError) as error:
         raise EngineError(f"{beside} does not hold the flags of {path.name} ({reason(error)}).") from error

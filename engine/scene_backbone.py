@@ -93,11 +93,12 @@ class SceneBackbone:
             shape = content["denoiser"]
             # Without memory at first: whatever sizes the file asks for must be those of its tensors.
             with torch.device("meta"):
-                denoiser = DENOISERS[content["method"]](shape["in_channels"], shape["width"], shape["sample_size"])
+                sizes = (int(shape[key]) for key in ("in_channels", "width", "sample_size"))
+                denoiser = DENOISERS[content["method"]](*sizes)
             denoiser.load_state_dict(tensors, assign=True)
             composites = Composites.from_json(content["composites"])
             if composites.low.shape != (1, shape["in_channels"]):
                 raise ValueError(f"{composites.low.shape} channels")
             return cls(denoiser.float(), composites, content["card"], tuple(map(int, content["timesteps"])))
-        except (LookupError, TypeError, ValueError, RuntimeError) as error:
+        except (LookupError, TypeError, ValueError, OverflowError, RuntimeError) as error:
             raise EngineError(f"The backbone {path} is damaged ({reason(error)}); pretrain it again.") from error

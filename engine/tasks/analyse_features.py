@@ -127,7 +127,7 @@ def read_recommendation(path: str) -> Recommendation:
         )  # fmt: skip
     except OSError as error:
         raise EngineError(f"The analysis {json_twin(path)} cannot be read ({error.strerror}).") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, OverflowError) as error:
         raise EngineError(
             f"{json_twin(path)} is no report of 'Analyse layers and timesteps'; choose the JSON file that it wrote."
         ) from error

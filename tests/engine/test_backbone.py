@@ -58,6 +58,10 @@ def change(path, **values):
         (lambda f: change(f / "config.json", act_fn=None), "does not describe a UNet2DModel"),
         (lambda f: change(f / "config.json", sample_size=7), "images of 7 pixels, which cannot be halved"),
         (lambda f: change(f / "config.json", sample_size=2**20), "takes images of 1048576 pixels; choose one that"),
+        # Whose outline alone would take for ever.
+        (lambda f: change(f / "config.json", layers_per_block=10**9), "has more layers than there are weights"),
+        (lambda f: change(f / "config.json", norm_eps="small"), r"cannot be run \(.*norm.*\); choose another"),
+        (lambda f: change(f / "scheduler_config.json", num_train_timesteps=10**9), "it has 1000000000 timesteps"),
         (lambda f: change(f / "scheduler_config.json", num_train_timesteps=0), "does not describe a noise schedule"),
         (lambda f: (f / "diffusion_pytorch_model.safetensors").unlink(), "has no weights"),
         (lambda f: (f / "diffusion_pytorch_model.safetensors").write_bytes(b"x" * 50), "are damaged"),

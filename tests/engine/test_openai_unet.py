@@ -166,6 +166,7 @@ def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path):
 
 @pytest.mark.parametrize("flags", [
     {"noise_schedule": "sideways"}, {"num_heads": "2"}, {"diffusion_steps": 0}, {"diffusion_steps": None},
+    {"diffusion_steps": 10**9},
     {"image_size": 0}, {"image_size": 15}, {"num_head_channels": 128}, {"num_heads": 0}, {"num_heads": 3},
 ], ids=str)  # fmt: skip
 def test_flags_that_make_no_sense_are_refused(checkpoint, flags):
