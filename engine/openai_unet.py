@@ -95,6 +95,8 @@ class Architecture:
             KeyError, ValueError: they are not those of such a U-Net.
         """
         count = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("output_blocks."))
+        if count > len(weights):
+            raise ValueError(f"a block {count - 1}")
         resampled = [k for k in range(count) if _resampler(weights, f"output_blocks.{k}")]
         per_level = resampled[0] + 1 if resampled else count
         levels = count // per_level
@@ -135,7 +137,7 @@ def read_openai_unet(path: Path) -> tuple[UNet2DModel, Conditioning]:
     flags = _read_flags(path, GUIDED if architecture.residual_resampling else improved)
     try:
         unet = convert(weights, architecture, flags)
-    except (KeyError, RuntimeError, ValueError) as error:
+    except (LookupError, RuntimeError, ValueError) as error:
         raise EngineError(
             f"The weights in {path} do not form a whole U-Net ({reason(error)}); flags that differ from those of "
             f"the published networks belong in {path.with_suffix('.json').name} beside it."
@@ -277,19 +279,31 @@ def _resampler(weights: dict[str, torch.Tensor], block: str) -> str:
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:
     foreign = f"{path} holds something else than the weights of a network; choose another file."
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        weights = torch.load(path, map_location="cpu", weights_only=True)
+        weights = (
+            load_file(path) if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )  # fmt: skip
     except Exception as error:  # torch passes on errors of the archive, of the unpickler and of its own
         if type(error).__name__ == "UnpicklingError":
             # Torch's text is a page on how to run what the file holds.
             raise EngineError(foreign) from error
         raise EngineError(f"The weights {path} cannot be read ({reason(error)}); copy the file again.") from error
     if not isinstance(weights, dict) or not all(
-        isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in weights.items()
+        isinstance(name, str) and isinstance(tensor, torch.Tensor) and _is_plain(tensor)
+        for name, tensor in weights.items()
     ):
         raise EngineError(foreign)
+    if broken := [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]:
+        raise EngineError(f"The weights {path} hold numbers that are not finite ({broken[0]}); copy the file again.")
     return weights
+
+
+def _is_plain(tensor: torch.Tensor) -> bool:
+    """Whether all numbers of a tensor stand in its file, once."""
+    return (
+        tensor.layout is torch.strided and not tensor.is_meta and not tensor.is_quantized
+        and tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.element_size()
+    )  # fmt: skip
 
 
 def _read_flags(path: Path, defaults: Flags) -> Flags:

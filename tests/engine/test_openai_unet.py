@@ -164,6 +164,23 @@ def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path):
         read_openai_unet(tmp_path / "part.safetensors")
 
 
+@pytest.mark.parametrize(("name", "spoil", "sentence"), [
+    ("out.2.weight", lambda t: t * float("nan"), r"not finite \(out.2.weight\)"),
+    # Of which the file holds a single number.
+    ("out.2.weight", lambda t: torch.ones(()).expand(10**9, 10**9), "something else than the weights"),
+    ("out.2.weight", lambda t: t.to_sparse(), "something else than the weights"),
+    ("middle_block.1.qkv.bias", lambda t: t[0], "do not form a whole U-Net"),
+    # Which would be looked for block by block.
+    ("output_blocks.999999999.0.weight", lambda t: torch.ones(1), "holds no U-Net of guided-diffusion"),
+])  # fmt: skip
+def test_weights_of_no_network_are_refused_before_they_take_memory_or_time(tmp_path, name, spoil, sentence):
+    reference = ReferenceUnet()
+    reference(torch.zeros(1, 3, 16, 16), torch.tensor([0]))
+    torch.save({**reference.weights, name: spoil(reference.weights.get(name))}, tmp_path / "odd.pt")
+    with pytest.raises(EngineError, match=sentence):
+        read_openai_unet(tmp_path / "odd.pt")
+
+
 @pytest.mark.parametrize("flags", [
     {"noise_schedule": "sideways"}, {"num_heads": "2"}, {"diffusion_steps": 0}, {"diffusion_steps": None},
     {"diffusion_steps": 10**9},
