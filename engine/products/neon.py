@@ -7,7 +7,7 @@ import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
 
-from .product import Part, Product, ProductBand, absorbed, number_of, text_of
+from .product import Part, Product, ProductBand, absorbed, number_of, scale_of, text_of
 
 
 class Neon(Product):
@@ -18,6 +18,7 @@ class Neon(Product):
     def __init__(self, group: h5py.Group) -> None:
         self._cube = group["Reflectance_Data"]
         self._ignore, self._scale = (number_of(self._cube.attrs[k]) for k in ("Data_Ignore_Value", "Scale_Factor"))
+        scale_of(self._scale)
         place = group["Metadata/Coordinate_System"]
         # ENVI's map info: projection, the pixel (from 1) whose corner lies at the next two, size of a pixel, ...
         fields = [field.strip() for field in text_of(place["Map_Info"][()]).split(",")]

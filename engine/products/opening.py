@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 from rasterio.errors import CRSError
 
-from ..errors import EngineError
+from ..errors import EngineError, reason
 from . import emit, neon, prisma, tanager
 from .product import Product
 
@@ -37,7 +37,10 @@ def damage_reported(path: str) -> Iterator[None]:
     """Say in a sentence why a product cannot be read."""
     try:
         yield
-    except (OSError, KeyError, IndexError, ValueError, CRSError) as error:
+    # Where HDF5 finds another structure than it should, h5py says so by all kinds of errors.
+    except (
+        OSError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, CRSError,
+    ) as error:  # fmt: skip
         if zipfile.is_zipfile(path):
             raise EngineError(f"{path} is a ZIP archive; unpack it, and choose the file in it.") from error
         if not h5py.is_hdf5(path):
@@ -67,4 +70,4 @@ def _product_of(file: h5py.File) -> Product:
 
 def _reason(error: Exception) -> str:
     """What went wrong; a KeyError puts its text in quotation marks."""
-    return str(error.args[0]) if isinstance(error, KeyError) else str(error)
+    return str(error.args[0]) if isinstance(error, KeyError) else reason(error)

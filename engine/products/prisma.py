@@ -11,7 +11,7 @@ import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
 
-from .product import Part, Product, ProductBand, absorbed, number_of
+from .product import Part, Product, ProductBand, absorbed, number_of, scale_of
 
 SWATH = "HDFEOS/SWATHS/PRS_L2D_HCO"
 LARGEST = 65535
@@ -31,7 +31,7 @@ class _Detector:
             ProductBand(float(wavelengths[i]), float(widths[i]), not absorbed(wavelengths[i])) for i in self.order
         ]
         low, high = (number_of(file.attrs[f"L2Scale{name}{end}"]) for end in ("Min", "Max"))
-        self.offset, self.scale = low, (high - low) / LARGEST
+        self.offset, self.scale = low, scale_of(high - low) / LARGEST
 
 
 class Prisma(Product):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,6 +43,9 @@ class Product(ABC):
         title: what it is called.
         width, height, crs, transform: its grid; the first row lies in the north.
         bands: by detector, wavelengths ascending.
+
+    Raises:
+        ValueError: its pixels or bands cannot be.
     """
 
     title: ClassVar[str]
@@ -53,6 +57,10 @@ class Product(ABC):
         self.crs = crs
         self.transform = transform
         self.bands = tuple(bands)
+        if not self.bands or not all(0 < band.wavelength < math.inf for band in self.bands):
+            raise ValueError("it does not say the wavelengths of its bands")
+        if not 0 < abs(transform.determinant) < math.inf:
+            raise ValueError("its pixels have no width or height")
 
     def parts(self) -> list[Part]:
         """What to read, one after the other, to have read everything once."""
@@ -75,6 +83,13 @@ def text_of(value: Any) -> str:
     """The text of an attribute or scalar dataset, which HDF5 gives as bytes or str, alone or as an array of one."""
     single = np.asarray(value).ravel()[0]
     return single.decode("utf-8", "replace") if isinstance(single, bytes) else str(single)
+
+
+def scale_of(value: float) -> float:
+    """A factor of reflectances; raises ValueError where it cannot be one."""
+    if not 0 < value < math.inf:
+        raise ValueError(f"its reflectances are scaled by {value}")
+    return value
 
 
 def number_of(value: Any) -> float:

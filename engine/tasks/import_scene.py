@@ -46,6 +46,8 @@ def import_scene(job: ImportScene, progress: Progress, token: str) -> dict[str, 
             for part in progress.track(product.parts()):
                 with damage_reported(job.product):
                     numbers = _to_numbers(product.read(part))
+                    if len(numbers) != part.bands.stop - part.bands.start:
+                        raise ValueError(f"{len(numbers)} bands instead of {len(bands)}")
                 valid += int(np.count_nonzero(numbers != NODATA))
                 dataset.write(numbers, range(part.bands.start + 1, part.bands.stop + 1), window=part.window)
         share = valid / (len(bands) * product.width * product.height)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,6 +164,37 @@ def turned(path):
     write_neon(path, make_cube(5, 20, 9), VISIBLE, rotation=", rotation=12.5")
 
 
+def looping(path):
+    write_neon(path, make_cube(5, 20, 9), VISIBLE)
+    with h5py.File(path, "a") as file:
+        del file["SJER/Reflectance/Reflectance_Data"]
+        file["SJER/Reflectance/Reflectance_Data"] = h5py.SoftLink("/SJER/Reflectance/Reflectance_Data")
+
+
+def grouped(path):
+    write_tanager(path, make_cube(5, 20, 9), VISIBLE)
+    with h5py.File(path, "a") as file:
+        del file["HDFEOS INFORMATION/StructMetadata.0"]
+        file.create_group("HDFEOS INFORMATION/StructMetadata.0")
+
+
+def damaged_index(path):
+    write_neon(path, make_cube(5, 20, 9), VISIBLE)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"TREE")] ^= 1
+    path.write_bytes(content)
+
+
+def turned_round(path):
+    write_neon(path, make_cube(5, 20, 9).transpose(1, 0, 2), VISIBLE)
+
+
+def unscaled(path):
+    write_neon(path, make_cube(5, 20, 9), VISIBLE)
+    with h5py.File(path, "a") as file:
+        file["SJER/Reflectance/Reflectance_Data"].attrs["Scale_Factor"] = 0
+
+
 def packed(path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("PRS_L2D_STD.he5", b"")
@@ -175,6 +207,12 @@ def packed(path):
     (cut_off, r"cannot be read \(.*truncated.*\); it is probably incomplete, download it again"),
     (leading_out, r"cannot be read \(its lookup table leads out of the image\)"),
     (turned, r"cannot be read \(its rows do not run from west to east\)"),
+    (looping, r"cannot be read \(.*too many links"),
+    (grouped, r"cannot be read \("),
+    (damaged_index, r"cannot be read \("),
+    (turned_round, r"cannot be read \(20 bands instead of 5\)"),
+    (unscaled, r"cannot be read \(its reflectances are scaled by 0.0\)"),
+    (lambda path: write_tanager(path, make_cube(5, 20, 9), [math.nan, *VISIBLE[1:]]), "the wavelengths of its bands"),
     (packed, "is a ZIP archive; unpack it, and choose the file in it"),
     (lambda path: path.write_text("no product"), "is no product that can be imported"),
     (lambda path: None, "does not exist; check the path"),
