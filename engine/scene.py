@@ -20,7 +20,7 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from .envi import open_compressed_envi, resolve_envi_header
-from .errors import EngineError
+from .errors import EngineError, reason
 from .outliers import Range, draw_in
 from .wavelengths import read_band_spectra
 
@@ -130,12 +130,14 @@ class Scene:
             return cls(path, dataset, system, files, resources)
         except CRSError as error:
             resources.close()
-            raise EngineError(f"The coordinate reference system given for {path} is not known: {error}.") from error
+            raise EngineError(
+                f"The coordinate reference system given for {path} is not known ({reason(error)})."
+            ) from error
         except RasterioError as error:
             resources.close()
             if not Path(source).exists() and not source.startswith(SUBDATASETS):
                 raise EngineError(f"The raster {path} does not exist; check the path.") from error
-            raise EngineError(f"{path} is not a raster that can be read ({error}); check the file.") from error
+            raise EngineError(f"{path} is not a raster that can be read ({reason(error)}); check the file.") from error
         except EngineError:
             resources.close()
             raise
@@ -277,7 +279,7 @@ def unplaced_allowed() -> Iterator[None]:
 
 def told_by_gdal(error: Exception) -> str:
     """Why a file could not be read or written: rasterio's own message may only say that there was one before it."""
-    return str(error.__cause__ or error)
+    return reason(error.__cause__ or error)
 
 
 def _check_usable(dataset: rasterio.DatasetReader, path: str) -> None:

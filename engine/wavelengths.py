@@ -27,6 +27,8 @@ from .errors import EngineError
 TOLERANCE = (1.0, 20.0)
 # In square nm, what it costs to take a band beyond them.
 TOO_FAR = 1e6
+# Virtual rasters within each other; one may be made of itself.
+NESTED = 8
 # In nm, by the names that ENVI, CF and people have for them.
 UNITS: dict[str, float] = {
     **dict.fromkeys(("micrometers", "micrometres", "micrometer", "micrometre", "um", "µm", "μm", "microns"), 1e3),
@@ -52,16 +54,16 @@ class BandSpectrum:
     good: bool = True
 
 
-def read_band_spectra(dataset: rasterio.DatasetReader) -> list[BandSpectrum]:
-    """Centre and bad-band flag of every band of an open dataset."""
+def read_band_spectra(dataset: rasterio.DatasetReader, deepest: int = NESTED) -> list[BandSpectrum]:
+    """Centre and bad-band flag of every band of an open dataset, whose virtual rasters may be nested so deeply."""
     spectra = _own_spectra(dataset)
-    if dataset.driver == "VRT" and all(spectrum.wavelength is None for spectrum in spectra):
+    if dataset.driver == "VRT" and deepest and all(spectrum.wavelength is None for spectrum in spectra):
         with suppress(RasterioError, ElementTree.ParseError, LookupError, ValueError):
-            return _spectra_of_sources(dataset)
+            return _spectra_of_sources(dataset, deepest - 1)
     return spectra
 
 
-def _spectra_of_sources(dataset: rasterio.DatasetReader) -> list[BandSpectrum]:
+def _spectra_of_sources(dataset: rasterio.DatasetReader, deepest: int) -> list[BandSpectrum]:
     """What the files say that the bands of a virtual raster are made of: GDAL puts tiles together without their tags.
 
     Raises:
@@ -77,7 +79,7 @@ def _spectra_of_sources(dataset: rasterio.DatasetReader) -> list[BandSpectrum]:
         path = str(folder / str(name.text)) if name.get("relativeToVRT") == "1" else str(name.text)
         if path not in of_file:
             with rasterio.open(path) as file:
-                of_file[path] = read_band_spectra(file)
+                of_file[path] = read_band_spectra(file, deepest)
         spectra.append(of_file[path][int(band.findtext("*/SourceBand") or 1) - 1])
     return spectra
 

@@ -278,6 +278,18 @@ def test_a_file_that_a_virtual_raster_is_made_of_and_that_is_gone_is_named(tmp_p
         scene.read(Window(0, 0, 10, 10), scene.bands)
 
 
+def test_a_virtual_raster_that_is_made_of_itself_is_one_sentence(tmp_path):
+    path = tmp_path / "scene.vrt"
+    band = f"<SimpleSource><SourceFilename>{path}</SourceFilename><SourceBand>1</SourceBand></SimpleSource>"
+    path.write_text(
+        f'<VRTDataset rasterXSize="9" rasterYSize="9"><SRS>{CRS}</SRS>'
+        f'<VRTRasterBand dataType="Float32" band="1">{band}</VRTRasterBand></VRTDataset>'
+    )
+    with Scene.open(str(path)) as scene, pytest.raises(EngineError, match="cannot be read at row 0") as raised:
+        scene.read(Window(0, 0, 9, 9), scene.bands)
+    assert "\n" not in str(raised.value)
+
+
 def test_bands_of_several_types_and_nodata_values_are_read(tmp_path):
     """A virtual raster of two files, which GDAL lets differ."""
     spectra = make_spectra()[:4]
