@@ -298,6 +298,13 @@ def _check_usable(dataset: rasterio.DatasetReader, path: str) -> None:
             f"{path} has pixels without a width or height; give it its place anew (in QGIS: Raster > "
             "Conversion > Translate, with -a_ullr)."
         )
+    with np.errstate(over="ignore"):
+        scales, offsets = (np.array(numbers, np.float32) for numbers in (dataset.scales, dataset.offsets))
+    if not (np.isfinite(scales).all() and scales.all() and np.isfinite(offsets).all()):
+        raise EngineError(
+            f"{path} has a band whose scale or offset leaves no numbers; set them anew (in QGIS: Raster > Conversion > "
+            "Translate, with -a_scale 1 -a_offset 0)."
+        )
 
 
 def _find_opacity(dataset: rasterio.DatasetReader) -> dict[int, float]:
@@ -358,7 +365,7 @@ def _reflectance_factor(dataset: rasterio.DatasetReader) -> float:
         factor = float(dataset.tags(ns="ENVI").get("reflectance_scale_factor", "1"))
     except ValueError:
         return 1.0
-    return factor if factor > 0 else 1.0
+    return factor if 0 < factor < math.inf else 1.0
 
 
 def _mirror(positions: np.ndarray, size: int) -> np.ndarray:

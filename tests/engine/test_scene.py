@@ -132,7 +132,9 @@ def test_gains_and_a_scale_factor_of_one_envi_header_say_the_same(tmp_path):
     header = path.with_suffix(".hdr")
     plain = header.read_text()
     gains = "data gain values = {0.0001, 0.0001, 0.0001}\n"
-    for factor, added, expected in (("10000", "", 0.5), ("10000", gains, 0.5), ("0", "", 5000), ("none", "", 5000)):
+    for factor, added, expected in (
+        ("10000", "", 0.5), ("10000", gains, 0.5), ("0", "", 5000), ("inf", "", 5000), ("none", "", 5000),
+    ):  # fmt: skip
         header.write_text(f"{plain}reflectance scale factor = {factor}\n{added}")
         with Scene.open(str(path)) as scene:
             values, _ = scene.read(Window(0, 0, 5, 4), scene.bands)
@@ -276,6 +278,17 @@ def test_a_file_that_a_virtual_raster_is_made_of_and_that_is_gone_is_named(tmp_p
     (tmp_path / "tile.tif").unlink()
     with Scene.open(str(tmp_path / "s.vrt")) as scene, pytest.raises(EngineError, match=r"s.vrt cannot .*tile.tif"):
         scene.read(Window(0, 0, 10, 10), scene.bands)
+
+
+@pytest.mark.parametrize(("scale", "offset"), [("nan", 0), ("0", 0), ("1e300", 0), ("1", "inf")])
+def test_a_scale_that_leaves_no_numbers_is_refused(tmp_path, scale, offset):
+    write_scene(tmp_path / "s.tif", make_spectra()[:3])
+    rasterio.shutil.copy(tmp_path / "s.tif", tmp_path / "s.vrt", driver="VRT")
+    text = (tmp_path / "s.vrt").read_text()
+    scaled = f"</NoDataValue><Scale>{scale}</Scale><Offset>{offset}</Offset>"
+    (tmp_path / "s.vrt").write_text(text.replace("</NoDataValue>", scaled, 1))
+    with pytest.raises(EngineError, match="has a band whose scale or offset leaves no numbers"):
+        Scene.open(str(tmp_path / "s.vrt"))
 
 
 def test_a_virtual_raster_that_is_made_of_itself_is_one_sentence(tmp_path):
