@@ -1,4 +1,4 @@
-"""ENVI peculiarities: choosing the header instead of the body, and gzip-compressed bodies."""
+"""ENVI peculiarities: choosing the header instead of the body, bodies that are incomplete, and gzip-compressed ones."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import zlib
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import numpy as np
 import rasterio
 
 from .errors import EngineError
@@ -43,6 +44,18 @@ def header_beside(dataset: rasterio.DatasetReader) -> dict[str, str]:
     fields = {key.lower().replace(" ", "_"): value for key, value in found}
     size = {"samples": dataset.width, "lines": dataset.height, "bands": dataset.count}
     return fields if all(fields.get(key) == str(value) for key, value in size.items()) else {}
+
+
+def check_length(dataset: rasterio.DatasetReader, path: str) -> None:
+    """Raise EngineError where the body of an ENVI file is shorter than its header says: GDAL reads zeros there."""
+    body = Path(dataset.name)
+    if dataset.driver != "ENVI" or not body.is_file():
+        return
+    with suppress(ValueError):
+        offset = int(dataset.tags(ns="ENVI").get("header_offset", "0"))
+        length = offset + dataset.width * dataset.height * sum(np.dtype(kind).itemsize for kind in dataset.dtypes)
+        if body.stat().st_size < length:
+            raise EngineError(f"{path} is shorter than its header says; it is probably incomplete, copy it again.")
 
 
 def open_compressed_envi(dataset: rasterio.DatasetReader, resources: ExitStack) -> rasterio.DatasetReader:

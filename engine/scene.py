@@ -19,7 +19,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
-from .envi import open_compressed_envi, resolve_envi_header
+from .envi import check_length, open_compressed_envi, resolve_envi_header
 from .errors import EngineError, reason
 from .outliers import Range, draw_in
 from .wavelengths import read_band_spectra
@@ -120,6 +120,7 @@ class Scene:
                 dataset = resources.enter_context(rasterio.open(source))
             files = _files_of(dataset)
             dataset = open_compressed_envi(dataset, resources)
+            check_length(dataset, path)
             _check_usable(dataset, path)
             system = CRS.from_user_input(crs) if crs else dataset.crs
             if not system:

@@ -226,6 +226,20 @@ def test_what_is_kept_beside_a_compressed_envi_file_counts(compressed_envi):
         assert scene.bands[1].nodata == -7
 
 
+@pytest.mark.parametrize("missing", [1, BANDS * HEIGHT * WIDTH * 2])
+def test_an_envi_body_that_was_cut_off_is_one_sentence(compressed_envi, tmp_path, missing):
+    """GDAL reads zeros where there is none."""
+    whole = gzip.decompress(compressed_envi.read_bytes())[:-missing]
+    compressed_envi.write_bytes(gzip.compress(whole))
+    plain = tmp_path / "plain.bsq"
+    plain.write_bytes(whole)
+    header = next(compressed_envi.parent.glob("*.hdr")).read_text()
+    plain.with_suffix(".hdr").write_text(header.replace("file compression = 1", "file compression = 0"))
+    for path in (compressed_envi, plain):
+        with pytest.raises(EngineError, match=f"{path.name} is shorter than its header says; it is probably incompl"):
+            Scene.open(str(path))
+
+
 def test_the_header_of_an_envi_file_stands_for_its_body(compressed_envi):
     with Scene.open(str(compressed_envi.with_suffix(".hdr"))) as scene:
         assert scene.width == WIDTH
