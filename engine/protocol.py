@@ -21,7 +21,7 @@ import time
 import traceback
 from typing import Any, NoReturn, TextIO
 
-from .errors import EngineError
+from .errors import EngineError, reason
 from .jobs import SAVE_MEMORY, Job, from_json
 from .parent import wait_until_stdin_closes
 from .partial_outputs import PUBLISHED, PUBLISHING, SCRATCH, remove_partial_outputs
@@ -102,7 +102,7 @@ def serve() -> int:
         if _is_lack_of_memory(error):
             text = f"The engine ran out of memory; {SAVE_MEMORY}."
         else:  # a fault of ours: the user still gets one sentence, the log the trace
-            text = f"The engine failed unexpectedly ({type(error).__name__}: {error})."
+            text = f"The engine failed unexpectedly ({type(error).__name__}: {reason(error)})."
         traceback.print_exc()
         messages.send("error", text=text)
         return EXIT_ERROR

@@ -242,6 +242,20 @@ def windows_error(number):
 @pytest.mark.parametrize("error", [ImportError("no torch"), windows_error(126), windows_error(1114),
                                    windows_error(4551)])  # fmt: skip
 def test_a_library_that_does_not_load_is_a_matter_of_the_environment(monkeypatch, error):
+    text = f"The compute environment is broken ({error})."
+    assert answer_to(error, monkeypatch) == {"type": "error", "text": text, "environment": True}
+
+
+def test_a_fault_of_ours_is_one_line_whatever_a_library_says(monkeypatch):
+    said = "incompatible arguments:\n  1. (self: str)" + 99 * "\n  #0 0x7f in libtorch.so"
+    text = answer_to(TypeError(said), monkeypatch)["text"]
+    assert text.startswith("The engine failed unexpectedly (TypeError: incompatible arguments: 1. (self: str) #0")
+    assert "\n" not in text and len(text) < 300
+
+
+def answer_to(error, monkeypatch):
+    """The engine's last message of a job that raises an error."""
+
     def run_job(*_):
         raise error
 
@@ -252,8 +266,7 @@ def test_a_library_that_does_not_load_is_a_matter_of_the_environment(monkeypatch
     monkeypatch.setattr(sys, "stdin", io.StringIO(to_json(SelectBands("s.tif", "r.tif"))))
     monkeypatch.setattr(runner, "run_job", run_job)
     assert protocol.serve() == 1
-    last = json.loads(stream.getvalue().splitlines()[-1])
-    assert last == {"type": "error", "text": f"The compute environment is broken ({error}).", "environment": True}
+    return json.loads(stream.getvalue().splitlines()[-1])
 
 
 def test_an_environment_whose_numpy_does_not_load_is_one_sentence(tmp_path):
