@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import repeat
+from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -139,7 +140,7 @@ def _pieces(
     # The bands are matched already: by themselves a few of them might be taken for their neighbours.
     trained_on = zip(bands, model.band_numbers, model.wavelengths or repeat(None))
     composites = model.features.load_composites().on([replace(b, number=n, wavelength=w) for b, n, w in trained_on])
-    backbone = _load_backbone(job.backbone, model.features, device)
+    backbone = _load_backbone(job, model.features, device)
     source = ComputedFeatures(SceneImages(scene, bands, composites), backbone, model.features)
     _check_channels(model, source)
     return source.stream(model.spatial_asked(), progress, reach, derived)
@@ -165,13 +166,16 @@ def _fitting_raster(path: str, settings: FeatureSettings, scene: Scene, bands: l
     return raster
 
 
-def _load_backbone(given: str, settings: FeatureSettings, device: Device) -> Backbone:
+def _load_backbone(job: ModelJob, settings: FeatureSettings, device: Device) -> Backbone:
     """The backbone a model was trained with: as given, the bundled one, or where it was then."""
     # Diffusers is loaded for it, which other methods and models with a features raster can do without.
     from ..backbone import Backbone
 
     tried = []
-    for path in [given] if given else ["", settings.backbone_path]:
+    for path in [job.backbone] if job.backbone else ["", settings.backbone_path]:
+        if not job.backbone and _is_elsewhere(path, job.model):
+            tried.append(f"It was at {path}, on another computer than the model, where nothing is opened unasked.")
+            continue
         try:
             backbone = Backbone.load(path, device)
         except EngineError as error:
@@ -184,6 +188,12 @@ def _load_backbone(given: str, settings: FeatureSettings, device: Device) -> Bac
         f"The model was trained with the backbone {settings.backbone} (SHA-256 {settings.backbone_sha256[:12]}), "
         f"which was not found; choose its folder as 'Backbone', or train it again. {tried[-1]}"
     )
+
+
+def _is_elsewhere(path: str, model: str) -> bool:
+    """Whether a path in a model leads to another computer, where Windows would log in, whoever wrote the path."""
+    drive, own = (PureWindowsPath(name).drive.lower() for name in (path, model))
+    return drive.startswith("\\\\") and drive != own
 
 
 def _score(model: Model, piece: Piece, device: Device, votes: bool) -> ScoredRows:

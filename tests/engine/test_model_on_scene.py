@@ -155,6 +155,16 @@ def test_a_model_remembers_its_backbone_and_says_when_it_is_gone(trained, scene_
     assert model.features.backbone == "small"
 
 
+def test_a_model_does_not_have_another_computer_asked_for_its_backbone(model_path, scene_path, backbone_path, tmp_path):
+    """Windows logs in where a path like //server/share/small leads; here it leads to /server/share/small."""
+    moved = f"/{shutil.copytree(backbone_path, tmp_path / 'moved')}"
+    rewritten(model_path, lambda d: d["features"].update(backbone_path=moved))
+    with pytest.raises(EngineError, match="It was at //.*moved, on another computer than the model"):
+        run_job(PredictMap(str(scene_path), str(model_path), str(tmp_path / "m.tif")), Recorder())
+    for model, backbone in ((str(model_path), moved), (f"/{model_path}", "")):
+        run_job(PredictMap(str(scene_path), model, str(tmp_path / "m.tif"), backbone=backbone), Recorder())
+
+
 def test_the_unet_is_not_run_where_no_expert_asks_for_it(trained, scene_path, tmp_path, monkeypatch):
     model = Model.load(str(trained[0] / "m.safetensors"))
     assert model.network.experts_named == ("spectral", "neighbourhood", "FiLM", "kernel")
