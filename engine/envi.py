@@ -40,8 +40,8 @@ def header_beside(dataset: rasterio.DatasetReader) -> dict[str, str]:
     text = header.read_text(encoding="latin-1") if header else ""
     if not text.startswith("ENVI"):
         return {}
-    found = re.findall(r"(?m)^[ \t]*([\w ]+?)[ \t]*=[ \t]*(\{[^}]*\}|.*?)[ \t]*$", text)
-    fields = {key.lower().replace(" ", "_"): value for key, value in found}
+    found = re.findall(r"(?m)^([^={}\n]*)=[ \t]*(\{[^}]*\}|.*)", text)
+    fields = {key.strip().lower().replace(" ", "_"): value.strip() for key, value in found}
     size = {"samples": dataset.width, "lines": dataset.height, "bands": dataset.count}
     return fields if all(fields.get(key) == str(value) for key, value in size.items()) else {}
 
@@ -80,7 +80,7 @@ def open_compressed_envi(dataset: rasterio.DatasetReader, resources: ExitStack) 
     except OSError as error:
         raise EngineError(f"There is no room to decompress {body} into {folder.parent} ({error}).") from error
     text = header.read_text(encoding="latin-1")
-    text = re.sub(r"(?im)^(\s*file compression\s*=).*$", r"\1 0", text)
+    text = re.sub(r"(?im)^([ \t]*file compression[ \t]*=).*$", r"\1 0", text)
     (folder / "body.hdr").write_text(text, encoding="latin-1")
     # What GDAL or QGIS keep beside it, such as a coordinate reference system that was assigned.
     with suppress(FileNotFoundError):

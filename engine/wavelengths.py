@@ -27,6 +27,8 @@ from .errors import EngineError
 TOLERANCE = (1.0, 20.0)
 # In square nm, what it costs to take a band beyond them.
 TOO_FAR = 1e6
+# Characters of a name of a band.
+LONGEST_NAME = 500
 # Virtual rasters within each other; one may be made of itself.
 NESTED = 8
 # In nm, by the names that ENVI, CF and people have for them.
@@ -165,6 +167,8 @@ def match_bands(
 
 def _find_named(text: str) -> tuple[float | None, str]:
     """The wavelength that a text names, or the middle of the range, and its unit; None where it names none."""
+    # Nobody's names of bands are longer, and to search one of ten thousand digits takes minutes.
+    text = text[:LONGEST_NAME]
     # A number of another size is that of the band, as in "12 - 665 nm".
     if (ends := _RANGE.search(text)) and float(ends[1]) < float(ends[2]) <= 2 * float(ends[1]):
         return (float(ends[1]) + float(ends[2])) / 2, ends[3]

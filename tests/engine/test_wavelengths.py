@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import numpy as np
 import pytest
@@ -125,6 +126,18 @@ def test_the_middle_of_a_range_in_a_band_name_is_its_wavelength(tmp_path, name, 
     with rasterio.open(path, "r+") as dataset:
         dataset.descriptions = (name,)
     assert spectra_of(path)[0].wavelength == pytest.approx(nanometres)
+
+
+def test_names_and_headers_of_any_length_are_read_at_once(tmp_path):
+    path = write_scene(tmp_path / "s.tif", make_spectra()[:3], wavelengths=None)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.set_band_description(1, "1" * 10_000)
+    began = time.monotonic()
+    assert [s.wavelength for s in spectra_of(path)] == [None, None, None]
+    size = f"samples = {WIDTH}\nlines = {HEIGHT}\nbands = 3"
+    path.with_suffix(".hdr").write_text(f"ENVI\n{size}\n{' ' * 5_000}x\nwavelength = {{ 450,\n 550, 650 }}\n")
+    assert [s.wavelength for s in spectra_of(path)] == [450, 550, 650]
+    assert time.monotonic() - began < 2
 
 
 def test_enmap_metadata_beside_the_image(tmp_path):
