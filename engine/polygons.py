@@ -145,17 +145,18 @@ def read_geometries(path: str, progress: Progress) -> list[dict[str, Any]]:
 
 def _read_collection(path: str, progress: Progress) -> list[dict[str, Any]]:
     try:
-        collection = parse_json(Path(path).read_text(encoding="utf-8"))
-        features = collection["features"]
-        if not all(isinstance(feature, dict) for feature in features):
-            raise ValueError("a feature is no object")
+        # Programs on Windows put a mark of their encoding in front.
+        collection = parse_json(Path(path).read_text(encoding="utf-8-sig"))
+        features, warnings = list(collection["features"]), list(collection.get("spectrafilm_warnings", ()))
+        if not all(isinstance(f, dict) and isinstance(f.get("properties") or {}, dict) for f in features):
+            raise ValueError("a feature is no object, or its properties are none")
     except OSError as error:
         raise EngineError(f"The polygons {path} cannot be read ({error.strerror}); check the path.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise EngineError(f"{path} is not a GeoJSON feature collection; export the polygons as GeoJSON.") from error
-    for warning in collection.get("spectrafilm_warnings", ()):
+    for warning in warnings:
         progress.warning(str(warning))
-    return list(features)
+    return features
 
 
 def class_name(value: Any) -> str:
@@ -198,7 +199,7 @@ def to_parts(
     ids = {c.name: c.id for c in classes}
     try:
         kept = [(f, rings) for f in features if f.name in ids for rings in _single_parts(f.geometry)]
-    except (ValueError, TypeError, AttributeError, LookupError) as error:
+    except (ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
         raise EngineError(
             f"The geometry of a feature is not written as GeoJSON has them ({reason(error)}); export the polygons as "
             "GeoJSON again."

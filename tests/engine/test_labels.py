@@ -293,6 +293,7 @@ def test_parts_of_a_multipolygon_are_polygons_of_their_own(progress):
     {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, "north"], [0, 0]]]},
     {"type": "MultiPolygon", "coordinates": 3},
     {"type": "Point", "coordinates": [5]},
+    {"type": "Point", "coordinates": [10**400, 5]},
     {"type": "Point", "coordinates": 5},
     {"type": "GeometryCollection", "geometries": ["Point"]},
     "POINT (1 2)",
@@ -327,6 +328,8 @@ def test_numbers_are_classes_too_and_nulls_are_counted(tmp_path, progress):
     path = write_polygons(tmp_path / "p.geojson", [(3, square(0, 0)), (3.0, square(8, 8)), (None, square(4, 4))])
     assert [feature.name for feature in read_features(str(path), "class", progress)] == ["3", "3"]
     assert progress.warnings == ["1 feature(s) without a class or geometry are left out."]
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # as programs on Windows write it
+    assert len(read_features(str(path), "class", progress)) == 2
 
 
 def test_what_qgis_found_while_exporting_is_told(tmp_path, progress):
@@ -337,7 +340,10 @@ def test_what_qgis_found_while_exporting_is_told(tmp_path, progress):
     assert progress.warnings == ["one was repaired"] * 2
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"features": 3}', '{"features": ["x"]}'])
+@pytest.mark.parametrize("content", [
+    "", "{}", "[]", '{"features": 3}', '{"features": ["x"]}', '{"features": [{"properties": "x"}]}',
+    '{"features": [], "spectrafilm_warnings": 3}', "[" * 100_000,
+], ids=lambda content: content[:40])  # fmt: skip
 def test_what_is_no_geojson_is_one_sentence(tmp_path, progress, content):
     (tmp_path / "p.geojson").write_text(content)
     with pytest.raises(EngineError, match="not a GeoJSON"):
