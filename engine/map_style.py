@@ -56,8 +56,10 @@ def classes_from_tag(text: str | None, path: str) -> list[LandCoverClass]:
         classes = [LandCoverClass(int(i), str(name), str(colour)) for i, name, colour in parse_json(text)]
         if not all(1 <= c.id <= 255 and COLOUR.fullmatch(c.colour) for c in classes):
             raise ValueError("a number is not from 1 to 255, or a colour not as in #1b7837")
+        if len({c.id for c in classes}) < len(classes):
+            raise ValueError("a number stands for two classes")
         return classes
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise EngineError(f"The class names in {path} are damaged ({reason(error)}).") from error
 
 

@@ -228,10 +228,12 @@ def _count_values(
                       crs=land_cover.crs, transform=land_cover.transform, width=land_cover.width,
                       height=land_cover.height, resampling=Resampling.nearest) as labels,
         ):  # fmt: skip
-            if (bands := sum(meaning != ColorInterp.alpha for meaning in source.colorinterp)) > 1:
+            bands = sum(meaning != ColorInterp.alpha for meaning in source.colorinterp)
+            if bands > 1 or source.dtypes[0].startswith("complex"):
+                held = f"{bands} bands" if bands > 1 else "complex numbers"
                 raise EngineError(
-                    f"The reference {path} has {bands} bands and is no label raster; choose polygons, points or a "
-                    "raster with one band of class numbers."
+                    f"The reference {path} has {held} and is no label raster; choose polygons, points or a raster with "
+                    "one band of class numbers."
                 )
             nodata = source.nodata
             names = _names_of(source)

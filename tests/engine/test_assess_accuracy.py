@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 
@@ -16,7 +17,7 @@ from training_job import NAMES
 
 from spectrafilm.engine.errors import EngineError
 from spectrafilm.engine.jobs import AssessAccuracy
-from spectrafilm.engine.map_style import style_map
+from spectrafilm.engine.map_style import TAG, style_map
 from spectrafilm.engine.pictures import font_families, map_picture
 from spectrafilm.engine.polygons import LandCoverClass
 from spectrafilm.engine.progress import Recorder
@@ -340,6 +341,27 @@ def test_a_raster_of_heights_is_no_reference(mapped, tmp_path, monkeypatch):
     with pytest.raises(EngineError, match="dem.tif holds more than 100 different values and is no label raster"):
         run_job(job, Recorder())
     assert {p.name for p in tmp_path.iterdir()} == {"dem.tif"}
+
+
+def test_complex_numbers_are_no_reference(mapped, tmp_path):
+    with rasterio.open(mapped / "map.tif") as dataset:
+        labels, profile = dataset.read(1), {**dataset.profile, "dtype": "complex64", "nodata": None}
+    with rasterio.open(tmp_path / "radar.tif", "w", **profile) as dataset:
+        dataset.write(labels.astype(np.complex64), 1)
+    job = AssessAccuracy(str(mapped / "map.tif"), str(tmp_path / "radar.tif"), str(tmp_path / "a.html"))
+    with pytest.raises(EngineError, match="radar.tif has complex numbers and is no label raster"):
+        run_job(job, Recorder())
+
+
+@pytest.mark.parametrize("number", ["2", "Infinity", "0.5", "256"])
+def test_class_names_of_a_map_with_impossible_numbers_are_one_sentence(mapped, polygons_path, tmp_path, number):
+    """Where a number stood for two classes, pixels of both counted for the second."""
+    shutil.copy(mapped / "map.tif", tmp_path / "map.tif")
+    with rasterio.open(tmp_path / "map.tif", "r+") as dataset:
+        dataset.update_tags(**{TAG: dataset.tags()[TAG].replace("[1,", f"[{number},")})
+    job = AssessAccuracy(str(tmp_path / "map.tif"), str(polygons_path), str(tmp_path / "a.html"), reference_crs=CRS)
+    with pytest.raises(EngineError, match="The class names in .*map.tif are damaged"):
+        run_job(job, Recorder())
 
 
 def test_classes_of_the_reference_that_the_map_lacks_are_named(mapped, tmp_path):
