@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 from pathlib import Path
@@ -16,6 +17,8 @@ from .json_text import parse_json
 from .version import plugin_version
 
 PACKAGES = ("numpy", "rasterio", "torch", "diffusers", "scikit-learn")
+# Beside the content: the digest of all that was written. Copies that were broken off may be as long as the whole.
+DIGEST = "sha256"
 
 
 def write_tensors(path: Path, mark: str, tensors: dict[str, torch.Tensor], content: dict[str, Any]) -> None:
@@ -25,7 +28,8 @@ def write_tensors(path: Path, mark: str, tensors: dict[str, torch.Tensor], conte
     """
     software = {"spectrafilm": plugin_version()} | {name: importlib.metadata.version(name) for name in PACKAGES}
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    metadata = {mark: json.dumps(content | {"software": software}, allow_nan=False)}
+    text = json.dumps(content | {"software": software}, allow_nan=False)
+    metadata = {mark: text, DIGEST: _digest(text, contiguous)}
     # Not by `save_file`, which has an error of its own for a full disk.
     path.write_bytes(save(contiguous, metadata))
 
@@ -65,6 +69,8 @@ def read_tensors(
             _check_version(path, content.get("format_version"), version, kind, writer)
             # Copies: what is still read from the file would change as the file does, and keep it in use on Windows.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            if metadata.get(DIGEST) not in (None, _digest(metadata[mark], tensors)):
+                raise ValueError("its content is not what was written")
             if broken := [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]:
                 raise ValueError(f"{broken[0]} holds numbers that are not finite")
             return content, tensors
@@ -73,6 +79,14 @@ def read_tensors(
             f"{path} is not a {kind}, or it is incomplete ({reason(error)}); copy it again, or make a new one "
             f"with '{writer}'."
         ) from error
+
+
+def _digest(text: str, tensors: dict[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _check_version(path: Path, found: Any, version: int, kind: str, writer: str) -> None:

@@ -215,6 +215,10 @@ def test_models_that_cannot_be_read_are_one_sentence(model_path, scene_path, bac
         model_path.write_bytes(whole[:cut])
         with pytest.raises(EngineError, match="not a SpectraFiLM model, or it is incomplete"):
             load()
+    # As where the disk kept room for the rest of a copy.
+    model_path.write_bytes(whole[:-9000] + bytes(9000))
+    with pytest.raises(EngineError, match=r"its content is not what was written\); copy it again"):
+        load()
     model_path.write_bytes((backbone_path / "diffusion_pytorch_model.safetensors").read_bytes())
     with pytest.raises(EngineError, match="not a SpectraFiLM model; choose"):
         load()
