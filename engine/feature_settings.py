@@ -89,7 +89,8 @@ class FeatureSettings:
         }
         values |= {key: int(data[key]) for key in ("patch", "stride", "seed")}
         values |= {key: tuple(map(int, data[key])) for key in ("layers", "timesteps", "neighbourhoods")}
-        found = cls(**values)
+        # What else there is, as of another version, makes other features.
+        found = cls(**data | values)
         wrong = {
             "seed": not 0 <= found.seed < 2**32,
             "layers": not found.layers or min(found.layers) < 0,

@@ -53,9 +53,14 @@ def test_features_are_compared_by_all_that_decides_on_them():
     assert settings.differences(replace(settings, backbone="a copy", backbone_path="copy.pt")) == []
 
 
-@pytest.mark.parametrize("change", [{"neighbourhoods": None}, {"of_a_later_version": 1}])
-def test_features_of_another_version_are_to_be_extracted_again(change):
+@pytest.mark.parametrize("change", [
+    {"resolution": 2}, {"seed": -1}, {"layers": []}, {"neighbourhoods": [4]}, {"neighbourhoods": None},
+    {"timesteps": "x"}, {"composites": "{}"},
+], ids=str)  # fmt: skip
+def test_a_description_of_features_that_cannot_be_made_here_is_refused(change):
+    """As one that another version has written."""
     settings = FeatureSettings("b", "b.pt", "digest", (7,), (0,), 64, 32, 0, "", (3, 5))
+    assert FeatureSettings.from_json(settings.to_json(), "f.tif") == settings
     described = {key: value for key, value in (asdict(settings) | change).items() if value is not None}
     with pytest.raises(EngineError, match=r"features in f\.tif is damaged, or of another .*; extract them again"):
         FeatureSettings.from_json(json.dumps(described), "f.tif")
