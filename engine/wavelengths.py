@@ -210,6 +210,6 @@ def _enmap_metadata(scene: Path) -> list[float | None]:
         return []
     try:
         bands = ElementTree.parse(path).findall(".//bandCharacterisation/bandID")  # noqa: S314  (a file of the product itself)
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the latter two of its encoding
         raise EngineError(f"The metadata file {path} cannot be read ({error}); download it again.") from error
     return [_number(b.findtext("wavelengthCenterOfBand")) for b in bands]

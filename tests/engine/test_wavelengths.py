@@ -147,6 +147,11 @@ def test_enmap_metadata_beside_the_image(tmp_path):
     text = f"<level_X><specific><bandCharacterisation>{bands}</bandCharacterisation></specific></level_X>"
     (tmp_path / "ENMAP01-X-METADATA.XML").write_text(text)
     assert [s.wavelength for s in spectra_of(path)] == [418.4, 424.0, 429.4]
+    encoded = '<?xml version="1.0" encoding="{}"?>'
+    for damaged in (text[:99], encoded.format("gb18030") + text, encoded.format("unheard-of") + text):
+        (tmp_path / "ENMAP01-X-METADATA.XML").write_text(damaged)
+        with pytest.raises(EngineError, match="METADATA.XML cannot be read .*; download it again"):
+            spectra_of(path)
 
 
 def test_an_envi_header_beside_a_geotiff(tmp_path):
