@@ -186,8 +186,9 @@ class Model:
                 )
                 if isinstance(model.network, FilmEnsemble):
                     model.network.join_kernel(model.network.empty_kernel(len(state["kernel.pixels"])))
+            kinds = {name: outlined.dtype for name, outlined in model.network.state_dict().items()}
+            state = {name: tensor.to(kinds.get(name)) for name, tensor in state.items()}
             model.network.load_state_dict(state, assign=True)
-            model.network.float()
             _check_shares(model.network)
         except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError) as error:
             raise EngineError(f"The model {path} is damaged ({reason(error)}); train it again.") from error
