@@ -25,8 +25,9 @@ FILL_SHARE = 0.01
 WORTH_TELLING = 0.0001
 # Fewer decide little; where most of a scene is unlike what is labelled, it is the labels that say little of the scene.
 UNLIKE_SHARES = (0.05, 0.5)
-# Of neighbours that are equal in a band; more are fields without noise, as in a drawing.
-REPEATED_SHARES = (0.3, 0.95)
+# Pixels of 60 m among those of 10 m are repeated six times. Places where a band changes are then as far apart, but for
+# a few at the border of what is read.
+MOST_REPEATED, ALL_BUT_FEW = 12, 0.98
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def survey_scene(
             f"All but {len(good)} bands of {scene.path} are flagged bad (bbl = 0); at least three good "
             "bands are needed."
         )
-    sample, near, between, apart, seen = _sample(scene, good, seed)
+    sample, near, between, apart, repeated, seen = _sample(scene, good, seed)
     if not len(sample):
         raise EngineError(f"{scene.path} holds no valid pixel; check its nodata value and its content.")
     empty, constant, fill = _judge_bands(sample)
@@ -198,7 +199,7 @@ def survey_scene(
     return Survey(
         bands=tuple(replace(b, usual=r) for b, r in zip(bands, ranges, strict=True)),
         pixels=pixels,
-        noise=_noise(near, between),
+        noise=_noise(near, between, repeated[usable]),
         change=neighbour_noise(apart),
         fill=fill,
         dropped={reason: bands for reason, bands in dropped.items() if bands},
@@ -242,20 +243,45 @@ def _steps(pairs: np.ndarray) -> np.ndarray:
     return steps[np.isfinite(steps).all(1)]
 
 
-def _noise(near: np.ndarray, between: np.ndarray) -> np.ndarray:
+def _noise(near: np.ndarray, between: np.ndarray, repeated: np.ndarray) -> np.ndarray:
     """Covariance (bands, bands) of noise from differences (m, bands) in pairs of neighbours and between these pairs.
 
-    Where pixels were repeated, as those of 20 m are beside bands of 10 m, neighbours are often equal, in pairs perhaps
-    all, which says nothing of noise: only the others count.
+    Where the pixels of a band were repeated, most neighbours are one pixel, in pairs perhaps all, which says nothing of
+    noise.
+
+    Args:
+        repeated: (bands,) how often.
     """
-    both = np.concatenate([near, between])
-    equal = (both == 0).mean(0) if len(both) else np.zeros(both.shape[1])
-    least, most = REPEATED_SHARES
-    repeated = (least < equal) & (equal <= most)
-    if not repeated.any():
+    if (repeated == 1).all():
         return neighbour_noise(near)
-    scale = np.where(repeated, 1 - equal, 1.0) ** -0.5
-    return neighbour_noise(both) * np.outer(scale, scale)
+    scale = np.sqrt(repeated)
+    return neighbour_noise(np.concatenate([near, between])) * np.outer(scale, scale)
+
+
+def _count_gaps(image: np.ndarray) -> np.ndarray:
+    """How often the places where a band changes along a row lie 1, 2, ... pixels apart: (bands, 4 * MOST_REPEATED)."""
+    most = 4 * MOST_REPEATED
+    counts = np.zeros((len(image), most), int)
+    for index, band in enumerate(image[:, ::2]):
+        steps = np.diff(band)
+        row, column = np.nonzero(np.isfinite(steps) & (steps != 0))
+        gaps = np.diff(column)[np.diff(row) == 0]
+        counts[index] = np.bincount(gaps[gaps <= most] - 1, minlength=most)
+    return counts
+
+
+def _repetitions(gaps: np.ndarray) -> np.ndarray:
+    """How often each pixel was repeated along rows and columns, as of 20 m beside bands of 10 m: (bands,), 1 for none.
+
+    Args:
+        gaps: (bands, n) see `_count_gaps`.
+    """
+    apart = 1 + np.arange(gaps.shape[1])
+    repeated = np.ones(len(gaps), int)
+    for factor in range(2, MOST_REPEATED + 1):
+        fitting = gaps[:, apart % factor == 0].sum(1)
+        repeated[(fitting > 0) & (fitting >= ALL_BUT_FEW * gaps.sum(1))] = factor
+    return repeated
 
 
 def find_blocking(gaps: np.ndarray, bands: Sequence[Band]) -> dict[Band, float]:
@@ -291,8 +317,9 @@ def sample_bands(scene: Scene, bands: Sequence[Band]) -> np.ndarray:
 
 def _sample(
     scene: Scene, bands: Sequence[Band], seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
-    """Pixels (n, bands) with data in any of the bands, pairs (m, 2, bands) of them, and how many pixels were seen.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
+    """Pixels (n, bands) with data in any of the bands, pairs (m, 2, bands) of them, how often pixels are repeated in a
+    band (bands,), and how many pixels were seen.
 
     Pairs are of neighbours, of neighbours in two of these pairs, and of pixels two apart. All hold NaN in bands without
     data.
@@ -301,6 +328,7 @@ def _sample(
     near: list[np.ndarray] = []
     between: list[np.ndarray] = []
     apart: list[np.ndarray] = []
+    gaps = np.zeros((len(bands), 4 * MOST_REPEATED), int)
     seen = 0
     for image, pixels in _images(scene, bands, seed):
         seen += image[0].size
@@ -309,7 +337,9 @@ def _sample(
             near.append(_pairs(turned, 1))
             between.append(_pairs(turned[:, :, 1:], 1))
             apart.append(_pairs(turned, 2))
-    return np.concatenate(parts), np.concatenate(near), np.concatenate(between), np.concatenate(apart), seen
+            gaps += _count_gaps(turned)
+    sample, *pairs = (np.concatenate(of_kind) for of_kind in (parts, near, between, apart))
+    return sample, pairs[0], pairs[1], pairs[2], _repetitions(gaps), seen
 
 
 def _images(scene: Scene, bands: Sequence[Band], seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
