@@ -27,7 +27,7 @@ WORTH_TELLING = 0.0001
 UNLIKE_SHARES = (0.05, 0.5)
 # Pixels of 60 m among those of 10 m are repeated six times. Places where a band changes are then as far apart, but for
 # a few at the border of what is read.
-MOST_REPEATED, ALL_BUT_FEW = 12, 0.98
+MOST_REPEATED, ALL_BUT_FEW, FEWEST_CHANGES = 12, 0.98, 100
 
 
 @dataclass(frozen=True)
@@ -258,29 +258,29 @@ def _noise(near: np.ndarray, between: np.ndarray, repeated: np.ndarray) -> np.nd
     return neighbour_noise(np.concatenate([near, between])) * np.outer(scale, scale)
 
 
-def _count_gaps(image: np.ndarray) -> np.ndarray:
-    """How often the places where a band changes along a row lie 1, 2, ... pixels apart: (bands, 4 * MOST_REPEATED)."""
+def _count_distances(image: np.ndarray) -> np.ndarray:
+    """How often a band changes again 1, 2, ... pixels after a change along a row: (bands, 4 * MOST_REPEATED)."""
     most = 4 * MOST_REPEATED
     counts = np.zeros((len(image), most), int)
     for index, band in enumerate(image[:, ::2]):
         steps = np.diff(band)
         row, column = np.nonzero(np.isfinite(steps) & (steps != 0))
-        gaps = np.diff(column)[np.diff(row) == 0]
-        counts[index] = np.bincount(gaps[gaps <= most] - 1, minlength=most)
+        distances = np.diff(column)[np.diff(row) == 0]
+        counts[index] = np.bincount(distances[distances <= most] - 1, minlength=most)
     return counts
 
 
-def _repetitions(gaps: np.ndarray) -> np.ndarray:
+def _repetitions(distances: np.ndarray) -> np.ndarray:
     """How often each pixel was repeated along rows and columns, as of 20 m beside bands of 10 m: (bands,), 1 for none.
 
     Args:
-        gaps: (bands, n) see `_count_gaps`.
+        distances: (bands, n) see `_count_distances`.
     """
-    apart = 1 + np.arange(gaps.shape[1])
-    repeated = np.ones(len(gaps), int)
+    changes = distances.sum(1)
+    repeated = np.ones(len(distances), int)
     for factor in range(2, MOST_REPEATED + 1):
-        fitting = gaps[:, apart % factor == 0].sum(1)
-        repeated[(fitting > 0) & (fitting >= ALL_BUT_FEW * gaps.sum(1))] = factor
+        fitting = distances[:, factor - 1 :: factor].sum(1)
+        repeated[(changes >= FEWEST_CHANGES) & (fitting >= ALL_BUT_FEW * changes)] = factor
     return repeated
 
 
@@ -328,7 +328,7 @@ def _sample(
     near: list[np.ndarray] = []
     between: list[np.ndarray] = []
     apart: list[np.ndarray] = []
-    gaps = np.zeros((len(bands), 4 * MOST_REPEATED), int)
+    distances = np.zeros((len(bands), 4 * MOST_REPEATED), int)
     seen = 0
     for image, pixels in _images(scene, bands, seed):
         seen += image[0].size
@@ -337,9 +337,9 @@ def _sample(
             near.append(_pairs(turned, 1))
             between.append(_pairs(turned[:, :, 1:], 1))
             apart.append(_pairs(turned, 2))
-            gaps += _count_gaps(turned)
+            distances += _count_distances(turned)
     sample, *pairs = (np.concatenate(of_kind) for of_kind in (parts, near, between, apart))
-    return sample, pairs[0], pairs[1], pairs[2], _repetitions(gaps), seen
+    return sample, pairs[0], pairs[1], pairs[2], _repetitions(distances), seen
 
 
 def _images(scene: Scene, bands: Sequence[Band], seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -180,6 +180,17 @@ def test_pixels_that_were_repeated_beside_finer_bands_are_as_noisy_as_they_were(
     assert np.abs(noise - np.diag(np.diag(noise))).max() < 0.15
 
 
+def test_coarse_numbers_and_bands_that_hardly_change_are_not_taken_for_repeated_pixels(tmp_path):
+    rng = np.random.default_rng(0)
+    spectra = rng.normal(20, 1, (4, HEIGHT, WIDTH)).astype(np.float32)
+    spectra[1] = np.round(spectra[1])
+    # Its only two changes lie eight pixels apart.
+    spectra[2], spectra[2, 10, 8:16] = 20, 21
+    plain = survey_of(write_scene(tmp_path / "s.tif", spectra, wavelengths=None)).noise
+    np.testing.assert_allclose(np.diag(plain)[[0, 1, 3]], [1, 1 + 1 / 12, 1], rtol=0.15)
+    assert plain[2, 2] < 0.01
+
+
 # Without any, fields of 5 pixels would be taken for pixels that were repeated.
 @pytest.mark.parametrize("noise", [0.02, 0.5])
 def test_autocorrelation_is_of_the_ground_and_not_of_the_noise(tmp_path, noise):
