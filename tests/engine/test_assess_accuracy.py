@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,8 +111,11 @@ def test_pictures_do_not_heed_a_users_settings_of_matplotlib(tmp_path):
         "sys.stdout.buffer.write(map_picture(np.array([[1], [0]]), [LandCoverClass(1, 'a', '#ff0000')]))"
     )
 
+    variables = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "build" / "plugins")}
+
     def picture():
-        return subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, check=True).stdout
+        command = [sys.executable, "-c", program]
+        return subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, check=True).stdout
 
     expected = picture()
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\nimage.origin: lower\n")

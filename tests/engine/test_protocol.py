@@ -274,7 +274,8 @@ def test_an_environment_whose_numpy_does_not_load_is_one_sentence(tmp_path):
     (tmp_path / "numpy.py").write_text(r"raise ImportError('\nPlease read this:\n') from ImportError('no umath')")
     program = "import sys; sys.path.insert(0, sys.argv[1]); from spectrafilm.engine.protocol import serve; serve()"
     command = [sys.executable, "-c", program, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    variables = {**os.environ, "PYTHONPATH": str(ROOT / "build" / "plugins")}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables) as process:
         process.stdin.write(to_json(SelectBands("s.tif", "r.tif")) + "\n")
         process.stdin.flush()
         message = json.loads(process.stdout.readlines()[-1])
